@@ -1,0 +1,58 @@
+"""Batches of texts of like length under a token budget."""
+
+from collections.abc import Iterable, Iterator, Sequence
+
+import numpy as np
+
+DEFAULT_BATCH_TOKENS = 2048
+
+
+def batches(lengths: Sequence[int], *, batch_tokens: int, batch_size: int | None = None) -> Iterator[np.ndarray]:
+    """Indices of the texts of each batch, the longest texts first.
+
+    Sorting by length keeps padding out of the batches; the longest come first so that too little memory shows at the
+    start of a run and not at its end.
+
+    Args:
+        lengths: tokens of each text.
+        batch_tokens: at most this many tokens in a batch, padding counted; a longer text is a batch of its own.
+        batch_size: at most this many texts in a batch.
+    """
+    order = np.argsort(lengths, kind="stable")[::-1]
+    start = 0
+    while start < len(order):
+        longest = max(1, lengths[order[start]])
+        count = max(1, min(batch_tokens // longest, batch_size or len(order)))
+        yield order[start : start + count]
+        start += count
+
+
+def windows(texts: Iterable[str], *, size: int = 4096, characters: int = 1 << 24) -> Iterator[list[str]]:
+    """Cut a stream of texts into lists that fit into memory.
+
+    Args:
+        texts: read as they are needed.
+        size: texts in a window; enough of them to find batches of like length.
+        characters: a window ends when it holds this many, however few its texts.
+    """
+    window: list[str] = []
+    held = 0
+    for text in texts:
+        window.append(text)
+        held += len(text) if isinstance(text, str) else 0
+        if len(window) >= size or held >= characters:
+            yield window
+            window, held = [], 0
+    if window:
+        yield window
+
+
+def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> tuple[np.ndarray, np.ndarray]:
+    """Right-padded ``input_ids`` and ``attention_mask``, both ``[B, L]`` int64."""
+    tokens = max(1, max(len(row) for row in ids))
+    input_ids = np.full((len(ids), tokens), pad_token_id, dtype=np.int64)
+    attention_mask = np.zeros((len(ids), tokens), dtype=np.int64)
+    for i, row in enumerate(ids):
+        input_ids[i, : len(row)] = row
+        attention_mask[i, : len(row)] = 1
+    return input_ids, attention_mask

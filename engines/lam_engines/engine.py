@@ -1,0 +1,158 @@
+"""The one interface of all engines: texts in, unit-length embeddings out."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Iterable, Iterator, Sequence
+
+import numpy as np
+
+from .batching import DEFAULT_BATCH_TOKENS, batches, pad, windows
+from .bundle import TOKENIZER, Bundle
+from .errors import InputError
+from .tokenizer import Tokenizer
+
+Progress = Callable[[int], None]
+"""Called with the number of texts that were embedded since the last call."""
+
+
+class EmbeddingEngine(ABC):
+    """A bundle loaded into a runtime. An embedding depends on its own text alone, not on the texts beside it."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        self.bundle = bundle
+        self.model = bundle.manifest.model
+        self.tokenizer = Tokenizer(bundle.read(TOKENIZER), self.model.vocab_size)
+
+    @abstractmethod
+    def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        """Checked ``[B, L]`` int64 inputs, B and L at least 1, to ``[B, hidden]`` float32."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Give back the runtime's memory. The engine cannot be used afterwards."""
+
+    def embed(
+        self, texts: Sequence[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS, progress: Progress | None = None
+    ) -> np.ndarray:
+        """Embed texts of any length, in any number.
+
+        Args:
+            texts: any Unicode, the empty text too.
+            batch_tokens: at most this many tokens, padding counted, go through the model at once.
+            progress: told of every batch that is done.
+
+        Returns:
+            ``[len(texts), hidden]`` float32 of unit length, in the order of ``texts``.
+
+        Raises:
+            InputError: ``texts`` is one string, or holds something that is none.
+        """
+        return self._embed(texts, batch_tokens=batch_tokens, batch_size=None, progress=progress)
+
+    def embed_many(
+        self, texts: Iterable[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS, progress: Progress | None = None
+    ) -> Iterator[tuple[list[str], np.ndarray]]:
+        """Embed more texts than fit into memory.
+
+        Takes texts as they are needed and yields them window by window, in order, each with its embeddings
+        ``[n, hidden]``. Arguments and errors as for :meth:`embed`.
+        """
+        for window in windows(texts):
+            yield window, self.embed(window, batch_tokens=batch_tokens, progress=progress)
+
+    def embed_ids(self, input_ids: np.ndarray, attention_mask: np.ndarray | None = None) -> np.ndarray:
+        """Embed one batch of tokenised texts.
+
+        Args:
+            input_ids: ``[B, L]`` integers, 0 <= id < vocabulary, where the mask is 1.
+            attention_mask: ``[B, L]`` of ones then zeros (padding on the right); all ones if left out.
+
+        Returns:
+            ``[B, hidden]`` float32 of unit length; zeros for a row of no tokens.
+
+        Raises:
+            InputError: wrong shape or dtype, an id out of range, padding on the left or inside.
+        """
+        ids, mask = self._checked(input_ids, attention_mask)
+        if ids.size == 0:
+            return np.zeros((ids.shape[0], self.model.hidden_size), dtype=np.float32)
+        return self._infer(ids, mask)
+
+    def encode(
+        self,
+        sentences: str | Sequence[str],
+        batch_size: int = 32,
+        show_progress_bar: bool = False,
+        normalize_embeddings: bool = True,
+    ) -> np.ndarray:
+        """The call that users of sentence-transformers know; :meth:`embed` batches better.
+
+        Args:
+            sentences: one text or several.
+            batch_size: at most this many texts go through the model at once.
+            show_progress_bar: on the terminal.
+            normalize_embeddings: accepted for compatibility; embeddings are of unit length in any case.
+
+        Returns:
+            ``[hidden]`` for one text, ``[n, hidden]`` for several; float32.
+        """
+        del normalize_embeddings
+        texts = [sentences] if isinstance(sentences, str) else sentences
+
+        def run(progress: Progress | None) -> np.ndarray:
+            return self._embed(texts, batch_tokens=DEFAULT_BATCH_TOKENS, batch_size=batch_size, progress=progress)
+
+        if show_progress_bar:
+            from rich.progress import Progress as Bar
+
+            with Bar() as bar:
+                task = bar.add_task("Embedding", total=len(texts))
+                vectors = run(lambda done: bar.advance(task, done))
+        else:
+            vectors = run(None)
+        return vectors[0] if isinstance(sentences, str) else vectors
+
+    def __enter__(self) -> "EmbeddingEngine":
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+    def _embed(
+        self, texts: Sequence[str], *, batch_tokens: int, batch_size: int | None, progress: Progress | None
+    ) -> np.ndarray:
+        if isinstance(texts, str):
+            raise InputError("expected a list of texts, found one string; pass [text]")
+        for i, text in enumerate(texts):
+            if not isinstance(text, str):
+                raise InputError(f"expected a string at position {i}, found {type(text).__name__}")
+        vectors = np.empty((len(texts), self.model.hidden_size), dtype=np.float32)
+        ids = self.tokenizer.encode(texts)
+        for rows in batches([len(i) for i in ids], batch_tokens=batch_tokens, batch_size=batch_size):
+            vectors[rows] = self._infer(*pad([ids[row] for row in rows], self.model.pad_token_id))
+            if progress is not None:
+                progress(len(rows))
+        return vectors
+
+    def _checked(self, input_ids: np.ndarray, attention_mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
+        ids = np.asarray(input_ids)
+        mask = np.ones(ids.shape, dtype=np.int64) if attention_mask is None else np.asarray(attention_mask)
+        for name, array in (("input_ids", ids), ("attention_mask", mask)):
+            if array.ndim != 2 or not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
+                raise InputError(
+                    f"expected {name} as integers [batch, tokens], found {array.dtype} {list(array.shape)}"
+                )
+        if mask.shape != ids.shape:
+            raise InputError(f"expected attention_mask of shape {list(ids.shape)}, found {list(mask.shape)}")
+        mask = mask.astype(np.int64)
+        if mask.size and (mask.min() < 0 or mask.max() > 1 or (np.diff(mask, axis=1) > 0).any()):
+            raise InputError(
+                "expected an attention_mask of ones then zeros in every row (padding on the right), found other rows; "
+                "set the tokenizer's padding side to right"
+            )
+        valid = ids[mask == 1]
+        if valid.size and (valid.min() < 0 or valid.max() >= self.model.vocab_size):
+            raise InputError(
+                f"expected token ids 0 to {self.model.vocab_size - 1}, found {valid.min()} to {valid.max()}; "
+                f"tokenise with the bundle's tokenizer.json"
+            )
+        return np.where(mask == 1, ids, self.model.pad_token_id).astype(np.int64), mask

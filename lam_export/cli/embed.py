@@ -1,0 +1,104 @@
+"""``lam-export embed``: texts to embeddings. Never imports torch."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ._console import err, examples, out
+
+if TYPE_CHECKING:
+    import numpy as np
+    from rich.table import Table
+
+EXAMPLES = examples(
+    'lam-export embed my-model "How do I reset my password?" "Where can I change my login?"',
+    "lam-export embed my-model --input reviews.csv --column body -o reviews.parquet",
+    "cat texts.txt | lam-export embed my-model --input - -o vectors.npy",
+)
+_SHOWN = 20
+
+
+def run(
+    bundle: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
+    texts: Annotated[list[str] | None, typer.Argument(help="Texts to embed.", show_default=False)] = None,
+    input_file: Annotated[
+        Path | None,
+        typer.Option("--input", "-i", help=".txt, .jsonl, .csv or .parquet; - for standard input.", show_default=False),
+    ] = None,
+    column: Annotated[str | None, typer.Option(help="Column of the texts.", show_default="text")] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help=".npy, .jsonl or .parquet; a table if left out.", show_default=False),
+    ] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    threads: Annotated[int | None, typer.Option(min=1, show_default="one per core", help="Threads.")] = None,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that go through the model at once.")] = 2048,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output file that is there.")] = False,
+) -> None:
+    """Embed texts from the command line or a file of any size."""
+    from contextlib import ExitStack
+
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from lam_engines import InputError, load_engine
+    from lam_engines.files import open_writer, read_texts
+
+    if (input_file is None) == (not texts):
+        raise InputError("expected texts as arguments, or --input FILE, and not both; see: lam-export embed --help")
+
+    with ExitStack() as stack:
+        reader = stack.enter_context(read_texts(input_file, column)) if input_file is not None else None
+        engine = stack.enter_context(load_engine(bundle, device=device, threads=threads))
+        writer = None
+        if output is not None:
+            writer = stack.enter_context(open_writer(output, engine.model.hidden_size, force=force))
+        bar = stack.enter_context(
+            Progress(
+                TextColumn("Embedding"),
+                BarColumn(),
+                TextColumn("{task.fields[texts]:,} texts"),
+                *([MofNCompleteColumn()] if reader is None else []),
+                TimeRemainingColumn(),
+                console=err,
+                transient=True,
+            )
+        )
+        task = bar.add_task("", total=len(texts or ()) if reader is None else reader.total, texts=0)
+        done = 0
+
+        def progress(count: int) -> None:
+            nonlocal done
+            done += count
+            bar.update(task, completed=done if reader is None else reader.position, texts=done)
+
+        shown: list[tuple[str, np.ndarray]] = []
+        for window, vectors in engine.embed_many(reader or texts or (), batch_tokens=batch_tokens, progress=progress):
+            if writer is not None:
+                writer.write(window, vectors)
+            elif len(shown) < _SHOWN:
+                shown += zip(window, vectors, strict=True)
+    if output is None:
+        out.print(_table(shown[:_SHOWN], done))
+    else:
+        err.print(f"[bold green]Wrote[/] {output} ({done:,} embeddings of {engine.model.hidden_size})", highlight=False)
+
+
+def _table(rows: "list[tuple[str, np.ndarray]]", total: int) -> "Table":
+    import numpy as np
+    from rich.markup import escape
+    from rich.table import Table
+
+    caption = f"{total:,} texts, the first {len(rows)} shown; keep all with -o FILE" if total > len(rows) else None
+    table = Table("#", "text", "embedding", caption=caption)
+    if len(rows) > 1:
+        table.add_column("nearest", justify="right")
+        vectors = np.stack([vector for _, vector in rows])
+        cosines = vectors @ vectors.T - 2 * np.eye(len(rows))
+    for i, (text, vector) in enumerate(rows):
+        figures = " ".join(f"{x:+.4f}" for x in vector[:4])
+        nearest = [f"#{cosines[i].argmax() + 1} ({cosines[i].max():.3f})"] if len(rows) > 1 else []
+        short = text if len(text) <= 60 else text[:59] + "…"
+        printable = "".join(c if c.isprintable() else "�" for c in short)
+        table.add_row(str(i + 1), escape(printable), f"{figures} … ({len(vector)})", *nearest)
+    return table

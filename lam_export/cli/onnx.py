@@ -1,0 +1,76 @@
+"""``lam-export onnx``: a checkpoint to a verified bundle."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from ._console import examples, out, steps
+from ._requirements import require_export
+
+EXAMPLES = examples(
+    "lam-export onnx my-checkpoint -o my-model",
+    "lam-export onnx student.safetensors --teacher all-MiniLM-L6-v2 -o my-model --inline",
+)
+
+
+def run(
+    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder, or its weights file.", show_default=False)],
+    output: Annotated[Path, typer.Option("--output-bundle", "-o", help="The bundle to write.", show_default=False)],
+    teacher: Annotated[
+        Path | None,
+        typer.Option(help="BERT that gives what the checkpoint does not hold (folder).", show_default=False),
+    ] = None,
+    form: Annotated[str, typer.Option(help="Form of the delta rule.")] = "flat",
+    chunk_size: Annotated[int, typer.Option(min=1, help="Tokens in a chunk, as the model was trained.")] = 128,
+    opset: Annotated[
+        int, typer.Option(min=18, max=23, help="ONNX opset. 20 is the lowest with Gelu; 18 spells it out.")
+    ] = 20,
+    output_names: Annotated[
+        list[str] | None,
+        typer.Option("--output", help="Give the graph this output too: token_embeddings.", show_default=False),
+    ] = None,
+    inline: Annotated[
+        bool, typer.Option("--inline", help="Also write model.inlined.onnx, for runtimes that know no local functions.")
+    ] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the exporter's own messages.")] = False,
+) -> None:
+    """Export a checkpoint to a bundle with ONNX graphs, compared with the PyTorch reference before it is written."""
+    from lam_engines import LamError
+    from lam_engines.bundle import check_place
+    from lam_export.model.forms import FORMS
+
+    if form not in FORMS:
+        raise LamError(f"expected --form {' or '.join(FORMS)}, found {form!r}")
+    wanted = set(output_names or ())
+    if not wanted <= {"token_embeddings", "sentence_embedding"}:
+        raise LamError(f"expected --output token_embeddings, found {', '.join(sorted(wanted))}")
+    check_place(output, force)  # before the minutes of work, not after
+
+    with steps() as step:
+        step("reading the checkpoint")
+        require_export()
+        from lam_export.model.checkpoint import load_checkpoint
+        from lam_export.validate.verified_export import export_verified_bundle
+
+        bundle, report = export_verified_bundle(
+            load_checkpoint(checkpoint, teacher),
+            output,
+            form=form,
+            chunk_size=chunk_size,
+            opset=opset,
+            token_embeddings="token_embeddings" in wanted,
+            inline=inline,
+            force=force,
+            verbose=verbose,
+            on_step=step,
+        )
+
+    from .validate import parity_table
+
+    out.print(parity_table(report))
+    out.print(f"[bold green]Wrote[/] {bundle.path}", highlight=False)
+    for name, entry in bundle.manifest.files.items():
+        out.print(f"  {name:<22} {entry.bytes / 1e6:8.1f} MB  sha256 {entry.sha256[:16]}…", highlight=False)
+    out.print(f'Try it: lam-export embed {bundle.path} "a first text" "and another"', highlight=False)

@@ -1,0 +1,79 @@
+"""``lam-export validate``: a bundle against its checkpoint."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ._console import examples, out, steps
+from ._requirements import require_export
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lam_export.validate.parity import ParityReport
+
+EXAMPLES = examples(
+    "lam-export validate my-model --checkpoint my-checkpoint",
+    "lam-export validate my-model --checkpoint student.safetensors --teacher all-MiniLM-L6-v2 --json > parity.json",
+)
+
+
+def run(
+    bundle: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
+    checkpoint: Annotated[Path, typer.Option(help="The checkpoint that it was made from.", show_default=False)],
+    teacher: Annotated[Path | None, typer.Option(help="Its teacher, if it needs one.", show_default=False)] = None,
+    max_abs: Annotated[float, typer.Option(help="Largest difference of any element.")] = 2e-5,
+    cosine: Annotated[float, typer.Option(help="Smallest cosine of any text.")] = 0.999999,
+    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Polygraphy's own messages.")] = False,
+) -> None:
+    """Compare every graph of a bundle with the PyTorch reference in float64: awkward lengths, padded batches.
+
+    Exits with 0 only if every text of every case is within the thresholds, with 2 if one is not.
+    """
+    with steps() as step:
+        step("reading the bundle and the checkpoint")
+        require_export()
+        from lam_engines.bundle import Bundle
+        from lam_export.model.checkpoint import load_checkpoint
+        from lam_export.model.encoder import Encoder
+        from lam_export.validate.metrics import Thresholds
+        from lam_export.validate.parity import check_parity
+
+        opened = Bundle(bundle)
+        loaded = load_checkpoint(checkpoint, teacher)
+        encoder = Encoder(loaded, form=opened.manifest.form, chunk_size=opened.manifest.chunk_size)
+        report = check_parity(opened, encoder, thresholds=Thresholds(max_abs, cosine), on_step=step, verbose=verbose)
+
+    if json:
+        from json import dumps
+
+        typer.echo(dumps(report.to_dict(), indent=2))
+    else:
+        if loaded.sha256 != opened.manifest.checkpoint.sha256:
+            out.print(f"[yellow]note:[/] the bundle was made from another file than {loaded.weights}", highlight=False)
+        out.print(parity_table(report))
+        out.print("[bold green]PASS[/]" if report.passed else "[bold red]FAIL[/]")
+    if not report.passed:
+        raise typer.Exit(2)
+
+
+def parity_table(report: "ParityReport") -> "Table":
+    """A parity run as a table, worst row of each case."""
+    from rich.table import Table
+
+    limits = report.thresholds
+    table = Table(
+        title="Against the PyTorch reference in float64",
+        caption=f"holds where max-abs <= {limits.max_abs:.0e} and cosine >= {limits.cosine}",
+    )
+    for column in ("graph", "case", "output"):
+        table.add_column(column)
+    for column in ("max-abs", "relative RMS", "1 - cosine", ""):
+        table.add_column(column, justify="right")
+    for row in report.rows:
+        mark = "[green]✓[/]" if row.diff else "[bold red]✗[/]"
+        figures = (f"{row.diff.max_abs:.1e}", f"{row.diff.relative_rms:.1e}", f"{1 - row.diff.cosine:.1e}")
+        table.add_row(row.graph, row.case, row.output, *figures, mark)
+    return table

@@ -1,0 +1,1 @@
+"""The reference encoder to ONNX files."""

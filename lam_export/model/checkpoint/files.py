@@ -1,0 +1,132 @@
+"""Find and read the files of a checkpoint, trusting none of them."""
+
+import hashlib
+import json
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from .errors import CheckpointError
+
+_PREFERRED = ("model.safetensors", "pytorch_model.bin")
+_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+CHECKSUMS = "SHA256SUMS"
+
+
+def find_weights(path: Path) -> Path:
+    """The weights file of a checkpoint: the file itself, or the one in the folder.
+
+    Raises:
+        CheckpointError: there is none, or several and none has a standard name.
+    """
+    if path.is_file():
+        return path
+    if not path.is_dir():
+        raise CheckpointError(f"expected a checkpoint file or folder, found nothing at {path}")
+    for name in _PREFERRED:
+        if (path / name).is_file():
+            return path / name
+    candidates = sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES and p.is_file())
+    if len(candidates) == 1:
+        return candidates[0]
+    found = ", ".join(p.name for p in candidates) or "none"
+    raise CheckpointError(
+        f"expected one weights file ({' or '.join(_PREFERRED)}) in {path}, found {found}; name the file itself"
+    )
+
+
+def read_tensors(path: Path) -> dict[str, Any]:
+    """Whatever a ``.safetensors`` file or a pickle of tensors holds, on the CPU.
+
+    Pickles are opened with ``weights_only=True``, so nothing in them is run.
+
+    Raises:
+        CheckpointError: the file is truncated, damaged, of another kind, or a pickle that holds more than tensors.
+    """
+    try:
+        content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
+    except CheckpointError:
+        raise
+    except Exception as error:  # the parsers of foreign bytes raise whatever comes to hand
+        raise CheckpointError(
+            f"{path} is truncated, damaged or no checkpoint ({type(error).__name__}: {_first_line(error)}); "
+            f"copy it again from its source"
+        ) from error
+    if not isinstance(content, dict):
+        raise CheckpointError(f"expected a dictionary of tensors in {path}, found a {type(content).__name__}")
+    return content
+
+
+def _read_safetensors(path: Path) -> dict[str, Any]:
+    from safetensors.torch import load_file
+
+    return load_file(path)
+
+
+def _read_pickle(path: Path) -> Any:
+    import pickle
+
+    import torch
+
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as archive:
+            # torch.load does not compare the archive's CRCs.
+            if (damaged := archive.testzip()) is not None:
+                raise CheckpointError(f"{path} is damaged: {damaged} in it fails its CRC; copy it again")
+    try:
+        return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
+        raise CheckpointError(
+            f"{path} is damaged, or a pickle that holds more than tensors and plain values, which is refused because "
+            f"opening it could run code; save its state dict with safetensors.torch.save_file"
+        ) from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """``config.json`` of the folder, or an empty dictionary if there is none.
+
+    Raises:
+        CheckpointError: it is no JSON object.
+    """
+    path = folder / "config.json"
+    if not path.is_file():
+        return {}
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
+        raise CheckpointError(f"{path} is no valid JSON ({_first_line(error)}); copy it again") from error
+    if not isinstance(config, dict):
+        raise CheckpointError(f"expected a JSON object in {path}, found a {type(config).__name__}")
+    return config
+
+
+def check_sums(folder: Path) -> None:
+    """Compare the folder with its ``SHA256SUMS`` (the format of ``sha256sum``), if it has one.
+
+    Raises:
+        CheckpointError: a listed file is missing or differs, or the list is not readable.
+    """
+    sums = folder / CHECKSUMS
+    if not sums.is_file():
+        return
+    for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
+        digest, _, name = line.partition("  ")
+        if len(digest) != 64 or not name or Path(name).name != name:
+            raise CheckpointError(f"{sums} is damaged: expected '<sha256>  <file name>', found {line[:80]!r}")
+        if not (folder / name).is_file():
+            raise CheckpointError(f"{sums} lists {name}, which is not in {folder}")
+        if (found := sha256_of(folder / name)) != digest:
+            raise CheckpointError(f"{folder / name} is damaged or was changed: expected sha256 {digest}, found {found}")
+
+
+def sha256_of(path: Path) -> str:
+    """The SHA-256 of a file, in hexadecimal."""
+    digest = hashlib.sha256()
+    with path.open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or ["no details"])[0][:200]

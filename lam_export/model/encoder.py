@@ -1,0 +1,143 @@
+"""The reference: a LAM sentence encoder in readable PyTorch. Every artefact is compared with this."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from .checkpoint import Checkpoint
+from .config import DEFAULT_CHUNK_SIZE
+from .forms import form_class
+
+
+class Encoder(nn.Module):
+    """A text's embedding is a function of its own tokens alone: batch, padding and neighbours do not move it."""
+
+    def __init__(self, checkpoint: Checkpoint, form: str = "flat", chunk_size: int = DEFAULT_CHUNK_SIZE) -> None:
+        """Build the encoder from a checked checkpoint, in float32, on the CPU, ready for inference.
+
+        Raises:
+            KeyError: there is no form of that name.
+        """
+        super().__init__()
+        self.config = checkpoint.config
+        self.chunk_size = chunk_size
+        self.embeddings = Embeddings(checkpoint)
+        self.layers = nn.ModuleList(
+            Layer(checkpoint, i, form, chunk_size) for i in range(self.config.num_hidden_layers)
+        )
+        self.eval().requires_grad_(False)
+
+    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Embed a batch of tokenised texts.
+
+        Args:
+            input_ids: ``[B, L]`` int64.
+            attention_mask: ``[B, L]`` int64, ones then zeros: padding is on the right.
+
+        Returns:
+            ``sentence_embedding [B, M]`` of unit length (zero for a text of no tokens), and
+            ``token_embeddings [B, L, M]``, zero in padded rows.
+        """
+        lengths = attention_mask.sum(1, dtype=torch.int32)
+        x = self.embeddings(input_ids, lengths)
+        for layer in self.layers:
+            x = layer(x, lengths)
+        mask = attention_mask[..., None].to(x.dtype)
+        token_embeddings = x * mask
+        # A product, not a masked sum: one pass over the tokens.
+        mean = (mask.mT @ x).squeeze(1) / mask.sum(1).clamp(min=1e-9)
+        return F.normalize(mean, dim=-1, eps=1e-12), token_embeddings
+
+
+class Embeddings(nn.Module):
+    """Word, type and position embeddings, and their norm."""
+
+    def __init__(self, checkpoint: Checkpoint) -> None:
+        super().__init__()
+        tensors = checkpoint.tensors
+        self.word = _parameter(tensors["embeddings.word_embeddings.weight"])
+        self.position = _parameter(tensors["embeddings.position_embeddings.weight"])
+        self.token_type = _parameter(tensors["embeddings.token_type_embeddings.weight"])
+        self.norm = _layer_norm(checkpoint, "embeddings.LayerNorm")
+
+    def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
+        """``input_ids [B, L]`` and ``lengths [B]`` to ``[B, L, M]``."""
+        # Type 0 is every token's; added to the table rather than to each token. Rows of the table are blended with
+        # weights that sum to one, so this changes nothing.
+        table = self.position + self.token_type[0]
+        row, fraction = position_rows(lengths, input_ids.shape[1], table.shape[0], table.dtype)
+        fraction = fraction[..., None]
+        here = F.embedding(row, table)
+        following = F.embedding((row + 1).clamp(max=table.shape[0] - 1), table)
+        return self.norm(F.embedding(input_ids, self.word) + here + fraction * (following - here))
+
+
+def position_rows(lengths: Tensor, tokens: int, rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+    """Where in the position table each token looks, by the true length of its own text.
+
+    A text of n <= R tokens uses rows 0..n-1; a longer one is spread over all R rows: token t looks at row
+    ``t (R-1) / (n-1)``, between two rows. Integers throughout, so that a text of 100,000 tokens is as exact as a short
+    one; and no branch, so that a trace holds for every length.
+
+    Args:
+        lengths: ``[B]``.
+        tokens: L, the padded length.
+        rows: R.
+        dtype: of the fraction.
+
+    Returns:
+        The lower row ``[B, L]`` int64, and the fraction ``[B, L]`` of the way to the next. Padded tokens are given rows
+        inside the table.
+    """
+    t = torch.arange(tokens, device=lengths.device)[None, :]
+    n = lengths[:, None].long()
+    longer = n > rows
+    numerator = torch.where(longer, t * (rows - 1), t)
+    denominator = torch.where(longer, n - 1, 1)
+    row = numerator.div(denominator, rounding_mode="trunc")  # one node in a graph, which floor division is not
+    fraction = (numerator - row * denominator).to(dtype) / denominator.to(dtype)
+    return row.clamp(max=rows - 1), fraction
+
+
+class Layer(nn.Module):
+    """Mixer and feed-forward part, each with its residual and norm after it."""
+
+    def __init__(self, checkpoint: Checkpoint, index: int, form: str, chunk_size: int) -> None:
+        super().__init__()
+        tensors, layer = checkpoint.tensors, checkpoint.layer(index)
+        self.activation_passes = checkpoint.config.ffn_activation_passes
+        self.form = form_class(form)(checkpoint.config, layer, chunk_size)
+        self.o_proj = _linear(layer["o_proj.weight"])
+        self.mixer_norm = _layer_norm(checkpoint, f"deltanet_norms.{index}")
+        self.ffn_in = _linear(
+            tensors[f"deltanet_ffns.{index}.dense.weight"], tensors[f"deltanet_ffns.{index}.dense.bias"]
+        )
+        self.ffn_out = _linear(tensors[f"output_denses.{index}.weight"], tensors[f"output_denses.{index}.bias"])
+        self.ffn_norm = _layer_norm(checkpoint, f"ffn_norms.{index}")
+
+    def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """``x [B, L, M]`` to ``[B, L, M]``."""
+        x = self.mixer_norm(x + self.o_proj(self.form(x, lengths)))
+        inner = self.ffn_in(x)
+        for _ in range(self.activation_passes):
+            inner = F.gelu(inner)
+        return self.ffn_norm(x + self.ffn_out(inner))
+
+
+def _parameter(tensor: Tensor) -> nn.Parameter:
+    return nn.Parameter(tensor.float().clone())
+
+
+def _linear(weight: Tensor, bias: Tensor | None = None) -> nn.Linear:
+    linear = nn.Linear(weight.shape[1], weight.shape[0], bias=bias is not None)
+    linear.weight = _parameter(weight)
+    if bias is not None:
+        linear.bias = _parameter(bias)
+    return linear
+
+
+def _layer_norm(checkpoint: Checkpoint, name: str) -> nn.LayerNorm:
+    norm = nn.LayerNorm(checkpoint.config.hidden_size, eps=checkpoint.config.layer_norm_eps)
+    norm.weight = _parameter(checkpoint.tensors[f"{name}.weight"])
+    norm.bias = _parameter(checkpoint.tensors[f"{name}.bias"])
+    return norm

@@ -1,0 +1,32 @@
+"""The forms of the delta rule: one module each, all with the interface of :class:`Form`."""
+
+from collections.abc import Mapping
+from typing import Protocol
+
+from torch import Tensor
+
+from lam_export.model.config import ModelConfig
+
+
+class Form(Protocol):
+    """What a mixer does between its input and ``o_proj``, as a ``torch.nn.Module``."""
+
+    def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: int) -> None:
+        """Take what the form needs from one layer's tensors (names without ``deltanet_layers.{i}.``)."""
+
+    def __call__(self, x: Tensor, lengths: Tensor) -> Tensor:
+        """``x [B, L, M]`` and ``lengths [B]`` int32 to the concatenated heads ``[B, L, M]``, zero in padded rows."""
+
+
+def form_class(name: str) -> type[Form]:
+    """The form of that name.
+
+    Raises:
+        KeyError: there is none.
+    """
+    from .flat import Flat
+
+    return {"flat": Flat}[name]
+
+
+FORMS = ("flat",)

@@ -1,0 +1,1 @@
+"""Artefacts against the reference."""

@@ -1,0 +1,69 @@
+"""How far two sets of embeddings are apart, row by row."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+
+import numpy as np
+from polygraphy.comparator import IterationResult
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What an artefact must hold in every row."""
+
+    max_abs: float = 2e-5
+    cosine: float = 0.999999
+
+
+@dataclass(frozen=True)
+class EmbeddingDiff:
+    """The worst row of a comparison. True if it is within the thresholds."""
+
+    max_abs: float
+    """Largest difference of an element, in units of the reference row's length (1 for a sentence embedding)."""
+    relative_rms: float
+    """Root of the squared difference over the squared reference."""
+    cosine: float
+    """Smallest cosine; 1 where both rows are zero."""
+    passed: bool
+
+    def __bool__(self) -> bool:
+        return self.passed
+
+
+def diff(found: np.ndarray, expected: np.ndarray, thresholds: Thresholds) -> EmbeddingDiff:
+    """Compare embeddings in float64; NaN fails.
+
+    Each row is judged alone: over a whole batch, one bad row would hide among good ones.
+
+    Args:
+        found, expected: ``[..., hidden]`` of one shape.
+        thresholds: for the worst row.
+    """
+    if found.shape != expected.shape:
+        raise ValueError(f"expected shape {expected.shape}, found {found.shape}")
+    a = found.reshape(-1, found.shape[-1]).astype(np.float64)
+    b = expected.reshape(-1, expected.shape[-1]).astype(np.float64)
+    norm_a, norm_b = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    scale = np.where(norm_b > 0, norm_b, 1.0)
+    max_abs = float((np.abs(a - b).max(axis=1) / scale).max())
+    relative_rms = float((np.linalg.norm(a - b, axis=1) / scale).max())
+    both_zero = (norm_a == 0) & (norm_b == 0)
+    product = np.where(both_zero, 1.0, norm_a * norm_b)
+    cosines = np.where(both_zero, 1.0, (a * b).sum(axis=1) / np.where(product > 0, product, np.inf))
+    cosine = float(cosines.min())
+    return EmbeddingDiff(
+        max_abs, relative_rms, cosine, passed=max_abs <= thresholds.max_abs and cosine >= thresholds.cosine
+    )
+
+
+class CompareEmbeddings:
+    """A comparison function for Polygraphy's ``Comparator``: the second runner against the first, the reference."""
+
+    def __init__(self, thresholds: Thresholds) -> None:
+        self.thresholds = thresholds
+
+    def __call__(self, expected: IterationResult, found: IterationResult) -> "OrderedDict[str, EmbeddingDiff]":
+        return OrderedDict(
+            (name, diff(np.asarray(found[name]), np.asarray(expected[name]), self.thresholds)) for name in found
+        )

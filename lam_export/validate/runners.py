@@ -1,0 +1,41 @@
+"""What Polygraphy's Comparator runs: the reference, and the bundle's graphs."""
+
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from polygraphy.backend.base import BaseRunner
+from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
+from polygraphy.common import TensorMetadata
+
+from lam_engines.bundle import Bundle
+from lam_export.export.trace import INPUTS, SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
+from lam_export.model.encoder import Encoder
+
+
+class ReferenceRunner(BaseRunner):
+    """The PyTorch reference in float64 on the CPU. (Polygraphy's own PyTorch runner needs CUDA.)"""
+
+    def __init__(self, encoder: Encoder) -> None:
+        super().__init__(name="PyTorch float64")
+        self._encoder = encoder.double()
+
+    def get_input_metadata_impl(self) -> TensorMetadata:
+        metadata = TensorMetadata()
+        for name in INPUTS:
+            metadata.add(name, np.int64, (None, None))
+        return metadata
+
+    @torch.inference_mode()
+    def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
+        start = time.perf_counter()
+        sentence, tokens = self._encoder(*(torch.from_numpy(np.ascontiguousarray(feed_dict[name])) for name in INPUTS))
+        self.inference_time = time.perf_counter() - start
+        return OrderedDict([(SENTENCE_EMBEDDING, sentence.numpy()), (TOKEN_EMBEDDINGS, tokens.numpy())])
+
+
+def runner_from_graph(bundle: Bundle, graph: str) -> OnnxrtRunner:
+    """ONNX Runtime on the CPU with one of the bundle's files, its hash checked."""
+    return OnnxrtRunner(SessionFromOnnx(bundle.read(graph), providers=["cpu"]), name=f"ONNX Runtime {graph}")

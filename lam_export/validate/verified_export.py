@@ -1,0 +1,109 @@
+"""A checkpoint to a bundle that was seen to equal the reference; one that does not is not written."""
+
+import platform
+from collections.abc import Callable
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from lam_engines.bundle import TOKENIZER, Bundle, file_entry, write_bundle
+from lam_engines.manifest import Manifest, ModelInfo, Source
+from lam_engines.tokenizer import Tokenizer
+from lam_export import __version__
+from lam_export.export.graphs import ExportError, write_graphs
+from lam_export.export.trace import DEFAULT_OPSET, onnx_from_encoder
+from lam_export.model.checkpoint import Checkpoint, CheckpointError, sha256_of
+from lam_export.model.config import DEFAULT_CHUNK_SIZE
+from lam_export.model.encoder import Encoder
+
+from .parity import ParityReport, check_parity
+
+_TOOLS = ("torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "polygraphy", "tokenizers", "numpy")
+
+
+def export_verified_bundle(
+    checkpoint: Checkpoint,
+    output: Path | str,
+    *,
+    form: str = "flat",
+    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    opset: int = DEFAULT_OPSET,
+    token_embeddings: bool = False,
+    inline: bool = False,
+    force: bool = False,
+    verbose: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> tuple[Bundle, ParityReport]:
+    """Export, compare with the float64 reference, and only then put the bundle in its place.
+
+    Args:
+        checkpoint: what :func:`load_checkpoint` read.
+        output: the bundle's folder.
+        form: of the delta rule, one of ``lam_export.model.forms.FORMS``.
+        chunk_size: tokens in a chunk, as the model was trained.
+        opset: of the graph, 18 to 23.
+        token_embeddings: give the graph that output too.
+        inline: also write ``model.inlined.onnx``.
+        force: replace a bundle that is there.
+        verbose: let the exporter's and Polygraphy's messages through.
+        on_step: told of each step as it begins.
+
+    Raises:
+        CheckpointError: the checkpoint has no tokenizer.
+        ExportError: the exported graph is not valid or does not match the reference; nothing was written.
+        BundleError: ``output`` is taken or cannot be written.
+    """
+    if checkpoint.tokenizer is None:
+        raise CheckpointError(
+            f"expected tokenizer.json beside {checkpoint.weights}, found none; name a teacher with one: --teacher DIR"
+        )
+    tokenizer = Tokenizer(checkpoint.tokenizer.read_bytes(), checkpoint.config.vocab_size)
+    with write_bundle(output, force=force) as (draft, commit):
+        on_step("tracing the encoder")
+        encoder = Encoder(checkpoint, form=form, chunk_size=chunk_size)
+        model = onnx_from_encoder(encoder, opset=opset, token_embeddings=token_embeddings, verbose=verbose)
+        on_step("checking and writing the graph")
+        graphs = write_graphs(model, draft, layers=checkpoint.config.num_hidden_layers, inline=inline)
+        del model
+        (draft / TOKENIZER).write_text(tokenizer.to_json(), encoding="utf-8")
+        manifest = Manifest(
+            format_version=1,
+            model=ModelInfo.model_validate(checkpoint.config.to_dict()),
+            form=form,
+            chunk_size=chunk_size,
+            checkpoint=Source(file=checkpoint.weights.name, sha256=checkpoint.sha256),
+            teacher=None
+            if checkpoint.teacher is None
+            else Source(file=checkpoint.teacher.name, sha256=sha256_of(checkpoint.teacher)),
+            files={name: file_entry(draft / name) for name in (*graphs, TOKENIZER)},
+            graphs=graphs,
+            max_tokens_tested=0,
+            parity={},
+            tools=_versions(),
+        )
+        (draft / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+        report = check_parity(
+            Bundle(draft), encoder, on_step=lambda step: on_step(f"comparing: {step}"), verbose=verbose
+        )
+        if not report.passed:
+            raise ExportError(_failure(report))
+        commit(manifest.model_copy(update={"max_tokens_tested": report.max_tokens, "parity": report.worst()}))
+    return Bundle(output), report
+
+
+def _failure(report: ParityReport) -> str:
+    row = next(row for row in report.rows if not row.diff)
+    return (
+        f"the export does not match the reference and was not written: {row.graph}, {row.output}, {row.case}: max-abs "
+        f"{row.diff.max_abs:.1e} (at most {report.thresholds.max_abs:.0e}), cosine {row.diff.cosine:.7f} (at least "
+        f"{report.thresholds.cosine}); try another --opset"
+    )
+
+
+def _versions() -> dict[str, str]:
+    versions = {"lam-export": __version__, "python": platform.python_version()}
+    for tool in _TOOLS:
+        try:
+            versions[tool] = version(tool)
+        except PackageNotFoundError:  # onnxruntime's GPU build is another distribution
+            continue
+    return versions

@@ -1,0 +1,93 @@
+"""The fused delta rule in plain PyTorch: the only oracle for its other faces."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+L2_NORM_EPS = 1e-12
+RMS_NORM_EPS = 1e-5
+CONV_KERNEL = 4
+
+
+def fused_delta_rule(
+    projected: Tensor,
+    lengths: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    norm_weight: Tensor,
+    blend: Tensor,
+    chunk_size: int,
+) -> Tensor:
+    """Everything in a flat mixer between its input projection and ``o_proj``.
+
+    The head count H and head size D follow from the shapes: ``D = len(norm_weight)``, ``M = len(conv_bias) / 3``,
+    ``H = M / D``. Runs in the dtype of its inputs, on their device. The maths is in this folder's README.
+
+    Args:
+        projected: ``[B, L, W]``, columns ``q | k | v | g`` (M each), then ``beta | fast_gate | slow_gate`` (H each,
+            before their sigmoids); columns past ``4M + 3H`` are alignment and are not read.
+        lengths: ``[B]`` int32, the number of true tokens of each text, 0..L. Rows at and beyond it are not read.
+        conv_weight: ``[3M, 4]``, depthwise taps of q, k and v; output t sees tokens t-2 .. t+1.
+        conv_bias: ``[3M]``.
+        norm_weight: ``[D]``, the scale of the heads' RMSNorm.
+        blend: ``[2]``, the weights of the fast and the slow path (0.1 and 0.9 in published checkpoints).
+        chunk_size: tokens in a chunk; chunks start at token 0 and nothing crosses them.
+
+    Returns:
+        ``[B, L, M]``: the gated, normalised heads, concatenated; zero at and beyond a text's length.
+    """
+    tokens = projected.shape[1]
+    hidden = conv_bias.shape[0] // 3
+    head_size = norm_weight.shape[0]
+    heads = hidden // head_size
+    valid = (torch.arange(tokens, device=projected.device) < lengths[:, None])[..., None]  # [B, L, 1]
+
+    projected = torch.where(valid, projected, 0)
+    qkv = projected[..., : 3 * hidden].transpose(1, 2)
+    qkv = F.conv1d(qkv, conv_weight[:, None], conv_bias, padding=CONV_KERNEL // 2, groups=3 * hidden)
+    q, k, v = F.silu(qkv[..., :tokens]).transpose(1, 2).unflatten(-1, (3 * heads, head_size)).chunk(3, dim=2)
+    g = projected[..., 3 * hidden : 4 * hidden].unflatten(-1, (heads, head_size))
+    gates = projected[..., 4 * hidden : 4 * hidden + 3 * heads].sigmoid()[..., None]  # [B, L, 3H, 1]
+    beta, fast_gate, slow_gate = gates.chunk(3, dim=2)
+
+    chunk = min(chunk_size, tokens)
+    q, k, v, beta, fast_gate, slow_gate = (to_chunks(x, chunk) for x in (q, k, v, beta, fast_gate, slow_gate))
+    o = from_chunks(flat_rule(q, k, v, beta, fast_gate, slow_gate, blend), tokens)  # [B, L, H, D]
+
+    o = o * torch.rsqrt(o.square().mean(-1, keepdim=True) + RMS_NORM_EPS) * norm_weight * g.sigmoid()
+    return torch.where(valid, o.flatten(2), 0)
+
+
+def flat_rule(
+    q: Tensor, k: Tensor, v: Tensor, beta: Tensor, fast_gate: Tensor, slow_gate: Tensor, blend: Tensor
+) -> Tensor:
+    """The flat ("Titans flat 1D") rule on chunks that know nothing of each other.
+
+    Args:
+        q, k, v: ``[..., C, D]``, after convolution and silu.
+        beta, fast_gate, slow_gate: ``[..., C, 1]``, after their sigmoids.
+        blend: ``[2]``.
+
+    Returns:
+        ``[..., C, D]``, before normalisation. It grows with the chunk: ``T`` is no true inverse.
+    """
+    q = F.normalize(q, dim=-1, eps=L2_NORM_EPS)
+    k = F.normalize(k, dim=-1, eps=L2_NORM_EPS)
+    v, kb = beta * v, beta * k
+    a = -(kb @ k.mT).tril(-1)
+    # A times A TRANSPOSED: not the second term of the inverse of I - A, but what the weights were trained with.
+    t = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device) + a + (a @ a.mT).tril(-1)
+    u = t @ v
+    p = (q @ k.mT).tril()
+    return blend[0] * fast_gate * (p @ v) + blend[1] * slow_gate * (p @ u)
+
+
+def to_chunks(x: Tensor, chunk: int) -> Tensor:
+    """``[B, L, H, D]`` to ``[B, N, H, C, D]``, the last chunk filled up with zeros."""
+    x = F.pad(x, (0, 0, 0, 0, 0, -x.shape[1] % chunk))
+    return x.unflatten(1, (-1, chunk)).transpose(2, 3)
+
+
+def from_chunks(x: Tensor, tokens: int) -> Tensor:
+    """``[B, N, H, C, D]`` back to ``[B, L, H, D]``; the inverse of :func:`to_chunks`."""
+    return x.transpose(2, 3).flatten(1, 2)[:, :tokens]

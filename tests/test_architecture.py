@@ -1,0 +1,81 @@
+"""Who may import whom; and what may be loaded when."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+TREES = {"lam_export": ROOT, "lam_plugins": ROOT / "plugins", "lam_engines": ROOT / "engines"}
+
+# Inside lam_export a part may import those below it, and both ground floors.
+LAYERS = [{"cli"}, {"validate", "bench"}, {"export", "demo"}, {"model"}]
+
+
+def imports(path: Path, package: str) -> set[str]:
+    """Full names of all modules that a file imports, inside functions too."""
+    found: set[str] = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            base = package.split(".")[: len(package.split(".")) - node.level + 1] if node.level else []
+            module = ".".join([*base, *([node.module] if node.module else [])])
+            found |= {module} | {f"{module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def modules() -> list[tuple[str, Path]]:
+    """(package that a file is in, file), for every file of the three trees."""
+    return [
+        (".".join(path.relative_to(root).parent.parts), path)
+        for name, root in TREES.items()
+        for path in sorted((root / name).rglob("*.py"))
+    ]
+
+
+def part(module: str) -> str | None:
+    pieces = module.split(".")
+    return pieces[1] if pieces[0] == "lam_export" and len(pieces) > 1 else None
+
+
+@pytest.mark.parametrize(("package", "path"), modules(), ids=lambda x: str(x).removeprefix(str(ROOT)))
+def test_imports_go_one_way(package: str, path: Path) -> None:
+    found = imports(path, package)
+    tree = package.split(".")[0]
+    if tree in ("lam_plugins", "lam_engines"):
+        strangers = [m for m in found for other in TREES if other != tree and m.split(".")[0] == other]
+        assert not strangers, f"{tree} is a ground floor: {strangers}"
+    if tree == "lam_engines":
+        assert not [m for m in found if m.split(".")[0] in ("torch", "onnx", "transformers")]
+    if (here := part(package)) is not None:
+        level = next(i for i, layer in enumerate(LAYERS) if here in layer)
+        allowed = {here}.union(*LAYERS[level + 1 :])
+        parts = {name for layer in LAYERS for name in layer}
+        strangers = [m for m in found if part(m) in parts and part(m) not in allowed]
+        assert not strangers, f"{here} may import {sorted(allowed)}, and imports {strangers}"
+
+
+def test_no_file_is_long() -> None:
+    long = {p.name: n for _, p in modules() if (n := len(p.read_text(encoding="utf-8").splitlines())) > 320}
+    assert not long
+
+
+@pytest.mark.parametrize(
+    ("statement", "absent"),
+    [
+        ("import lam_engines, lam_engines.engine", ["torch", "onnx", "onnxruntime", "tokenizers"]),
+        (
+            "import lam_export.cli as cli; cli._app()",
+            ["torch", "onnx", "onnxruntime", "tokenizers", "numpy", "pydantic"],
+        ),
+        ("import lam_plugins.fused_delta_rule", ["torch", "onnx", "triton"]),
+    ],
+)
+def test_heavy_modules_wait_until_they_are_used(statement: str, absent: list[str]) -> None:
+    code = f"import sys; {statement}; print([m for m in {absent!r} if m in sys.modules])"
+    path = ":".join(str(root) for root in TREES.values())
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env={"PYTHONPATH": path})
+    assert result.stdout.strip() == "[]", result.stdout + result.stderr
