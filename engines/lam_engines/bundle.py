@@ -15,6 +15,7 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 INLINED_MODEL = "model.inlined.onnx"
 TOKENIZER = "tokenizer.json"
+_BEGINNING = b'{\n  "format_version": '
 
 
 class Bundle:
@@ -28,15 +29,15 @@ class Bundle:
         """
         self.path = Path(path)
         manifest = self.path / MANIFEST
-        if not manifest.is_file():
-            raise BundleError(
-                f"expected a bundle (a folder with {MANIFEST}), found none at {self.path}; make one: "
-                f"lam-export onnx CHECKPOINT -o {self.path}"
-            )
         try:
-            content = manifest.read_text(encoding="utf-8")
+            if not manifest.exists():
+                raise BundleError(
+                    f"expected a bundle (a folder with {MANIFEST}), found none at {self.path}; make one: "
+                    f"lam-export onnx CHECKPOINT -o {self.path}"
+                )
+            content = self._content(MANIFEST).decode("utf-8")
         except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{manifest} cannot be read ({error})") from None
+            raise BundleError(f"{manifest} cannot be read ({_reason(error)}); copy the bundle again") from None
         self.manifest = Manifest.from_json(content, str(manifest))
 
     def read(self, name: str) -> bytes:
@@ -53,20 +54,25 @@ class Bundle:
                 f"expected {name} in the bundle {self.path}, its manifest lists {', '.join(self.manifest.files)}; "
                 f"make it again: lam-export onnx CHECKPOINT -o {self.path} --force"
             )
-        path = self.path / name
-        if not path.resolve().is_relative_to(self.path.resolve()):
-            raise BundleError(f"{path} leads outside the bundle; it is not read")
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            raise BundleError(f"{path} is listed in the manifest but cannot be read ({error.strerror})") from None
-        if len(content) != entry.bytes or hashlib.sha256(content).hexdigest() != entry.sha256:
+        content = self._content(name)
+        digest = hashlib.sha256(content).hexdigest()
+        if len(content) != entry.bytes or digest != entry.sha256:
             raise BundleError(
-                f"{path} is not the file that the bundle was made with (expected {entry.bytes} bytes, sha256 "
-                f"{entry.sha256[:12]}..., found {len(content)} bytes, {hashlib.sha256(content).hexdigest()[:12]}...); "
-                f"copy the bundle again"
+                f"{self.path / name} is not the file that the bundle was made with (expected {entry.bytes} bytes, "
+                f"sha256 {entry.sha256[:12]}..., found {len(content)} bytes, {digest[:12]}...); copy the bundle again"
             )
         return content
+
+    def _content(self, name: str) -> bytes:
+        path = self.path / name
+        try:
+            if not path.resolve().is_relative_to(self.path.resolve()):
+                raise BundleError(f"{path} leads outside the bundle and is not read; put the file itself there")
+            if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+                raise BundleError(f"expected a file at {path}, found something else; copy the bundle again")
+            return path.read_bytes()
+        except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
+            raise BundleError(f"{path} cannot be read ({_reason(error)}); copy the bundle again") from None
 
 
 @contextmanager
@@ -86,25 +92,26 @@ def write_bundle(path: Path | str, *, force: bool = False) -> Iterator[tuple[Pat
     path = Path(path)
     check_place(path, force)
     try:
+        path = path.resolve()
         path.parent.mkdir(parents=True, exist_ok=True)
         draft = Path(tempfile.mkdtemp(prefix=f".{path.name}.", dir=path.parent))
-    except OSError as error:
+    except (OSError, RuntimeError) as error:
         raise BundleError(
-            f"cannot write to {path.parent} ({error.strerror}); choose another place: -o BUNDLE"
+            f"cannot write to {path.parent} ({_reason(error)}); choose another place: -o BUNDLE"
         ) from None
 
     def commit(manifest: Manifest) -> None:
-        (draft / MANIFEST).write_text(manifest.to_json(), encoding="utf-8")
+        (draft / MANIFEST).write_bytes(manifest.to_json().encode("ascii"))
         for file in draft.rglob("*"):
             _flush(file)
         draft.chmod(0o755)  # mkdtemp's folder is for its owner alone; a server often runs as another user
         check_place(path, force)
-        _swap(draft, path)
+        _put(draft, path, force)
 
     try:
         yield draft, commit
     except OSError as error:
-        raise BundleError(f"{path} was not written: {error.strerror or error}; what was there is unchanged") from error
+        raise BundleError(f"{path} was not written: {_reason(error)}; what was there is unchanged") from error
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -121,33 +128,52 @@ def check_place(path: Path, force: bool) -> None:
     Raises:
         BundleError: a bundle is there and ``force`` is false, or something that is no bundle.
     """
-    if not path.exists() and not path.is_symlink():
-        return
-    is_bundle = (path / MANIFEST).is_file()
-    if not path.is_dir() or not (is_bundle or not any(path.iterdir())):
-        raise BundleError(f"{path} exists and is no bundle; it is not replaced, choose another place: -o BUNDLE")
+    try:
+        if not path.exists() and not path.is_symlink():
+            return
+        is_bundle = _is_bundle(path)
+        if not is_bundle and not (path.is_dir() and not any(path.iterdir())):
+            raise BundleError(f"{path} exists and is no bundle; it is not replaced, choose another place: -o BUNDLE")
+        if os.path.ismount(path) or Path.cwd().is_relative_to(path.resolve()):
+            raise BundleError(
+                f"{path} is a mount or the working folder and cannot be replaced; name a new folder in it: -o BUNDLE"
+            )
+    except OSError as error:
+        raise BundleError(f"cannot look at {path} ({_reason(error)}); choose another place: -o BUNDLE") from None
     if is_bundle and not force:
         raise BundleError(f"there is a bundle at {path} already; replace it with --force, or choose another -o BUNDLE")
 
 
-def _swap(draft: Path, path: Path) -> None:
-    """Rename ``draft`` to ``path``; a folder that is there stays whole until the new one is in place."""
-    if not path.exists():
-        draft.rename(path)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{path.name}.old.", dir=path.parent))
+def _is_bundle(path: Path) -> bool:
+    """Whether a manifest is there, be it damaged; other tools' folders may hold a ``manifest.json`` of their own."""
+    manifest = path / MANIFEST
+    if not manifest.is_file():
+        return False
+    with manifest.open("rb") as file:
+        return file.read(len(_BEGINNING)) == _BEGINNING
+
+
+def _put(draft: Path, path: Path, force: bool) -> None:
+    """Rename ``draft`` to ``path``; with ``force`` in place of a folder, which stays whole until then."""
+    old = draft.with_name(f"{draft.name}.old")
+    if force and path.exists():
+        path.rename(old)
     try:
-        path.rename(old / "bundle")
-        try:
-            draft.rename(path)
-        except OSError:
-            (old / "bundle").rename(path)
-            raise
+        draft.rename(path)
+    except OSError:
+        if old.exists() and not path.exists():
+            old.rename(path)
+        raise
     finally:
-        shutil.rmtree(old, ignore_errors=True)
+        if path.exists():
+            shutil.rmtree(old, ignore_errors=True)
+
+
+def _reason(error: Exception) -> str:
+    return getattr(error, "strerror", None) or str(error)
 
 
 def _flush(path: Path) -> None:
     if path.is_file():
-        with path.open("rb") as file:
+        with path.open("r+b") as file:  # Windows flushes only what may be written to
             os.fsync(file.fileno())

@@ -10,6 +10,8 @@ from .bundle import TOKENIZER, Bundle
 from .errors import InputError
 from .tokenizer import Tokenizer
 
+_ONE_STRING = "expected a list of texts, found one string; pass [text]"
+
 Progress = Callable[[int], None]
 """Called with the number of texts that were embedded since the last call."""
 
@@ -45,8 +47,9 @@ class EmbeddingEngine(ABC):
 
         Raises:
             InputError: ``texts`` is one string, or holds something that is none.
+            EngineError: the engine is closed, or memory does not suffice.
         """
-        return self._embed(texts, batch_tokens=batch_tokens, batch_size=None, progress=progress)
+        return self._embed(_checked_texts(texts), batch_tokens=batch_tokens, batch_size=None, progress=progress)
 
     def embed_many(
         self, texts: Iterable[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS, progress: Progress | None = None
@@ -56,6 +59,8 @@ class EmbeddingEngine(ABC):
         Takes texts as they are needed and yields them window by window, in order, each with its embeddings
         ``[n, hidden]``. Arguments and errors as for :meth:`embed`.
         """
+        if isinstance(texts, str):  # an iterable of one-letter texts
+            raise InputError(_ONE_STRING)
         for window in windows(texts):
             yield window, self.embed(window, batch_tokens=batch_tokens, progress=progress)
 
@@ -71,6 +76,7 @@ class EmbeddingEngine(ABC):
 
         Raises:
             InputError: wrong shape or dtype, an id out of range, padding on the left or inside.
+            EngineError: the engine is closed, or memory does not suffice.
         """
         ids, mask = self._checked(input_ids, attention_mask)
         if ids.size == 0:
@@ -94,17 +100,24 @@ class EmbeddingEngine(ABC):
 
         Returns:
             ``[hidden]`` for one text, ``[n, hidden]`` for several; float32.
+
+        Raises:
+            InputError: ``sentences`` holds something that is no string, or ``batch_size`` is below 1.
+            EngineError: the engine is closed, or memory does not suffice.
         """
         del normalize_embeddings
-        texts = [sentences] if isinstance(sentences, str) else sentences
+        if batch_size < 1:
+            raise InputError(f"expected a batch_size of at least 1, found {batch_size}")
+        texts = [sentences] if isinstance(sentences, str) else _checked_texts(sentences)
 
         def run(progress: Progress | None) -> np.ndarray:
             return self._embed(texts, batch_tokens=DEFAULT_BATCH_TOKENS, batch_size=batch_size, progress=progress)
 
         if show_progress_bar:
+            from rich.console import Console
             from rich.progress import Progress as Bar
 
-            with Bar() as bar:
+            with Bar(console=Console(stderr=True)) as bar:
                 task = bar.add_task("Embedding", total=len(texts))
                 vectors = run(lambda done: bar.advance(task, done))
         else:
@@ -120,11 +133,6 @@ class EmbeddingEngine(ABC):
     def _embed(
         self, texts: Sequence[str], *, batch_tokens: int, batch_size: int | None, progress: Progress | None
     ) -> np.ndarray:
-        if isinstance(texts, str):
-            raise InputError("expected a list of texts, found one string; pass [text]")
-        for i, text in enumerate(texts):
-            if not isinstance(text, str):
-                raise InputError(f"expected a string at position {i}, found {type(text).__name__}")
         vectors = np.empty((len(texts), self.model.hidden_size), dtype=np.float32)
         ids = self.tokenizer.encode(texts)
         for rows in batches([len(i) for i in ids], batch_tokens=batch_tokens, batch_size=batch_size):
@@ -134,16 +142,10 @@ class EmbeddingEngine(ABC):
         return vectors
 
     def _checked(self, input_ids: np.ndarray, attention_mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        ids = np.asarray(input_ids)
-        mask = np.ones(ids.shape, dtype=np.int64) if attention_mask is None else np.asarray(attention_mask)
-        for name, array in (("input_ids", ids), ("attention_mask", mask)):
-            if array.ndim != 2 or not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool):
-                raise InputError(
-                    f"expected {name} as integers [batch, tokens], found {array.dtype} {list(array.shape)}"
-                )
+        ids = _integers("input_ids", input_ids)
+        mask = np.ones_like(ids) if attention_mask is None else _integers("attention_mask", attention_mask)
         if mask.shape != ids.shape:
             raise InputError(f"expected attention_mask of shape {list(ids.shape)}, found {list(mask.shape)}")
-        mask = mask.astype(np.int64)
         if mask.size and (mask.min() < 0 or mask.max() > 1 or (np.diff(mask, axis=1) > 0).any()):
             raise InputError(
                 "expected an attention_mask of ones then zeros in every row (padding on the right), found other rows; "
@@ -155,4 +157,29 @@ class EmbeddingEngine(ABC):
                 f"expected token ids 0 to {self.model.vocab_size - 1}, found {valid.min()} to {valid.max()}; "
                 f"tokenise with the bundle's tokenizer.json"
             )
-        return np.where(mask == 1, ids, self.model.pad_token_id).astype(np.int64), mask
+        return np.where(mask == 1, ids, self.model.pad_token_id), mask
+
+
+def _checked_texts(texts: Iterable[str]) -> list[str]:
+    if isinstance(texts, str):
+        raise InputError(_ONE_STRING)
+    if not isinstance(texts, Iterable):
+        raise InputError(f"expected a list of texts, found {type(texts).__name__}")
+    checked = list(texts)
+    for i, text in enumerate(checked):
+        if not isinstance(text, str):
+            raise InputError(f"expected a string at position {i}, found {type(text).__name__}")
+    return checked
+
+
+def _integers(name: str, values: np.ndarray) -> np.ndarray:
+    """``values`` as ``[B, L]`` int64."""
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError):
+        raise InputError(
+            f"expected {name} as integers [batch, tokens], found rows of unlike length; pad them"
+        ) from None
+    if array.ndim != 2 or not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool or not array.size):
+        raise InputError(f"expected {name} as integers [batch, tokens], found {array.dtype} {list(array.shape)}")
+    return array.astype(np.int64)

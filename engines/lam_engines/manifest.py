@@ -2,10 +2,11 @@
 
 import hashlib
 import json
+import reprlib
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from .errors import BundleError
 
@@ -14,7 +15,9 @@ FORMAT_VERSION = 1
 
 def _relative(name: str) -> str:
     path = PurePosixPath(name)
-    if path.is_absolute() or ".." in path.parts or "\\" in name or ":" in name or str(path) != name or name == ".":
+    # isprintable: names are shown in messages of one line.
+    plain = str(path) == name != "." and "\\" not in name and ":" not in name and name.isprintable()
+    if not plain or path.is_absolute() or ".." in path.parts:
         raise ValueError("must be a plain relative path inside the bundle")
     return name
 
@@ -74,9 +77,15 @@ class ModelInfo(_Strict):
     ffn_activation_passes: int
     blend: tuple[float, float]
 
+    @model_validator(mode="after")
+    def _pad_is_a_token(self) -> "ModelInfo":
+        if self.pad_token_id >= self.vocab_size:
+            raise ValueError(f"pad_token_id must be below vocab_size ({self.vocab_size})")
+        return self
+
 
 class Manifest(_Strict):
-    """``manifest.json``. Its own ``sha256`` is over the canonical JSON of all other fields."""
+    """``manifest.json``. Its own ``sha256``, the last field, is over the canonical JSON of all others."""
 
     format_version: Literal[1]
     model: ModelInfo
@@ -95,8 +104,7 @@ class Manifest(_Strict):
 
     def to_json(self) -> str:
         """The file's content, with its digest."""
-        fields = self.model_dump(mode="json")
-        return json.dumps({**fields, "sha256": _digest(fields)}, indent=2, ensure_ascii=False) + "\n"
+        return _with_digest(self.model_dump(mode="json"))
 
     @staticmethod
     def from_json(content: str, where: str) -> "Manifest":
@@ -111,29 +119,40 @@ class Manifest(_Strict):
             raise BundleError(f"{where} is no valid JSON ({error}); make the bundle again: lam-export onnx") from None
         if not isinstance(fields, dict) or "format_version" not in fields:
             raise BundleError(
-                f"expected a bundle's manifest in {where}, found other JSON; is this a lam-export bundle?"
+                f"expected a bundle's manifest in {where}, found other JSON; make the bundle again: lam-export onnx"
             )
         if fields["format_version"] != FORMAT_VERSION:
             raise BundleError(
-                f"expected bundle format {FORMAT_VERSION}, found {fields['format_version']!r} in {where}; "
+                f"expected bundle format {FORMAT_VERSION}, found {reprlib.repr(fields['format_version'])} in {where}; "
                 f"make the bundle again with this version: lam-export onnx"
             )
-        expected = fields.pop("sha256", None)
-        if expected != _digest(fields):
+        fields.pop("sha256", None)
+        try:
+            # All of the text, not its values alone: where a field stands twice, another reader may take the other one.
+            altered = content != _with_digest(fields)
+        except RecursionError:  # nested more deeply than anything that was written
+            altered = True
+        if altered:
             raise BundleError(
-                f"{where} was altered or damaged (its own sha256 differs); make it again: lam-export onnx"
+                f"{where} was altered or damaged (it differs from its own sha256); copy the bundle again, or make it "
+                f"again: lam-export onnx"
             )
         try:
             manifest = Manifest.model_validate(fields)
         except ValidationError as error:
             first = error.errors()[0]
             place = ".".join(str(part) for part in first["loc"])
-            raise BundleError(f"{where}: {place}: {first['msg']}; make the bundle again: lam-export onnx") from None
+            raise BundleError(
+                f"{where}: {place[:120]!r}: {first['msg']}; make the bundle again: lam-export onnx"
+            ) from None
         if unknown := sorted(set(manifest.graphs) - set(manifest.files)):
-            raise BundleError(f"{where}: graphs {', '.join(unknown)} are not among its files")
+            raise BundleError(
+                f"{where}: graphs {', '.join(unknown)} are not among its files; make the bundle again: lam-export onnx"
+            )
         return manifest
 
 
-def _digest(fields: dict[str, Any]) -> str:
+def _with_digest(fields: dict[str, Any]) -> str:
     canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
+    return json.dumps({**fields, "sha256": digest}, indent=2) + "\n"

@@ -1,11 +1,17 @@
 """ONNX Runtime: the default engine, on any machine."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from .bundle import MODEL, Bundle
 from .engine import EmbeddingEngine
 from .errors import BundleError, EngineError
 
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession
+
+_INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -24,30 +30,65 @@ class OnnxRuntimeEngine(EmbeddingEngine):
             EngineError: ONNX Runtime or the device is not there.
             BundleError: the graph is missing, altered, or not one that ONNX Runtime can load.
         """
-        super().__init__(bundle)
+        if threads is not None and threads < 1:
+            raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
         provider = provider_of(device)
+        super().__init__(bundle)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        options.log_severity_level = 3
+        options.log_severity_level = 4  # errors are raised, and need not be in the log too
         # Plans of memory are kept for every shape ever seen; lengths vary without end.
         options.enable_mem_pattern = False
         if threads is not None:
             options.intra_op_num_threads = threads
         graph = bundle.read(MODEL)
         try:
-            self._session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+            session = onnxruntime.InferenceSession(graph, options, providers=[provider])
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
-            reason = (str(error).strip().splitlines() or ["no reason given"])[0]
-            raise BundleError(f"ONNX Runtime {onnxruntime.__version__} cannot load {MODEL}: {reason}") from None
+            raise BundleError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot load {MODEL}: {_reason(error)}; make the bundle again: "
+                f"lam-export onnx"
+            ) from None
+        if provider not in session.get_providers():  # it falls back to the CPU without an error
+            raise EngineError(
+                f"ONNX Runtime {onnxruntime.__version__} cannot start {provider}: no GPU (see nvidia-smi), or not the "
+                f"CUDA libraries that this version wants; mend that, or use the device cpu"
+            )
+        _check_interface(session, self.model.hidden_size)
+        self._session: InferenceSession | None = session
 
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        feed = {"input_ids": input_ids, "attention_mask": attention_mask}
-        vectors: np.ndarray = self._session.run(["sentence_embedding"], feed)[0]
+        session = self._session
+        if session is None:
+            raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE)")
+        feed = dict(zip(_INPUTS, (input_ids, attention_mask), strict=True))
+        try:
+            vectors: np.ndarray = session.run([_OUTPUT], feed)[0]
+        except Exception as error:
+            rows, tokens = input_ids.shape
+            raise EngineError(
+                f"ONNX Runtime failed on a batch of {rows} x {tokens} tokens: {_reason(error)}; if memory is short, "
+                f"lower batch_tokens or cut the longest texts"
+            ) from None
         return vectors
 
     def close(self) -> None:
-        del self._session
+        self._session = None
+
+
+def _check_interface(session: "InferenceSession", hidden_size: int) -> None:
+    inputs = {value.name for value in session.get_inputs()}
+    outputs = {value.name: value.shape for value in session.get_outputs()}
+    if inputs != set(_INPUTS) or outputs.get(_OUTPUT, [])[1:] != [hidden_size]:
+        raise BundleError(
+            f"expected {MODEL} with inputs {', '.join(_INPUTS)} and output {_OUTPUT} [batch, {hidden_size}], found "
+            f"inputs {', '.join(sorted(inputs))} and outputs {outputs}; make the bundle again: lam-export onnx"
+        )
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def provider_of(device: str) -> str:

@@ -6,6 +6,9 @@ import numpy as np
 
 from .errors import BundleError
 
+# What every tokenizer must cope with: nothing, and a character that it has never seen.
+_PROBE = ("", "a \ue000")
+
 
 class Tokenizer:
     """The bundle's ``tokenizer.json``: any text, of any length, without truncation."""
@@ -18,24 +21,29 @@ class Tokenizer:
             vocab_size: rows of the model's word embeddings; every id must be below it.
 
         Raises:
-            BundleError: it is no tokenizer, or its ids do not fit the model.
+            BundleError: it is no tokenizer, cannot encode every text, or its ids do not fit the model.
         """
         import tokenizers
 
         try:
             self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
-        except Exception as error:  # the library raises plain Exception for all of its parse errors
+            self._tokenizer.no_truncation()
+            self._tokenizer.no_padding()
+            probe = np.concatenate(self.encode(_PROBE))
+        except (KeyboardInterrupt, SystemExit):
+            raise
+        except BaseException as error:  # the library raises plain Exception, and panics, which are not even that
+            reason = " ".join(str(error).split())
             raise BundleError(
-                f"tokenizer.json cannot be read by tokenizers {tokenizers.__version__} ({error})"
+                f"tokenizer.json cannot be used by tokenizers {tokenizers.__version__} ({reason}); take the one that "
+                f"the model was trained with"
             ) from None
-        ids = self._tokenizer.get_vocab(with_added_tokens=True).values()
+        ids = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *probe.tolist()}
         if max(ids, default=0) >= vocab_size:
             raise BundleError(
-                f"tokenizer.json gives ids up to {max(ids)}, but the model has {vocab_size} word embeddings: "
-                f"they do not belong together"
+                f"tokenizer.json gives ids up to {max(ids)}, but the model has {vocab_size} word embeddings; take the "
+                f"one that the model was trained with"
             )
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
 
     def to_json(self) -> str:
         """The tokenizer as this class uses it: nothing truncated, nothing padded."""

@@ -10,6 +10,7 @@ from .errors import CheckpointError
 
 _PREFERRED = ("model.safetensors", "pytorch_model.bin")
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+_ZIP_FOLDER = 0x10  # in an entry's external attributes
 CHECKSUMS = "SHA256SUMS"
 
 
@@ -73,6 +74,10 @@ def _read_pickle(path: Path) -> Any:
             # torch.load does not compare the archive's CRCs.
             if (damaged := archive.testzip()) is not None:
                 raise CheckpointError(f"{path} is damaged: {damaged} in it fails its CRC; copy it again")
+            # torch.load reads nothing for an entry that is marked as a folder, and its tensor is what memory held.
+            folders = [entry.filename for entry in archive.infolist() if entry.external_attr & _ZIP_FOLDER]
+            if folders:
+                raise CheckpointError(f"{path} is damaged: {folders[0]} in it is marked as a folder; copy it again")
     try:
         return torch.load(path, map_location="cpu", weights_only=True)
     except pickle.UnpicklingError as error:

@@ -1,5 +1,7 @@
 """``torch.ops.lam.fused_delta_rule``: the operator as PyTorch sees it, traceable as one node."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -34,8 +36,10 @@ def _backward(ctx, grad):
     # Recomputed rather than stored: distillation and fine-tuning are the only callers, and the chunks' [C, C]
     # matrices would be most of a step's memory.
     tensors = [t.detach().requires_grad_(t.is_floating_point()) for t in ctx.saved_tensors]
+    arguments: tuple[Any, ...] = (*tensors, ctx.chunk_size)
+    # Where the caller's backward runs under autocast, this must not.
     with torch.enable_grad(), torch.autocast(grad.device.type, enabled=False):
-        output = naive.fused_delta_rule(*tensors, ctx.chunk_size)
+        output = naive.fused_delta_rule(*arguments)
         wanted = [t for t in tensors if t.requires_grad]
         grads = iter(torch.autograd.grad(output, wanted, grad))
     return (*(next(grads) if t.requires_grad else None for t in tensors), None)

@@ -1,0 +1,1 @@
+"""Side-by-side timing, correctness first."""

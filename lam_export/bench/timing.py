@@ -1,0 +1,56 @@
+"""Time several ways of computing the same thing, in turn, after seeing that they agree."""
+
+import platform
+import time
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+from pathlib import Path
+from statistics import median
+
+import numpy as np
+
+from lam_export.validate.metrics import Thresholds, diff
+
+
+def side_by_side(
+    candidates: Mapping[str, Callable[[], np.ndarray]], *, repeats: int, thresholds: Thresholds = Thresholds()
+) -> dict[str, list[float]]:
+    """Run the candidates in turn (A B A B ...), so that a machine that slows down slows all of them.
+
+    Args:
+        candidates: name to a call that returns embeddings ``[B, hidden]``; the first is what the others must equal.
+        repeats: timed runs of each, after one that is not timed.
+        thresholds: for the comparison.
+
+    Returns:
+        Name to seconds of each run.
+
+    Raises:
+        ValueError: a candidate gives other embeddings than the first; nothing is timed then.
+    """
+    results = {name: call() for name, call in candidates.items()}
+    first, *others = results
+    for name in others:
+        if not (found := diff(results[name], results[first], thresholds)):
+            raise ValueError(f"{name} does not equal {first}: {found}")
+    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    for _ in range(repeats):
+        for name, call in candidates.items():
+            start = time.perf_counter()
+            call()
+            seconds[name].append(time.perf_counter() - start)
+    return seconds
+
+
+def median_ratio(slow: list[float], fast: list[float]) -> float:
+    """How many times as fast ``fast`` is: the median of the ratios of neighbouring runs."""
+    return median(a / b for a, b in zip(slow, fast, strict=True))
+
+
+def machine() -> str:
+    """Processor and versions, for the head of a result."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
+    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
+    tools = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "numpy"))
+    return f"{model}; Python {platform.python_version()}, {tools}"

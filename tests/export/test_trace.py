@@ -1,0 +1,103 @@
+"""The exported graph: its structure, its names, and what must not be in it."""
+
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnx.inliner
+import onnxruntime
+import pytest
+import torch
+
+from lam_export.export.graphs import ExportError, check_fused_nodes, write_graphs
+from lam_export.export.trace import DEFAULT_OPSET, OPSETS, onnx_from_encoder
+from lam_export.model.encoder import Encoder
+from lam_plugins.fused_delta_rule import OP_DOMAIN
+
+
+@pytest.fixture(scope="module")
+def model(tiny_encoder: Encoder) -> onnx.ModelProto:
+    return onnx_from_encoder(tiny_encoder, token_embeddings=True)
+
+
+def test_one_function_backed_node_per_layer(model: onnx.ModelProto, tiny_encoder: Encoder) -> None:
+    nodes = [node for node in model.graph.node if node.domain == OP_DOMAIN]
+    assert [node.op_type for node in nodes] == ["FusedDeltaRule_c128"] * len(tiny_encoder.layers)
+    assert [node.name for node in nodes] == [f"layers.{i}.FusedDeltaRule_c128" for i in range(len(nodes))]
+    (function,) = model.functions
+    assert (function.domain, function.name) == (OP_DOMAIN, "FusedDeltaRule_c128")
+    for node in nodes:
+        attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
+        assert attributes == {"plugin_namespace": b"com.lam", "plugin_version": b"1", "aot": 1}
+        assert len(node.input) == len(function.input) == 6
+
+
+def test_names_are_unique_across_the_functions_border(model: onnx.ModelProto) -> None:
+    outside = {name for node in model.graph.node for name in (*node.input, *node.output)}
+    assert not outside & set(model.functions[0].input)
+
+
+def test_only_the_domains_it_says(model: onnx.ModelProto) -> None:
+    assert {o.domain: o.version for o in model.opset_import} == {"": DEFAULT_OPSET, OP_DOMAIN: 1}
+    assert {node.domain for node in model.graph.node} == {"", OP_DOMAIN}
+    assert {node.domain for node in model.functions[0].node} == {""}
+    kinds = {node.op_type for node in (*model.graph.node, *model.functions[0].node)}
+    assert not kinds & {"If", "Loop", "Scan", "SequenceAt"}
+    wide = [v.name for v in model.graph.value_info if v.type.tensor_type.elem_type == onnx.TensorProto.DOUBLE]
+    assert not wide, "TensorRT has no float64"
+
+
+def test_inputs_and_outputs(model: onnx.ModelProto) -> None:
+    def describe(values: object) -> dict[str, list[object]]:
+        return {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
+
+    assert describe(model.graph.input) == {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]}
+    assert describe(model.graph.output) == {
+        "sentence_embedding": ["batch", 32],
+        "token_embeddings": ["batch", "tokens", 32],
+    }
+
+
+def test_nothing_of_this_machine_in_the_file(model: onnx.ModelProto) -> None:
+    content = model.SerializeToString()
+    assert str(Path(__file__).parents[2]).encode() not in content
+    assert b"stack_trace" not in content
+    assert b".py" not in content
+
+
+def test_the_exporter_says_nothing(tiny_encoder: Encoder, capfd: pytest.CaptureFixture[str]) -> None:
+    onnx_from_encoder(tiny_encoder)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("opset", OPSETS)
+def test_every_opset_equals_the_reference(tiny_encoder: Encoder, opset: int, tmp_path: Path) -> None:
+    model = onnx_from_encoder(tiny_encoder, opset=opset)
+    graphs = write_graphs(model, tmp_path, layers=len(tiny_encoder.layers), inline=True)
+    ids = torch.randint(5, 100, (3, 40), generator=torch.Generator().manual_seed(0))
+    mask = (torch.arange(40) < torch.tensor([[40], [1], [17]])).long()
+    with torch.inference_mode():
+        expected = tiny_encoder(ids, mask)[0].numpy()
+    for name, graph in graphs.items():
+        assert graph.opset == opset
+        session = onnxruntime.InferenceSession(tmp_path / name, providers=["CPUExecutionProvider"])
+        (found,) = session.run(None, {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+        assert np.abs(found - expected).max() <= 2e-6
+
+
+def test_the_inlined_graph_knows_no_functions(model: onnx.ModelProto, tmp_path: Path) -> None:
+    graphs = write_graphs(model, tmp_path, layers=2, inline=True)
+    assert graphs["model.inlined.onnx"].inlined
+    inlined = onnx.load(tmp_path / "model.inlined.onnx")
+    assert not inlined.functions
+    assert {node.domain for node in inlined.graph.node} == {""}
+
+
+def test_a_lost_function_is_noticed(model: onnx.ModelProto) -> None:
+    inlined = onnx.inliner.inline_local_functions(model)
+    with pytest.raises(ExportError, match="expected 2 nodes"):
+        check_fused_nodes(inlined, 2)
+    bodyless = onnx.ModelProto.FromString(model.SerializeToString())
+    del bodyless.functions[:]
+    with pytest.raises(ExportError, match="expected 2 nodes"):
+        check_fused_nodes(bodyless, 2)
