@@ -49,7 +49,8 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
             parts, tokenizer); a folder or a weights file.
 
     Returns:
-        The checked checkpoint. Where student and teacher both hold a tensor, the student's wins.
+        The checked checkpoint. Where several hold a tensor, the student's wins, then that of the teacher inside the
+        checkpoint, then that of ``teacher``.
 
     Raises:
         CheckpointError: with every offending tensor or file named.
@@ -61,10 +62,12 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
 
     teacher_weights = files.find_weights(Path(teacher)) if teacher is not None else None
     if teacher_weights is not None:
+        files.check_sums(teacher_weights.parent)
         outside = layouts.state_dict_of(files.read_tensors(teacher_weights))[1]
         if any(name.startswith("deltanet_layers.") for name in outside):
             raise CheckpointError(f"expected a BERT as the teacher, found LAM layers in {teacher_weights}")
-        from_teacher = layouts.canonical_teacher(outside)
+        # The checkpoint's own teacher, if it has one, is what it was trained with.
+        from_teacher = {**layouts.canonical_teacher(outside), **from_teacher}
 
     tensors = {**from_teacher, **student}
     declared = {**embedded_config, **files.read_config(weights.parent)}

@@ -74,7 +74,7 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         beta, fast_gate, slow_gate = op.Split(op.Transpose(gates, perm=[0, 3, 1, 2, 4]), axis=1, num_outputs=3)
 
         # q's norm divides the gates, one number a row, instead of q.
-        q_norm = op.Max(op.ReduceL2(q, last), op.CastLike(op.Constant(value_float=L2_NORM_EPS), q))
+        q_norm = op.Clip(op.ReduceL2(q, last), op.CastLike(op.Constant(value_float=L2_NORM_EPS), q))
         fast_gate = op.Div(op.Mul(fast_gate, op.Slice(blend, zero, one, zero)), q_norm)
         slow_gate = op.Div(op.Mul(slow_gate, op.Slice(blend, one, two, zero)), q_norm)
         k = op.LpNormalization(k, axis=-1, p=2)
