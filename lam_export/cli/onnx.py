@@ -67,9 +67,9 @@ def run(
             on_step=step,
         )
 
-    from .validate import parity_table
+    from .validate import parity_tables
 
-    out.print(parity_table(report))
+    out.print(parity_tables(report))
     out.print(f"[bold green]Wrote[/] {bundle.path}", highlight=False)
     for name, entry in bundle.manifest.files.items():
         out.print(f"  {name:<22} {entry.bytes / 1e6:8.1f} MB  sha256 {entry.sha256[:16]}…", highlight=False)

@@ -99,7 +99,7 @@ def _compare(
     (result,) = Comparator.compare_accuracy(both, compare_func=CompareEmbeddings(thresholds))
     (diffs,) = result.values()
     return [
-        ParityRow(graph, case.name, output, case.input_ids.shape[0], case.input_ids.shape[1], diff)
+        ParityRow(graph, case.name, output, case.input_ids.shape[0], case.input_ids.shape[1], outputs[output])
+        for output in diffs[0]
         for case, outputs in zip(cases, diffs, strict=True)
-        for output, diff in outputs.items()
     ]
