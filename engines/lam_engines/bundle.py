@@ -154,7 +154,10 @@ def _is_bundle(path: Path) -> bool:
 
 
 def _put(draft: Path, path: Path, force: bool) -> None:
-    """Rename ``draft`` to ``path``; with ``force`` in place of a folder, which stays whole until then."""
+    """Rename ``draft`` to ``path``; with ``force`` in place of a folder, which stays whole until then.
+
+    Killed between the two renames, it leaves the old folder beside its place, named ``.NAME.xxxxxxxx.old``.
+    """
     old = draft.with_name(f"{draft.name}.old")
     if force and path.exists():
         path.rename(old)
@@ -163,10 +166,9 @@ def _put(draft: Path, path: Path, force: bool) -> None:
     except OSError:
         if old.exists() and not path.exists():
             old.rename(path)
+        shutil.rmtree(old, ignore_errors=True)  # of no use if another writer's bundle is there now
         raise
-    finally:
-        if path.exists():
-            shutil.rmtree(old, ignore_errors=True)
+    shutil.rmtree(old, ignore_errors=True)
 
 
 def _reason(error: Exception) -> str:

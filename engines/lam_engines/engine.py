@@ -10,8 +10,6 @@ from .bundle import TOKENIZER, Bundle
 from .errors import InputError
 from .tokenizer import Tokenizer
 
-_ONE_STRING = "expected a list of texts, found one string; pass [text]"
-
 Progress = Callable[[int], None]
 """Called with the number of texts that were embedded since the last call."""
 
@@ -59,8 +57,7 @@ class EmbeddingEngine(ABC):
         Takes texts as they are needed and yields them window by window, in order, each with its embeddings
         ``[n, hidden]``. Arguments and errors as for :meth:`embed`.
         """
-        if isinstance(texts, str):  # an iterable of one-letter texts
-            raise InputError(_ONE_STRING)
+        _check_collection(texts)
         for window in windows(texts):
             yield window, self.embed(window, batch_tokens=batch_tokens, progress=progress)
 
@@ -160,11 +157,15 @@ class EmbeddingEngine(ABC):
         return np.where(mask == 1, ids, self.model.pad_token_id), mask
 
 
-def _checked_texts(texts: Iterable[str]) -> list[str]:
-    if isinstance(texts, str):
-        raise InputError(_ONE_STRING)
+def _check_collection(texts: object) -> None:
+    if isinstance(texts, str):  # a collection too, of one-letter texts
+        raise InputError("expected a list of texts, found one string; pass [text]")
     if not isinstance(texts, Iterable):
         raise InputError(f"expected a list of texts, found {type(texts).__name__}")
+
+
+def _checked_texts(texts: Iterable[str]) -> list[str]:
+    _check_collection(texts)
     checked = list(texts)
     for i, text in enumerate(checked):
         if not isinstance(text, str):

@@ -6,8 +6,8 @@ import numpy as np
 
 from .errors import BundleError
 
-# What every tokenizer must cope with: nothing, and a character that it has never seen.
-_PROBE = ("", "a \ue000")
+# What every tokenizer must cope with: nothing, and characters that it has never seen.
+_PROBE = ("", "a ж 東 🧿")
 
 
 class Tokenizer:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lam_engines.bundle import TOKENIZER, Bundle, file_entry, write_bundle
+from lam_engines.bundle import MANIFEST, TOKENIZER, Bundle, file_entry, write_bundle
 from lam_engines.manifest import Manifest, ModelInfo, Source
 from lam_engines.tokenizer import Tokenizer
 from lam_export import __version__
@@ -80,7 +80,7 @@ def export_verified_bundle(
             parity={},
             tools=_versions(),
         )
-        (draft / "manifest.json").write_text(manifest.to_json(), encoding="utf-8")
+        (draft / MANIFEST).write_bytes(manifest.to_json().encode())
         report = check_parity(
             Bundle(draft), encoder, on_step=lambda step: on_step(f"comparing: {step}"), verbose=verbose
         )

