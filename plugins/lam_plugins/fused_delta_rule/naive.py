@@ -43,9 +43,10 @@ def fused_delta_rule(
     valid = (torch.arange(tokens, device=projected.device) < lengths[:, None])[..., None]  # [B, L, 1]
 
     projected = torch.where(valid, projected, 0)
-    qkv = projected[..., : 3 * hidden].transpose(1, 2)
-    qkv = F.conv1d(qkv, conv_weight[:, None], conv_bias, padding=CONV_KERNEL // 2, groups=3 * hidden)
-    q, k, v = F.silu(qkv[..., :tokens]).transpose(1, 2).unflatten(-1, (3 * heads, head_size)).chunk(3, dim=2)
+    # Four shifted products rather than conv1d, which takes seconds for many channels in float64.
+    seen = F.pad(projected[..., : 3 * hidden], (0, 0, CONV_KERNEL // 2, CONV_KERNEL // 2 - 1))
+    qkv = conv_bias + sum(seen[:, tap : tap + tokens] * conv_weight[:, tap] for tap in range(CONV_KERNEL))
+    q, k, v = F.silu(qkv).unflatten(-1, (3 * heads, head_size)).chunk(3, dim=2)
     g = projected[..., 3 * hidden : 4 * hidden].unflatten(-1, (heads, head_size))
     gates = projected[..., 4 * hidden : 4 * hidden + 3 * heads].sigmoid()[..., None]  # [B, L, 3H, 1]
     beta, fast_gate, slow_gate = gates.chunk(3, dim=2)
