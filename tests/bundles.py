@@ -37,7 +37,7 @@ def manifest_of(folder: Path, names: list[str]) -> Manifest:
         files={name: file_entry(folder / name) for name in names},
         graphs={},
         max_tokens_tested=2000,
-        parity={"max_abs": 2.1445859499369393e-07},
+        parity={"model.onnx": {"max_abs": 2.1445859499369393e-07}},
         tools={"python": "3.10"},
     )
 

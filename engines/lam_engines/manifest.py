@@ -55,7 +55,7 @@ class TensorSpec(_Strict):
 class Graph(_Strict):
     """One ONNX file of the bundle."""
 
-    precision: Literal["fp32"]
+    precision: Literal["fp32", "fp16"]
     opset: int
     inlined: bool
     inputs: tuple[TensorSpec, ...]
@@ -97,8 +97,8 @@ class Manifest(_Strict):
     graphs: dict[RelativePath, Graph]
     max_tokens_tested: int
     """The longest text of the parity run that let this bundle be written."""
-    parity: dict[str, float]
-    """The worst figures of that run."""
+    parity: dict[RelativePath, dict[str, float]]
+    """The worst figures of that run, for each graph."""
     tools: dict[str, str]
     """Versions of what made the bundle."""
 

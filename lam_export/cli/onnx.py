@@ -33,6 +33,9 @@ def run(
     inline: Annotated[
         bool, typer.Option("--inline", help="Also write model.inlined.onnx, for runtimes that know no local functions.")
     ] = False,
+    precision: Annotated[
+        str, typer.Option(help="fp16 also writes model.fp16.onnx, the mixed-precision graph for GPUs.")
+    ] = "fp32",
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the exporter's own messages.")] = False,
 ) -> None:
@@ -43,6 +46,8 @@ def run(
 
     if form not in FORMS:
         raise LamError(f"expected --form {' or '.join(FORMS)}, found {form!r}")
+    if precision not in ("fp32", "fp16"):
+        raise LamError(f"expected --precision fp32 or fp16, found {precision!r}")
     wanted = set(output_names or ())
     if not wanted <= {"token_embeddings", "sentence_embedding"}:
         raise LamError(f"expected --output token_embeddings, found {', '.join(sorted(wanted))}")
@@ -62,6 +67,7 @@ def run(
             opset=opset,
             token_embeddings="token_embeddings" in wanted,
             inline=inline,
+            fp16=precision == "fp16",
             force=force,
             verbose=verbose,
             on_step=step,

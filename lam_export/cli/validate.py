@@ -23,8 +23,12 @@ def run(
     bundle: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
     checkpoint: Annotated[Path, typer.Option(help="The checkpoint that it was made from.", show_default=False)],
     teacher: Annotated[Path | None, typer.Option(help="Its teacher, if it needs one.", show_default=False)] = None,
-    max_abs: Annotated[float, typer.Option(help="Largest difference of any element.")] = 2e-5,
-    cosine: Annotated[float, typer.Option(help="Smallest cosine of any text.")] = 0.999999,
+    max_abs: Annotated[
+        float | None, typer.Option(help="Largest difference of any element.", show_default="2e-5; fp16 2e-3")
+    ] = None,
+    cosine: Annotated[
+        float | None, typer.Option(help="Smallest cosine of any text.", show_default="0.999999; fp16 0.9995")
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Polygraphy's own messages.")] = False,
 ) -> None:
@@ -38,13 +42,19 @@ def run(
         from lam_engines.bundle import Bundle
         from lam_export.model.checkpoint import load_checkpoint
         from lam_export.model.encoder import Encoder
-        from lam_export.validate.metrics import Thresholds
+        from lam_export.validate.metrics import THRESHOLDS, Thresholds
         from lam_export.validate.parity import check_parity
 
         opened = Bundle(bundle)
         loaded = load_checkpoint(checkpoint, teacher)
         encoder = Encoder(loaded, form=opened.manifest.form, chunk_size=opened.manifest.chunk_size)
-        report = check_parity(opened, encoder, thresholds=Thresholds(max_abs, cosine), on_step=step, verbose=verbose)
+        thresholds = {
+            precision: Thresholds(
+                default.max_abs if max_abs is None else max_abs, default.cosine if cosine is None else cosine
+            )
+            for precision, default in THRESHOLDS.items()
+        }
+        report = check_parity(opened, encoder, thresholds=thresholds, on_step=step, verbose=verbose)
 
     if json:
         from json import dumps
@@ -64,17 +74,17 @@ def parity_tables(report: "ParityReport") -> "Group":
     from rich.console import Group
     from rich.table import Table
 
-    limits = report.thresholds
     tables: dict[tuple[str, str], Table] = {}
     for row in report.rows:
         table = tables.get((row.graph, row.output))
         if table is None:
             title = f"{row.graph}, {row.output}, against PyTorch in float64"
-            table = Table("case", title=title)
+            holds = f"holds where max-abs <= {row.thresholds.max_abs:g} and cosine >= {row.thresholds.cosine}"
+            table = Table("case", title=title, caption=holds)
             for column in ("max-abs", "relative RMS", "1 - cosine", ""):
                 table.add_column(column, justify="right")
             tables[row.graph, row.output] = table
         mark = "[green]✓[/]" if row.diff else "[bold red]✗[/]"
         figures = (f"{row.diff.max_abs:.1e}", f"{row.diff.relative_rms:.1e}", f"{1 - row.diff.cosine:.1e}")
         table.add_row(row.case, *figures, mark)
-    return Group(*tables.values(), f"holds where max-abs <= {limits.max_abs:.0e} and cosine >= {limits.cosine}")
+    return Group(*tables.values())

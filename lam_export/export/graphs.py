@@ -1,11 +1,13 @@
 """Check an exported model, write its files, and describe them for the manifest."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal
 
 import onnx
 import onnx.inliner
 
-from lam_engines.bundle import INLINED_MODEL, MODEL
+from lam_engines.bundle import FP16_MODEL, INLINED_MODEL
 from lam_engines.errors import LamError
 from lam_engines.manifest import Graph, TensorSpec
 from lam_plugins.fused_delta_rule import OP_DOMAIN
@@ -15,29 +17,31 @@ class ExportError(LamError):
     """An export that is not fit to be written."""
 
 
-def write_graphs(model: onnx.ModelProto, folder: Path, *, layers: int, inline: bool) -> dict[str, Graph]:
-    """Write ``model.onnx`` and, if asked for, ``model.inlined.onnx``.
+def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path, *, layers: int) -> dict[str, Graph]:
+    """Check models and write them.
 
     Args:
-        model: with local functions.
+        models: file name in the bundle to model; all but ``model.inlined.onnx`` with local functions.
         folder: an existing folder.
         layers: how many nodes of the fused operator there must be.
-        inline: also write the graph with its functions inlined, for runtimes that know none (OpenVINO).
 
     Returns:
         File name to its entry in the manifest.
 
     Raises:
-        ExportError: the model is not valid ONNX, or not one fused node per layer with its function.
+        ExportError: a model is not valid ONNX, or not one fused node per layer with its function.
     """
-    check_fused_nodes(model, layers)
-    models = {MODEL: model}
-    if inline:
-        models[INLINED_MODEL] = onnx.inliner.inline_local_functions(model)
-    for name, graph in models.items():
-        _check_valid(graph, name)
-        onnx.save(graph, folder / name)
-    return {name: _describe(graph, inlined=name == INLINED_MODEL) for name, graph in models.items()}
+    for name, model in models.items():
+        if name != INLINED_MODEL:
+            check_fused_nodes(model, layers)
+        _check_valid(model, name)
+        onnx.save(model, folder / name)
+    return {name: _describe(model, name) for name, model in models.items()}
+
+
+def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model without local functions, for runtimes that know none (OpenVINO)."""
+    return onnx.inliner.inline_local_functions(model)
 
 
 def check_fused_nodes(model: onnx.ModelProto, layers: int) -> None:
@@ -63,12 +67,13 @@ def _check_valid(model: onnx.ModelProto, name: str) -> None:
         raise ExportError(f"{name} is not valid ONNX ({str(error).splitlines()[0]}); try another --opset") from error
 
 
-def _describe(model: onnx.ModelProto, *, inlined: bool) -> Graph:
+def _describe(model: onnx.ModelProto, name: str) -> Graph:
+    precision: Literal["fp32", "fp16"] = "fp16" if name == FP16_MODEL else "fp32"
     opset = next(o.version for o in model.opset_import if o.domain == "")
     return Graph(
-        precision="fp32",
+        precision=precision,
         opset=opset,
-        inlined=inlined,
+        inlined=name == INLINED_MODEL,
         inputs=tuple(_tensor_spec(value) for value in model.graph.input),
         outputs=tuple(_tensor_spec(value) for value in model.graph.output),
     )

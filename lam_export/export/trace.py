@@ -47,7 +47,7 @@ def onnx_from_encoder(
     (``[batch, tokens, hidden]``).
 
     Args:
-        encoder: in float32.
+        encoder: in float32, or what :func:`half_precision` made of it.
         opset: of the standard operators, one of :data:`OPSETS`.
         token_embeddings: add that output.
         verbose: let the exporter's own messages through.
@@ -85,8 +85,14 @@ def _bodyless(chunk_size: int) -> Iterator[Callable[..., Any]]:
     """
     name = op_type(chunk_size)
     parameter = onnx.defs.OpSchema.FormalParameter
-    inputs = [parameter(i, "tensor(int32)" if i == "lengths" else "tensor(float)") for i in FUNCTION_INPUTS]
-    schema = onnx.defs.OpSchema(name, OP_DOMAIN, 1, inputs=inputs, outputs=[parameter("heads", "tensor(float)")])
+    schema = onnx.defs.OpSchema(
+        name,
+        OP_DOMAIN,
+        1,
+        inputs=[parameter(i, "tensor(int32)" if i == "lengths" else "T") for i in FUNCTION_INPUTS],
+        outputs=[parameter("heads", "T")],
+        type_constraints=[("T", ["tensor(float)", "tensor(float16)"], "")],
+    )
     op = onnxscript.values.Op(onnxscript.values.Opset(OP_DOMAIN, 1), name, schema)
 
     def fused_delta_rule(

@@ -69,7 +69,8 @@ class Embeddings(nn.Module):
         fraction = fraction[..., None]
         here = F.embedding(row, table)
         following = F.embedding((row + 1).clamp(max=table.shape[0] - 1), table)
-        return self.norm(F.embedding(input_ids, self.word) + here + fraction * (following - here))
+        word = F.embedding(input_ids, self.word).to(table.dtype)
+        return self.norm(word + here + fraction * (following - here))
 
 
 def position_rows(lengths: Tensor, tokens: int, rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -94,7 +95,7 @@ def position_rows(lengths: Tensor, tokens: int, rows: int, dtype: torch.dtype) -
     longer = n > rows
     numerator = torch.where(longer, t * (rows - 1), t)
     denominator = torch.where(longer, n - 1, 1)
-    row = numerator.div(denominator, rounding_mode="trunc")  # one node in a graph, which floor division is not
+    row = numerator // denominator  # div(rounding_mode="trunc") would be traced as a division of float32
     fraction = (numerator - row * denominator).to(dtype) / denominator.to(dtype)
     return row.clamp(max=rows - 1), fraction
 

@@ -15,6 +15,10 @@ class Thresholds:
     cosine: float = 0.999999
 
 
+THRESHOLDS = {"fp32": Thresholds(), "fp16": Thresholds(max_abs=2e-3, cosine=0.9995)}
+"""By the precision of a graph."""
+
+
 @dataclass(frozen=True)
 class EmbeddingDiff:
     """The worst row of a comparison. True if it is within the thresholds."""

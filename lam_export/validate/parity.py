@@ -1,6 +1,6 @@
 """Does a bundle give the reference's embeddings?"""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from lam_engines.tokenizer import Tokenizer
 from lam_export.model.encoder import Encoder
 
 from .cases import Case, parity_cases
-from .metrics import CompareEmbeddings, EmbeddingDiff, Thresholds
+from .metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
 from .runners import ReferenceRunner, runner_from_graph
 
 
@@ -26,6 +26,7 @@ class ParityRow:
     batch: int
     tokens: int
     diff: EmbeddingDiff
+    thresholds: Thresholds
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,6 @@ class ParityReport:
     """All comparisons of a parity run."""
 
     rows: tuple[ParityRow, ...]
-    thresholds: Thresholds
 
     @property
     def passed(self) -> bool:
@@ -44,12 +44,16 @@ class ParityReport:
         """Length of the longest text that was compared."""
         return max(row.tokens for row in self.rows)
 
-    def worst(self) -> dict[str, float]:
-        """The worst figure of each measure over all rows."""
+    def worst(self) -> dict[str, dict[str, float]]:
+        """Of each graph, the worst figure of each measure over all its rows."""
+        diffs = {row.graph: [other.diff for other in self.rows if other.graph == row.graph] for row in self.rows}
         return {
-            "max_abs": max(row.diff.max_abs for row in self.rows),
-            "relative_rms": max(row.diff.relative_rms for row in self.rows),
-            "cosine": min(row.diff.cosine for row in self.rows),
+            graph: {
+                "max_abs": max(diff.max_abs for diff in found),
+                "relative_rms": max(diff.relative_rms for diff in found),
+                "cosine": min(diff.cosine for diff in found),
+            }
+            for graph, found in diffs.items()
         }
 
     def to_dict(self) -> dict[str, Any]:
@@ -60,7 +64,7 @@ def check_parity(
     bundle: Bundle,
     encoder: Encoder,
     *,
-    thresholds: Thresholds = Thresholds(),
+    thresholds: Mapping[str, Thresholds] = THRESHOLDS,
     on_step: Callable[[str], None] = lambda step: None,
     verbose: bool = False,
 ) -> ParityReport:
@@ -69,7 +73,7 @@ def check_parity(
     Args:
         bundle: an open bundle.
         encoder: the reference; it is turned to float64 in place.
-        thresholds: for the worst row.
+        thresholds: precision of a graph to what its worst row must hold.
         on_step: told what is being run.
         verbose: let Polygraphy's log through.
     """
@@ -79,11 +83,11 @@ def check_parity(
         on_step("reference, PyTorch float64")
         reference = Comparator.run([ReferenceRunner(encoder)], data_loader=_loader(cases))
         rows: list[ParityRow] = []
-        for graph in bundle.manifest.graphs:
+        for graph, entry in bundle.manifest.graphs.items():
             on_step(f"{graph}, ONNX Runtime")
             found = Comparator.run([runner_from_graph(bundle, graph)], data_loader=_loader(cases))
-            rows += _compare(reference, found, graph, cases, thresholds)
-    return ParityReport(tuple(rows), thresholds)
+            rows += _compare(reference, found, graph, cases, thresholds[entry.precision])
+    return ParityReport(tuple(rows))
 
 
 def _loader(cases: list[Case]) -> Iterator[dict[str, Any]]:
@@ -99,7 +103,9 @@ def _compare(
     (result,) = Comparator.compare_accuracy(both, compare_func=CompareEmbeddings(thresholds))
     (diffs,) = result.values()
     return [
-        ParityRow(graph, case.name, output, case.input_ids.shape[0], case.input_ids.shape[1], outputs[output])
+        ParityRow(
+            graph, case.name, output, case.input_ids.shape[0], case.input_ids.shape[1], outputs[output], thresholds
+        )
         for output in diffs[0]
         for case, outputs in zip(cases, diffs, strict=True)
     ]

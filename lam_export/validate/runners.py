@@ -5,6 +5,7 @@ from collections import OrderedDict
 from collections.abc import Mapping
 
 import numpy as np
+import onnxruntime
 import torch
 from polygraphy.backend.base import BaseRunner
 from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
@@ -38,4 +39,5 @@ class ReferenceRunner(BaseRunner):
 
 def runner_from_graph(bundle: Bundle, graph: str) -> OnnxrtRunner:
     """ONNX Runtime on the CPU with one of the bundle's files, its hash checked."""
+    onnxruntime.set_default_logger_severity(4)  # errors are raised, and need not be in the log too
     return OnnxrtRunner(SessionFromOnnx(bundle.read(graph), providers=["cpu"]), name=f"ONNX Runtime {graph}")

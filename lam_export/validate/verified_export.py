@@ -2,14 +2,25 @@
 
 import platform
 from collections.abc import Callable
+from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lam_engines.bundle import MANIFEST, TOKENIZER, Bundle, file_entry, write_bundle
+from lam_engines.bundle import (
+    FP16_MODEL,
+    INLINED_MODEL,
+    MANIFEST,
+    MODEL,
+    TOKENIZER,
+    Bundle,
+    file_entry,
+    write_bundle,
+)
 from lam_engines.manifest import Manifest, ModelInfo, Source
 from lam_engines.tokenizer import Tokenizer
 from lam_export import __version__
-from lam_export.export.graphs import ExportError, write_graphs
+from lam_export.export.graphs import ExportError, inlined, write_graphs
+from lam_export.export.mixed_precision import half_precision
 from lam_export.export.trace import DEFAULT_OPSET, onnx_from_encoder
 from lam_export.model.checkpoint import Checkpoint, CheckpointError, sha256_of
 from lam_export.model.config import DEFAULT_CHUNK_SIZE
@@ -29,6 +40,7 @@ def export_verified_bundle(
     opset: int = DEFAULT_OPSET,
     token_embeddings: bool = False,
     inline: bool = False,
+    fp16: bool = False,
     force: bool = False,
     verbose: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
@@ -43,6 +55,7 @@ def export_verified_bundle(
         opset: of the graph, 18 to 23.
         token_embeddings: give the graph that output too.
         inline: also write ``model.inlined.onnx``.
+        fp16: also write ``model.fp16.onnx``, the mixed-precision graph.
         force: replace a bundle that is there.
         verbose: let the exporter's and Polygraphy's messages through.
         on_step: told of each step as it begins.
@@ -60,10 +73,16 @@ def export_verified_bundle(
     with write_bundle(output, force=force) as (draft, commit):
         on_step("tracing the encoder")
         encoder = Encoder(checkpoint, form=form, chunk_size=chunk_size)
-        model = onnx_from_encoder(encoder, opset=opset, token_embeddings=token_embeddings, verbose=verbose)
+        trace = partial(onnx_from_encoder, opset=opset, token_embeddings=token_embeddings, verbose=verbose)
+        models = {MODEL: trace(encoder)}
+        if fp16:
+            on_step("tracing the encoder in mixed precision")
+            models[FP16_MODEL] = trace(half_precision(encoder))
         on_step("checking and writing the graph")
-        graphs = write_graphs(model, draft, layers=checkpoint.config.num_hidden_layers, inline=inline)
-        del model
+        if inline:
+            models[INLINED_MODEL] = inlined(models[MODEL])
+        graphs = write_graphs(models, draft, layers=checkpoint.config.num_hidden_layers)
+        del models
         (draft / TOKENIZER).write_text(tokenizer.to_json(), encoding="utf-8")
         manifest = Manifest(
             format_version=1,
@@ -94,8 +113,8 @@ def _failure(report: ParityReport) -> str:
     row = next(row for row in report.rows if not row.diff)
     return (
         f"the export does not match the reference and was not written: {row.graph}, {row.output}, {row.case}: max-abs "
-        f"{row.diff.max_abs:.1e} (at most {report.thresholds.max_abs:.0e}), cosine {row.diff.cosine:.7f} (at least "
-        f"{report.thresholds.cosine}); try another --opset"
+        f"{row.diff.max_abs:.1e} (at most {row.thresholds.max_abs:.0e}), cosine {row.diff.cosine:.7f} (at least "
+        f"{row.thresholds.cosine}); try another --opset"
     )
 
 

@@ -156,7 +156,14 @@ def test_broken_files_are_one_clear_line(tiny_bundle: Path, tiny_checkpoint_fold
 def test_a_stopped_export_leaves_nothing(signum: int, tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", MAIN, "onnx", str(tiny_checkpoint_folder), "-o", str(tmp_path / "bundle")]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command,
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        text=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # shells ignore it in background jobs
+    )
     deadline = time.monotonic() + 60
     while not list(tmp_path.iterdir()) and time.monotonic() < deadline:
         time.sleep(0.05)

@@ -41,7 +41,7 @@ def manifests(draw: st.DrawFn) -> Manifest:
             teacher=st.none() | SOURCES,
             files=st.just(files),
             graphs=st.fixed_dictionaries(dict.fromkeys(sorted(files)[:1], graph)),
-            parity=st.dictionaries(TEXTS, NUMBERS, max_size=2),
+            parity=st.dictionaries(NAMES, st.dictionaries(TEXTS, NUMBERS, max_size=2), max_size=2),
             tools=st.dictionaries(TEXTS, TEXTS, max_size=2),
         )
     )

@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-import onnx.inliner
 import onnxruntime
 import pytest
 import torch
 
-from lam_export.export.graphs import ExportError, check_fused_nodes, write_graphs
+from lam_export.export.graphs import ExportError, check_fused_nodes, inlined, write_graphs
 from lam_export.export.trace import DEFAULT_OPSET, OPSETS, onnx_from_encoder
 from lam_export.model.encoder import Encoder
 from lam_plugins.fused_delta_rule import OP_DOMAIN
@@ -73,7 +72,8 @@ def test_the_exporter_says_nothing(tiny_encoder: Encoder, capfd: pytest.CaptureF
 @pytest.mark.parametrize("opset", OPSETS)
 def test_every_opset_equals_the_reference(tiny_encoder: Encoder, opset: int, tmp_path: Path) -> None:
     model = onnx_from_encoder(tiny_encoder, opset=opset)
-    graphs = write_graphs(model, tmp_path, layers=len(tiny_encoder.layers), inline=True)
+    models = {"model.onnx": model, "model.inlined.onnx": inlined(model)}
+    graphs = write_graphs(models, tmp_path, layers=len(tiny_encoder.layers))
     ids = torch.randint(5, 100, (3, 40), generator=torch.Generator().manual_seed(0))
     mask = (torch.arange(40) < torch.tensor([[40], [1], [17]])).long()
     with torch.inference_mode():
@@ -85,18 +85,35 @@ def test_every_opset_equals_the_reference(tiny_encoder: Encoder, opset: int, tmp
         assert np.abs(found - expected).max() <= 2e-6
 
 
+def test_a_long_text_finds_its_positions(tiny_encoder: Encoder) -> None:
+    """100,000 tokens spread over 16 rows: float32 could not hold the products of positions that decide the rows."""
+    model = onnx_from_encoder(tiny_encoder, token_embeddings=True)
+    ids = torch.randint(5, 100, (1, 100_000), generator=torch.Generator().manual_seed(0))
+    mask = torch.ones_like(ids)
+    with torch.inference_mode():
+        expected = tiny_encoder(ids, mask)[1].numpy()
+    session = onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
+    (found,) = session.run(["token_embeddings"], {"input_ids": ids.numpy(), "attention_mask": mask.numpy()})
+    # Single tokens among so many are ill-conditioned, in PyTorch's float32 as well: 5e-4.
+    assert np.linalg.norm(found - expected) / np.linalg.norm(expected) <= 1e-5
+    assert np.abs(found - expected).max() <= 2e-3
+    integers = {"Div", "Mod", "Mul", "Sub", "Where"}
+    kinds = {v.name: v.type.tensor_type.elem_type for v in model.graph.value_info}
+    start = [n.op_type for n in model.graph.node if any(kinds.get(o) == onnx.TensorProto.INT64 for o in n.output)]
+    assert integers <= set(start), "positions are computed in integers"
+
+
 def test_the_inlined_graph_knows_no_functions(model: onnx.ModelProto, tmp_path: Path) -> None:
-    graphs = write_graphs(model, tmp_path, layers=2, inline=True)
+    graphs = write_graphs({"model.inlined.onnx": inlined(model)}, tmp_path, layers=2)
     assert graphs["model.inlined.onnx"].inlined
-    inlined = onnx.load(tmp_path / "model.inlined.onnx")
-    assert not inlined.functions
-    assert {node.domain for node in inlined.graph.node} == {""}
+    written = onnx.load(tmp_path / "model.inlined.onnx")
+    assert not written.functions
+    assert {node.domain for node in written.graph.node} == {""}
 
 
 def test_a_lost_function_is_noticed(model: onnx.ModelProto) -> None:
-    inlined = onnx.inliner.inline_local_functions(model)
     with pytest.raises(ExportError, match="expected 2 nodes"):
-        check_fused_nodes(inlined, 2)
+        check_fused_nodes(inlined(model), 2)
     bodyless = onnx.ModelProto.FromString(model.SerializeToString())
     del bodyless.functions[:]
     with pytest.raises(ExportError, match="expected 2 nodes"):

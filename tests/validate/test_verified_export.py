@@ -27,7 +27,7 @@ def test_the_bundle_says_what_it_is(tiny_bundle: Path, tiny_checkpoint_folder: P
     assert (manifest.form, manifest.chunk_size) == ("flat", 128)
     assert manifest.checkpoint.sha256 == checkpoint.sha256
     assert manifest.max_tokens_tested == max(LENGTHS)
-    assert manifest.parity["max_abs"] <= 2e-5
+    assert manifest.parity["model.onnx"]["max_abs"] <= 2e-5
     assert {"lam-export", "torch", "onnx", "onnxruntime"} <= set(manifest.tools)
     assert set(manifest.files) == {"model.onnx", "model.inlined.onnx", "tokenizer.json"}
     assert str(tiny_checkpoint_folder.parent) not in (tiny_bundle / "manifest.json").read_text()

@@ -15,7 +15,8 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
 
     It computes what ``naive.py`` computes, in another order of products, which needs no product of two ``[C, C]``
     matrices (README.md derives it), and in layouts that cost few transposes. Padded rows of ``projected`` must be
-    finite, as they are in any encoder; they have no influence.
+    finite, as they are in any encoder; they have no influence. Inputs may be float32 or float16; the heads are of the
+    same type, and everything between is float32, for the rule's raw output passes the range of float16.
 
     Args:
         chunk_size: C. A text of fewer tokens is one chunk of its own length.
@@ -33,6 +34,12 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
 
     @script(onnxscript.values.Opset(OP_DOMAIN, 1), default_opset=op)
     def FusedDeltaRule(projected, lengths, conv_weight, conv_bias, norm_weight, blend):  # noqa: N802
+        x = op.Cast(projected, to=onnx.TensorProto.FLOAT)
+        weight = op.Cast(conv_weight, to=onnx.TensorProto.FLOAT)
+        bias = op.Cast(conv_bias, to=onnx.TensorProto.FLOAT)
+        scale = op.Cast(norm_weight, to=onnx.TensorProto.FLOAT)
+        weights = op.Cast(blend, to=onnx.TensorProto.FLOAT)
+
         zero = op.Constant(value_ints=[0])
         one = op.Constant(value_ints=[1])
         two = op.Constant(value_ints=[2])
@@ -52,16 +59,16 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         # Columns to their parts; padded rows to zero before the convolution, which looks one token ahead.
         token = op.Unsqueeze(op.Range(op.Squeeze(zero), op.Squeeze(size_l), op.Squeeze(one)), zero)
         valid = op.Less(token, op.Unsqueeze(op.Cast(lengths, to=onnx.TensorProto.INT64), one))
-        valid = op.CastLike(op.Unsqueeze(valid, two), projected)  # [B, L, 1]
+        valid = op.Cast(op.Unsqueeze(valid, two), to=onnx.TensorProto.FLOAT)  # [B, L, 1]
         alignment = op.Sub(size_w, op.Add(op.Add(size_3m, size_m), size_3h))
         parts = op.Concat(size_3m, size_m, size_h, op.Mul(size_h, two), alignment, axis=0)
-        qkv, g, beta, gates, _unused = op.Split(projected, parts, axis=2)
+        qkv, g, beta, gates, _unused = op.Split(x, parts, axis=2)
 
         # A two-dimensional convolution of width one, between transposes of [B, L, 1, 3M]: ONNX Runtime turns exactly
         # this into its blocked channel layout, without a transpose in memory.
         qkv = op.Transpose(op.Unsqueeze(op.Mul(qkv, valid), two), perm=[0, 3, 1, 2])
-        weight = op.Unsqueeze(conv_weight, op.Constant(value_ints=[1, 3]))
-        qkv = op.Conv(qkv, weight, conv_bias, group=channels, kernel_shape=[CONV_KERNEL, 1], pads=conv_pads)
+        weight = op.Unsqueeze(weight, op.Constant(value_ints=[1, 3]))
+        qkv = op.Conv(qkv, weight, bias, group=channels, kernel_shape=[CONV_KERNEL, 1], pads=conv_pads)
         qkv = op.Squeeze(op.Transpose(qkv, perm=[0, 2, 3, 1]), two)
         qkv = op.Mul(qkv, op.Sigmoid(qkv))
 
@@ -74,15 +81,15 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         beta, fast_gate, slow_gate = op.Split(op.Transpose(gates, perm=[0, 3, 1, 2, 4]), axis=1, num_outputs=3)
 
         # q's norm divides the gates, one number a row, instead of q.
-        q_norm = op.Clip(op.ReduceL2(q, last), op.CastLike(op.Constant(value_float=L2_NORM_EPS), q))
-        fast_gate = op.Div(op.Mul(fast_gate, op.Slice(blend, zero, one, zero)), q_norm)
-        slow_gate = op.Div(op.Mul(slow_gate, op.Slice(blend, one, two, zero)), q_norm)
+        q_norm = op.Clip(op.ReduceL2(q, last), op.Constant(value_float=L2_NORM_EPS))
+        fast_gate = op.Div(op.Mul(fast_gate, op.Slice(weights, zero, one, zero)), q_norm)
+        slow_gate = op.Div(op.Mul(slow_gate, op.Slice(weights, one, two, zero)), q_norm)
         k = op.LpNormalization(k, axis=-1, p=2)
         kb = op.Mul(k, beta)
         v = op.Mul(v, beta)
 
         # The chunk's [C, C] matrices, each a product of two [C, D] ones and a mask.
-        ones = op.Expand(op.CastLike(op.Constant(value_float=1.0), projected), op.Concat(size_c, size_c, axis=0))
+        ones = op.Expand(op.Constant(value_float=1.0), op.Concat(size_c, size_c, axis=0))
         lower = op.Trilu(ones, upper=0)
         below = op.Trilu(ones, op.Constant(value_int=-1), upper=0)
         a = op.Mul(op.MatMul(kb, op.Transpose(k, perm=[0, 1, 2, 4, 3])), below)  # -A
@@ -95,11 +102,11 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         # Back to [B, L, H, D], RMSNorm over D, gate.
         o = op.Reshape(op.Transpose(o, perm=[0, 2, 3, 1, 4]), op.Concat(zero, filled, size_h, size_d, axis=0))
         o = op.Slice(o, zero, size_l, one)
-        square = op.ReduceMean(op.Pow(o, op.CastLike(op.Constant(value_float=2.0), o)), last)
-        rms = op.Sqrt(op.Add(square, op.CastLike(op.Constant(value_float=RMS_NORM_EPS), o)))
-        o = op.Mul(op.Div(o, rms), norm_weight)
+        square = op.ReduceMean(op.Pow(o, op.Constant(value_float=2.0)), last)
+        rms = op.Sqrt(op.Add(square, op.Constant(value_float=RMS_NORM_EPS)))
+        o = op.Mul(op.Div(o, rms), scale)
         heads = op.Mul(op.Reshape(o, op.Concat(zero, zero, last, axis=0)), op.Sigmoid(g))
-        return heads
+        return op.CastLike(heads, projected)
 
     function = FusedDeltaRule.to_function_proto()
     function.name = op_type(chunk_size)

@@ -18,8 +18,19 @@ def fused_delta_rule(
     blend: Tensor,
     chunk_size: int,
 ) -> Tensor:
-    """``[B, L, W]`` to ``[B, L, M]``; arguments and result as in :func:`naive.fused_delta_rule`."""
-    return naive.fused_delta_rule(projected, lengths, conv_weight, conv_bias, norm_weight, blend, chunk_size)
+    """``[B, L, W]`` to ``[B, L, M]``; arguments and result as in :func:`naive.fused_delta_rule`.
+
+    In half precision the inputs are read and the normalised heads are written in it; everything between is float32, for
+    the rule's raw output passes the range of float16 on ordinary text.
+    """
+
+    def wide(tensor: Tensor) -> Tensor:
+        return tensor.float() if tensor.dtype.itemsize == 2 else tensor
+
+    heads = naive.fused_delta_rule(
+        wide(projected), lengths, wide(conv_weight), wide(conv_bias), wide(norm_weight), wide(blend), chunk_size
+    )
+    return heads.to(projected.dtype)
 
 
 @fused_delta_rule.register_fake
