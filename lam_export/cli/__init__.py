@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _app() -> typer.Typer:
-    from . import demo, doctor, embed, inspect, onnx, validate
+    from . import demo, doctor, embed, inspect, kernels, onnx, validate
 
     app = typer.Typer(
         name="lam-export",
@@ -58,7 +58,7 @@ def _app() -> typer.Typer:
             typer.echo(f"lam-export {__version__}")
             raise typer.Exit
 
-    for command in (demo, inspect, onnx, validate, embed, doctor):
+    for command in (demo, inspect, onnx, validate, embed, kernels, doctor):
         app.command(name=command.__name__.rpartition(".")[2], epilog=command.EXAMPLES)(command.run)
     return app
 

@@ -33,7 +33,7 @@ def run(
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
     threads: Annotated[int | None, typer.Option(min=1, show_default="one per core", help="Threads.")] = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that go through the model at once.")] = 2048,
+    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that go through the model at once.")] = 1024,
     force: Annotated[bool, typer.Option("--force", help="Replace an output file that is there.")] = False,
 ) -> None:
     """Embed texts from the command line or a file of any size."""
