@@ -13,7 +13,8 @@ EXAMPLES = examples("lam-export kernels", "lam-export kernels --target sm_90 --t
 
 def run(
     target: Annotated[
-        list[str] | None, typer.Option(help="Only for this GPU, for example sm_90; may be repeated.", show_default=False)
+        list[str] | None,
+        typer.Option(help="Only for this GPU, for example sm_90; may be repeated.", show_default=False),
     ] = None,
 ) -> None:
     """Compile every variant of the fused delta rule, of the published model's sizes, for every GPU generation.
@@ -28,7 +29,8 @@ def run(
     from lam_plugins.aot import TARGETS, FusedDeltaRuleBuild, KernelBuildError, compile_kernel
     from lam_plugins.fused_delta_rule.kernel import DEFAULT_VARIANT, VARIANTS
 
-    table = Table("target", "variant", "registers", "spilled bytes", "shared bytes", "PTX", title="fused delta rule, fp16")
+    head = ("target", "variant", "registers", "spilled bytes", "shared bytes", "PTX")
+    table = Table(*head, title="Fused delta rule, float16")
     spilled = False
     try:
         with steps() as step:

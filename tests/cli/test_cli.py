@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-COMMANDS = ("demo", "inspect", "onnx", "validate", "embed", "doctor")
+COMMANDS = ("demo", "inspect", "onnx", "validate", "embed", "kernels", "doctor")
 MAIN = "import sys; sys.argv[0] = 'lam-export'; from lam_export.cli import main; main()"
 
 
@@ -172,3 +172,23 @@ def test_a_stopped_export_leaves_nothing(signum: int, tiny_checkpoint_folder: Pa
     assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[signum], stderr
     assert "Traceback" not in stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("triton")
+    monkeypatch.setenv("LAM_EXPORT_CACHE", str(tmp_path))
+    table = lam_export("kernels", "--target", "sm_90")
+    assert table.returncode == 0, table.stderr
+    rows = [line.split("│") for line in table.stdout.splitlines() if "sm_90" in line]
+    assert [row[2].split()[0] for row in rows] == ["rows16", "rows32", "rows64"]
+    assert [row[4].strip() for row in rows if "default" in row[2]] == ["0"]
+    assert "sm_80, sm_86" in refusal("kernels", "--target", "sm_70")
+
+
+def test_kernels_without_triton() -> None:
+    hidden = "import sys, importlib.util as u; find = u.find_spec\n"
+    hidden += "u.find_spec = lambda name, *a: None if name == 'triton' else find(name, *a)\n"
+    result = lam_export("kernels", code=hidden + MAIN)
+    assert result.returncode == 1
+    assert result.stderr.splitlines()[-1].startswith("error: triton not installed here; run: pip install")
+    assert "Traceback" not in result.stderr

@@ -5,47 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-import by_hand
+from delta_rule import HEADS, Case
 from lam_plugins.fused_delta_rule import naive, torch_op
-
-HEADS = 2
-
-
-class Case:
-    """Inputs of the op for a batch of texts, float64, with the scales of a trained model."""
-
-    def __init__(self, lengths: list[int], head_size: int = 16, heads: int = HEADS, seed: int = 0) -> None:
-        generator = torch.Generator().manual_seed(seed)
-
-        def normal(*shape: int) -> Tensor:
-            return torch.randn(*shape, generator=generator, dtype=torch.float64)
-
-        hidden = heads * head_size
-        width = 4 * hidden + 3 * heads
-        width += -width % 64
-        self.lengths = torch.tensor(lengths, dtype=torch.int32)
-        self.projected = normal(len(lengths), max(lengths), width)
-        self.conv_weight = 0.1 * normal(3 * hidden, 4)
-        self.conv_weight[:, 2] += 1.0
-        self.conv_bias = 0.2 * normal(3 * hidden)
-        self.norm_weight = 0.9 + 0.05 * normal(head_size)
-        self.blend = torch.tensor(by_hand.BLEND, dtype=torch.float64)
-
-    def arguments(self, dtype: torch.dtype = torch.float64) -> tuple[Tensor, ...]:
-        floats = (self.conv_weight, self.conv_bias, self.norm_weight, self.blend)
-        return (self.projected.to(dtype), self.lengths, *(t.to(dtype) for t in floats))
-
-    def run(self, chunk: int, dtype: torch.dtype = torch.float64) -> Tensor:
-        return naive.fused_delta_rule(*self.arguments(dtype), chunk)
-
-    def by_hand(self, text: int, chunk: int) -> np.ndarray:
-        return by_hand.fused_delta_rule(
-            self.projected[text, : self.lengths[text]].numpy(),
-            self.conv_weight.numpy(),
-            self.conv_bias.numpy(),
-            self.norm_weight.numpy(),
-            chunk,
-        )
 
 
 @pytest.mark.parametrize("chunk", [16, 32, 128])

@@ -1,5 +1,6 @@
 """``torch.ops.lam.fused_delta_rule``: the operator as PyTorch sees it, traceable as one node."""
 
+from importlib.util import find_spec
 from typing import Any
 
 import torch
@@ -23,7 +24,10 @@ def fused_delta_rule(
     In half precision the inputs are read and the normalised heads are written in it; everything between is float32, for
     the rule's raw output passes the range of float16 on ordinary text.
     """
+    return _naive(projected, lengths, conv_weight, conv_bias, norm_weight, blend, chunk_size)
 
+
+def _naive(projected, lengths, conv_weight, conv_bias, norm_weight, blend, chunk_size):
     def wide(tensor: Tensor) -> Tensor:
         return tensor.float() if tensor.dtype.itemsize == 2 else tensor
 
@@ -31,6 +35,17 @@ def fused_delta_rule(
         wide(projected), lengths, wide(conv_weight), wide(conv_bias), wide(norm_weight), wide(blend), chunk_size
     )
     return heads.to(projected.dtype)
+
+
+@fused_delta_rule.register_kernel("cuda")
+def _(projected, lengths, conv_weight, conv_bias, norm_weight, blend, chunk_size):
+    arguments = (projected, lengths, conv_weight, conv_bias, norm_weight, blend, chunk_size)
+    if find_spec("triton") is not None:
+        from . import kernel  # imports Triton
+
+        if kernel.supports(projected, norm_weight.shape[0], chunk_size):
+            return kernel.fused_delta_rule(*arguments)
+    return _naive(*arguments)
 
 
 @fused_delta_rule.register_fake
