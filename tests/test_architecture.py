@@ -58,6 +58,13 @@ def test_imports_go_one_way(package: str, path: Path) -> None:
         assert not strangers, f"{here} may import {sorted(allowed)}, and imports {strangers}"
 
 
+def test_no_extra_brings_both_packages_of_onnxruntime() -> None:
+    tomllib = pytest.importorskip("tomllib")
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    runtimes = {name: [r for r in requires if "onnxruntime" in r or "cpu" in r] for name, requires in extras.items()}
+    assert {name for name, found in runtimes.items() if found} == {"cpu", "gpu", "dev"}
+
+
 def test_no_file_is_long() -> None:
     long = {p.name: n for _, p in modules() if (n := len(p.read_text(encoding="utf-8").splitlines())) > 320}
     assert not long

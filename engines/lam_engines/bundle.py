@@ -107,7 +107,7 @@ def write_bundle(path: Path | str, *, force: bool = False) -> Iterator[tuple[Pat
             _flush(file)
         draft.chmod(0o755)  # mkdtemp's folder is for its owner alone; a server often runs as another user
         check_place(path, force)
-        _put(draft, path, force)
+        put_in_place(draft, path, force)
 
     try:
         yield draft, commit
@@ -154,7 +154,7 @@ def _is_bundle(path: Path) -> bool:
         return file.read(len(_BEGINNING)) == _BEGINNING
 
 
-def _put(draft: Path, path: Path, force: bool) -> None:
+def put_in_place(draft: Path, path: Path, force: bool) -> None:
     """Rename ``draft`` to ``path``; with ``force`` in place of a folder, which stays whole until then.
 
     Killed between the two renames, it leaves the old folder beside its place, named ``.NAME.xxxxxxxx.old``.

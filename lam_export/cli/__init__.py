@@ -1,5 +1,6 @@
 """``lam-export``: one thin module per command."""
 
+import io
 import signal
 import sys
 
@@ -8,19 +9,24 @@ import typer
 from lam_engines.errors import LamError
 from lam_export import __version__
 
-PASSED, COULD_NOT_RUN, FAILED, INTERRUPTED = 0, 1, 2, 130
-"""Exit codes: all is well; bad input, bad usage or something missing; it ran and a check did not hold; Ctrl-C."""
+PASSED, COULD_NOT_RUN, FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
+"""Exit codes: all is well; bad input or usage, or something missing; a check did not hold; Ctrl-C; SIGTERM."""
 
 
 def main() -> None:
     """Run a command. Mistakes of the user end in one line on standard error and exit code 1, never in a traceback."""
     signal.signal(signal.SIGTERM, _terminated)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a terminal or pipe whose encoding lacks a character
+            stream.reconfigure(errors="replace")
     try:
         code = _app()(standalone_mode=False)
     except typer.Exit as stop:
         code = stop.exit_code
     except (KeyboardInterrupt, typer.Abort):
-        code = _say("interrupted; nothing was written", INTERRUPTED)
+        code = INTERRUPTED
+    except SystemExit as stop:
+        code = stop.code
     except LamError as error:
         code = _say(str(error), COULD_NOT_RUN)
     except BrokenPipeError:
@@ -33,6 +39,8 @@ def main() -> None:
             raise
         hint = getattr(getattr(error, "ctx", None), "command_path", "lam-export")
         code = _say(f"{error.format_message()} See: {hint} --help", COULD_NOT_RUN)
+    if code in (INTERRUPTED, TERMINATED):
+        _say("stopped; nothing was written", code)
     sys.exit(code if isinstance(code, int) else PASSED)
 
 
@@ -69,4 +77,4 @@ def _say(message: str, code: int) -> int:
 
 
 def _terminated(signum: int, frame: object) -> None:
-    raise SystemExit(128 + signum)  # so that temporary files are removed on the way out
+    raise SystemExit(TERMINATED)  # so that temporary files are removed on the way out

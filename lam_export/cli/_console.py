@@ -1,12 +1,18 @@
 """What the commands share on the terminal: progress on standard error, results on standard output."""
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from rich.console import Console
+from rich.markup import escape
 
 out = Console()
 err = Console(stderr=True)
+
+
+def say(console: Console, message: str, style: str = "") -> None:
+    """Print a line that may hold what a user or a file wrote: no markup is read in it, and it is not folded."""
+    console.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 @contextmanager
@@ -23,14 +29,15 @@ def steps(verbose: bool = False) -> Iterator[Callable[[str], None]]:
     def finish() -> None:
         if started:
             step, since = started.pop()
-            err.print(f"[green]✓[/] {step} [dim]{time.perf_counter() - since:.1f} s[/]", highlight=False)
+            say(err, f"✓ {step} {time.perf_counter() - since:.1f} s")
 
-    with err.status("") as status:
+    with err.status("") if err.is_terminal else nullcontext() as status:
 
         def begin(step: str) -> None:
             finish()
             started.append((step, time.perf_counter()))
-            status.update(step)
+            if status is not None:
+                status.update(escape(step))
 
         yield begin
         finish()

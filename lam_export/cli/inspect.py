@@ -43,16 +43,26 @@ def run(
         typer.echo(dumps(facts, indent=2))
         return
 
+    from rich.markup import escape
     from rich.table import Table
 
-    table = Table("", "", title="LAM checkpoint", show_header=False)
-    for name in ("weights", "sha256", "layout", "teacher", "tokenizer"):
-        table.add_row(name, str(facts[name] or "none; name a teacher: --teacher DIR"))
-    table.add_row("parameters", f"{facts['parameters']:,} ({', '.join(dtypes)})")
-    table.add_row("tensors", f"{facts['tensors']}, {facts['tensors_from_teacher']} of them from the teacher")
-    table.add_row("resonance flux", str(facts["flux"]))
-    for name, value in found.config.to_dict().items():
-        table.add_row(name, f"{value}")
+    table = Table(title="LAM checkpoint", show_header=False)
+    table.add_column()
+    table.add_column(overflow="fold")
+    inside = "inside the checkpoint" if found.from_teacher else "not needed"
+    rows = {
+        "weights": found.weights,
+        "sha256": found.sha256,
+        "layout": found.layout,
+        "teacher": found.teacher or inside,
+        "tokenizer": found.tokenizer or "none; name a teacher that has one: --teacher DIR",
+        "parameters": f"{facts['parameters']:,} ({', '.join(dtypes)})",
+        "tensors": f"{len(found.tensors)}, {len(found.from_teacher)} of them from the teacher",
+        "resonance flux": facts["flux"],
+        **found.config.to_dict(),
+    }
+    for name, value in rows.items():
+        table.add_row(name, escape(str(value)))
     for note in found.notes:
-        table.add_row("[yellow]note[/]", note)
+        table.add_row("[yellow]note[/]", escape(note))
     out.print(table)

@@ -1,11 +1,12 @@
 """``lam-export onnx``: a checkpoint to a verified bundle."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
 
-from ._console import examples, out, steps
+from ._console import examples, out, say, steps
 from ._requirements import require_export
 
 EXAMPLES = examples(
@@ -22,7 +23,9 @@ def run(
         typer.Option(help="BERT that gives what the checkpoint does not hold (folder).", show_default=False),
     ] = None,
     form: Annotated[str, typer.Option(help="Form of the delta rule.")] = "flat",
-    chunk_size: Annotated[int, typer.Option(min=1, help="Tokens in a chunk, as the model was trained.")] = 128,
+    chunk_size: Annotated[
+        int, typer.Option(min=1, max=65536, help="Tokens in a chunk, as the model was trained.")
+    ] = 128,
     opset: Annotated[
         int, typer.Option(min=18, max=23, help="ONNX opset. 20 is the lowest with Gelu; 18 spells it out.")
     ] = 20,
@@ -76,7 +79,7 @@ def run(
     from .validate import parity_tables
 
     out.print(parity_tables(report))
-    out.print(f"[bold green]Wrote[/] {bundle.path}", highlight=False)
+    say(out, f"Wrote {output}", style="green")
     for name, entry in bundle.manifest.files.items():
-        out.print(f"  {name:<22} {entry.bytes / 1e6:8.1f} MB  sha256 {entry.sha256[:16]}…", highlight=False)
-    out.print(f'Try it: lam-export embed {bundle.path} "a first text" "and another"', highlight=False)
+        say(out, f"  {name:<22} {entry.bytes / 1e6:8.1f} MB  sha256 {entry.sha256[:16]}…")
+    say(out, f'Try it: lam-export embed {quote(str(output))} "a first text" "and another"')

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from ._console import examples, out, steps
+from ._console import examples, out, say, steps
 from ._requirements import require_export
 
 if TYPE_CHECKING:
@@ -39,14 +39,20 @@ def run(
     with steps() as step:
         step("reading the bundle and the checkpoint")
         require_export()
+        from lam_engines import LamError
         from lam_engines.bundle import Bundle
         from lam_export.model.checkpoint import load_checkpoint
         from lam_export.model.encoder import Encoder
+        from lam_export.model.forms import FORMS
         from lam_export.validate.metrics import THRESHOLDS, Thresholds
         from lam_export.validate.parity import check_parity
 
         opened = Bundle(bundle)
         loaded = load_checkpoint(checkpoint, teacher)
+        if opened.manifest.form not in FORMS:
+            raise LamError(
+                f"the bundle is of the form {opened.manifest.form!r}, unknown to this version; upgrade lam-export"
+            )
         encoder = Encoder(loaded, form=opened.manifest.form, chunk_size=opened.manifest.chunk_size)
         thresholds = {
             precision: Thresholds(
@@ -59,10 +65,11 @@ def run(
     if json:
         from json import dumps
 
-        typer.echo(dumps(report.to_dict(), indent=2))
+        sources = {"checkpoint_sha256": loaded.sha256, "bundle_made_from_sha256": opened.manifest.checkpoint.sha256}
+        typer.echo(dumps({**report.to_dict(), **sources}, indent=2))
     else:
         if loaded.sha256 != opened.manifest.checkpoint.sha256:
-            out.print(f"[yellow]note:[/] the bundle was made from another file than {loaded.weights}", highlight=False)
+            say(out, f"note: the bundle was made from another file than {loaded.weights}", style="yellow")
         out.print(parity_tables(report))
         out.print("[bold green]PASS[/]" if report.passed else "[bold red]FAIL[/]")
     if not report.passed:
@@ -72,6 +79,7 @@ def run(
 def parity_tables(report: "ParityReport") -> "Group":
     """A parity run as a table for each output of each graph, with the worst row of each case."""
     from rich.console import Group
+    from rich.markup import escape
     from rich.table import Table
 
     tables: dict[tuple[str, str], Table] = {}
@@ -80,7 +88,7 @@ def parity_tables(report: "ParityReport") -> "Group":
         if table is None:
             title = f"{row.graph}, {row.output}, against PyTorch in float64"
             holds = f"holds where max-abs <= {row.thresholds.max_abs:g} and cosine >= {row.thresholds.cosine}"
-            table = Table("case", title=title, caption=holds)
+            table = Table("case", title=escape(title), caption=holds)
             for column in ("max-abs", "relative RMS", "1 - cosine", ""):
                 table.add_column(column, justify="right")
             tables[row.graph, row.output] = table

@@ -2,10 +2,12 @@
 
 import importlib
 import json
+import os
 import shutil
 import tempfile
 from pathlib import Path
 
+from lam_engines.bundle import put_in_place
 from lam_engines.errors import LamError
 
 STUDENT = Path(__file__).parent / "student.safetensors"
@@ -71,9 +73,7 @@ def write_demo(folder: Path, force: bool = False) -> Path:
         draft = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
         _write_files(draft, teacher)
         draft.chmod(0o755)  # mkdtemp's folder is for its owner alone
-        if place.exists():
-            shutil.rmtree(place)
-        draft.rename(place)
+        put_in_place(draft, place, force=place.exists())
     except OSError as error:
         raise DemoError(
             f"cannot write the demo checkpoint to {folder} ({error.strerror or error}); choose another place"
@@ -96,6 +96,8 @@ def _check_place(folder: Path, force: bool) -> None:
             f"expected a new or empty folder for the demo checkpoint, found {foreign[0]} at {folder}, which is never "
             f"replaced; name another folder"
         )
+    if os.path.ismount(folder) or Path.cwd().is_relative_to(folder):
+        raise DemoError(f"{folder} is a mount or the working folder and cannot be replaced; name a new folder in it")
     if found and not force:
         raise DemoError(f"there is a checkpoint at {folder} already; replace it with --force, or name another folder")
 

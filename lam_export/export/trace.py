@@ -20,7 +20,7 @@ INPUTS = ("input_ids", "attention_mask")
 SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS = "sentence_embedding", "token_embeddings"
 DEFAULT_OPSET = 20
 """The lowest opset with Gelu: at 18 it is spelled out in five nodes; 17 cannot be reached by PyTorch's exporter, and 23
-adds RMSNormalization, which older TensorRT parsers lack."""
+gives the same nodes to fewer runtimes."""
 OPSETS = range(18, 24)
 
 

@@ -39,8 +39,8 @@ class Case:
 def parity_cases(tokenizer: Tokenizer, pad_token_id: int, lengths: tuple[int, ...] = LENGTHS) -> list[Case]:
     """Batches of real text, cut and repeated to exact numbers of tokens.
 
-    The first case's rows in the padded batch differ from each other; its last row is one word repeated, which drives
-    the rule's unnormalised values highest.
+    Each text alone, and then a padded batch whose rows are cut from different places; its last is one word repeated,
+    which drives the rule's unnormalised values highest.
     """
     first, *body, last = tokenizer.encode([_TEXT])[0]
     word = tokenizer.encode(["dawn"])[0][1:2]

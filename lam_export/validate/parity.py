@@ -8,6 +8,7 @@ from polygraphy.comparator import Comparator, RunResults
 from polygraphy.logger import G_LOGGER
 
 from lam_engines.bundle import TOKENIZER, Bundle
+from lam_engines.errors import BundleError
 from lam_engines.tokenizer import Tokenizer
 from lam_export.model.encoder import Encoder
 
@@ -76,7 +77,11 @@ def check_parity(
         thresholds: precision of a graph to what its worst row must hold.
         on_step: told what is being run.
         verbose: let Polygraphy's log through.
+
+    Raises:
+        BundleError: the bundle is of another model than the encoder, or a file of it was altered.
     """
+    _check_same_model(bundle, encoder)
     tokenizer = Tokenizer(bundle.read(TOKENIZER), bundle.manifest.model.vocab_size)
     cases = parity_cases(tokenizer, bundle.manifest.model.pad_token_id)
     with G_LOGGER.verbosity(G_LOGGER.INFO if verbose else G_LOGGER.CRITICAL):
@@ -88,6 +93,17 @@ def check_parity(
             found = Comparator.run([runner_from_graph(bundle, graph)], data_loader=_loader(cases))
             rows += _compare(reference, found, graph, cases, thresholds[entry.precision])
     return ParityReport(tuple(rows))
+
+
+def _check_same_model(bundle: Bundle, encoder: Encoder) -> None:
+    expected = encoder.config.to_dict()
+    for name, found in bundle.manifest.model.model_dump().items():
+        if found != expected[name]:
+            raise BundleError(
+                f"expected {name} {expected[name]} as in the checkpoint, found {found} in the bundle {bundle.path}: "
+                f"they are not of one model; name the one that it was made from ({bundle.manifest.checkpoint.file}): "
+                f"--checkpoint"
+            )
 
 
 def _loader(cases: list[Case]) -> Iterator[dict[str, Any]]:

@@ -106,7 +106,7 @@ def export_verified_bundle(
         if not report.passed:
             raise ExportError(_failure(report))
         commit(manifest.model_copy(update={"max_tokens_tested": report.max_tokens, "parity": report.worst()}))
-    return Bundle(output), report
+    return Bundle(Path(output).resolve()), report
 
 
 def _failure(report: ParityReport) -> str:

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 
 COMMANDS = ("demo", "inspect", "onnx", "validate", "embed", "kernels", "doctor")
 MAIN = "import sys; sys.argv[0] = 'lam-export'; from lam_export.cli import main; main()"
@@ -27,7 +29,7 @@ def refusal(*arguments: object, stdin: str = "") -> str:
     result = lam_export(*arguments, stdin=stdin)
     assert result.returncode == 1, result.stderr
     assert result.stdout == ""
-    line = result.stderr.splitlines()[-1]
+    (line,) = [line for line in result.stderr.splitlines() if not line.startswith("✓")]
     assert line.startswith("error: ")
     assert "Traceback" not in result.stderr
     return line
@@ -152,6 +154,38 @@ def test_broken_files_are_one_clear_line(tiny_bundle: Path, tiny_checkpoint_fold
     assert "no_such" in refusal("embed", tmp_path / "no_such", "x")
 
 
+def test_names_are_no_markup(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
+    odd = tmp_path / "a [bold]b[" / "c[red] d"
+    odd.parent.mkdir()
+    shutil.copytree(tiny_checkpoint_folder, odd)
+    config = json.loads((odd / "config.json").read_text())
+    (odd / "config.json").write_text(json.dumps({**config, "hidden_size": "[/b] x"}))
+    shown = lam_export("inspect", odd)
+    assert shown.returncode == 0, shown.stderr
+    assert "[/b] x" in shown.stdout
+    assert str(odd) in shown.stdout
+    exported = lam_export("onnx", odd, "-o", odd.parent / "[/]out")
+    assert exported.returncode == 0, exported.stderr
+    assert f"lam-export embed '{odd.parent / '[/]out'}'" in exported.stdout
+
+
+def test_an_output_that_is_not_unicode(tiny_bundle: Path) -> None:
+    code = f"import os, sys; sys.stdout.reconfigure(encoding='ascii', errors='strict'); {MAIN}"
+    result = lam_export("embed", tiny_bundle, "héllo", code=code)
+    assert result.returncode == 0, result.stderr
+    assert "h?llo" in result.stdout
+
+
+def test_validate_with_the_checkpoint_of_another_model(tiny_bundle: Path, tmp_path: Path) -> None:
+    import tiny
+
+    tensors = tiny.lam_tensors()
+    del tensors["embeddings.position_embeddings.weight"]
+    tensors["embeddings.position_embeddings.weight"] = torch.zeros(tiny.ROWS + 1, tiny.HIDDEN)
+    other = tiny.write_checkpoint(tmp_path / "other", tensors=tensors)
+    assert "they are not of one model" in refusal("validate", tiny_bundle, "--checkpoint", other)
+
+
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_export_leaves_nothing(signum: int, tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -170,6 +204,7 @@ def test_a_stopped_export_leaves_nothing(signum: int, tiny_checkpoint_folder: Pa
     process.send_signal(signum)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[signum], stderr
+    assert "error: stopped; nothing was written" in stderr
     assert "Traceback" not in stderr
     assert not list(tmp_path.iterdir())
 

@@ -128,7 +128,18 @@ def test_checksums_cover_the_whole_folder(tmp_path: Path) -> None:
     assert "lists tokenizer.json, which is not in" in refusal(folder)
 
 
-@pytest.mark.parametrize("line", ["nonsense", "0" * 64 + "  ../model.safetensors", "0" * 63 + "  a", "\x00\x1b[2J"])
+@pytest.mark.parametrize("style", ["{}  {}", "{} *{}", "{}  ./{}"])
+def test_checksums_in_every_style_of_sha256sum(style: str, tmp_path: Path) -> None:
+    folder = tiny.write_checkpoint(tmp_path)
+    weights = folder / "model.safetensors"
+    others = "0" * 64 + "  optimizer.pt\n" + "0" * 64 + "  ../elsewhere\n"  # of no interest here
+    (folder / "SHA256SUMS").write_text(style.format(sha256_of(weights), weights.name) + "\n" + others)
+    load_checkpoint(folder)
+    weights.write_bytes(weights.read_bytes()[:-1] + b"\x7f")
+    assert "model.safetensors is damaged or was changed" in refusal(folder)
+
+
+@pytest.mark.parametrize("line", ["nonsense", "0" * 63 + "  a", "\x00\x1b[2J"])
 def test_checksums_that_are_damaged(line: str, tmp_path: Path) -> None:
     folder = tiny.write_checkpoint(tmp_path)
     (folder / "SHA256SUMS").write_text(line + "\n")

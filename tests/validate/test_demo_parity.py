@@ -3,9 +3,14 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from lam_engines import load_engine
 from lam_engines.bundle import Bundle
+from lam_engines.tokenizer import Tokenizer
+from lam_export.model.checkpoint import load_checkpoint
+from lam_export.model.encoder import Encoder
+from lam_export.validate.cases import parity_cases
 
 pytestmark = pytest.mark.demo
 
@@ -29,3 +34,16 @@ def test_neighbours_mean_something(demo_bundle: Path) -> None:
             ]
         )
     assert min(tomato @ kitchen, bank @ credit) > 2 * max(tomato @ bank, tomato @ credit, kitchen @ bank)
+
+
+def test_the_reference_alone_and_in_a_padded_batch(demo_bundle: Path) -> None:
+    bundle = Bundle(demo_bundle)
+    tokenizer = Tokenizer(bundle.read("tokenizer.json"), bundle.manifest.model.vocab_size)
+    encoder = Encoder(load_checkpoint(demo_bundle.parent / "lam"))
+    *_, mixed = parity_cases(tokenizer, bundle.manifest.model.pad_token_id, lengths=(1,))
+    ids, mask = torch.from_numpy(mixed.input_ids), torch.from_numpy(mixed.attention_mask)
+    with torch.inference_mode():
+        together = encoder(ids, mask)[0]
+        for i, length in enumerate(mask.sum(1).tolist()):
+            alone = encoder(ids[i : i + 1, :length], mask[i : i + 1, :length])[0][0]
+            assert (alone - together[i]).abs().max() <= 1e-5

@@ -56,13 +56,13 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
         CheckpointError: with every offending tensor or file named.
     """
     weights = files.find_weights(Path(path))
-    files.check_sums(weights.parent)
+    files.check_sums(weights)
     layout, state, embedded_config = layouts.state_dict_of(files.read_tensors(weights))
     student, from_teacher = layouts.canonical_tensors(state)
 
     teacher_weights = files.find_weights(Path(teacher)) if teacher is not None else None
     if teacher_weights is not None:
-        files.check_sums(teacher_weights.parent)
+        files.check_sums(teacher_weights)
         outside = layouts.state_dict_of(files.read_tensors(teacher_weights))[1]
         if any(name.startswith("deltanet_layers.") for name in outside):
             raise CheckpointError(f"expected a BERT as the teacher, found LAM layers in {teacher_weights}")

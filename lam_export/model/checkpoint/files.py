@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import re
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -105,23 +106,30 @@ def read_config(folder: Path) -> dict[str, Any]:
     return config
 
 
-def check_sums(folder: Path) -> None:
-    """Compare the folder with its ``SHA256SUMS`` (the format of ``sha256sum``), if it has one.
+def check_sums(weights: Path) -> None:
+    """Compare a weights file, and the config and tokenizer beside it, with the ``SHA256SUMS`` of their folder.
+
+    The list is what ``sha256sum`` writes; what else it names is not looked at. Without a list nothing is checked.
 
     Raises:
-        CheckpointError: a listed file is missing or differs, or the list is not readable.
+        CheckpointError: a file differs, or the list is not readable.
     """
-    sums = folder / CHECKSUMS
+    sums = weights.parent / CHECKSUMS
     if not sums.is_file():
         return
+    read = (weights.name, "config.json", "tokenizer.json")
     for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
-        digest, _, name = line.partition("  ")
-        if len(digest) != 64 or not name or Path(name).name != name:
+        match = re.fullmatch(r"([0-9a-f]{64}) [ *](?:\./)?(.+)", line)
+        if match is None:
             raise CheckpointError(f"{sums} is damaged: expected '<sha256>  <file name>', found {line[:80]!r}")
-        if not (folder / name).is_file():
-            raise CheckpointError(f"{sums} lists {name}, which is not in {folder}")
-        if (found := sha256_of(folder / name)) != digest:
-            raise CheckpointError(f"{folder / name} is damaged or was changed: expected sha256 {digest}, found {found}")
+        digest, name = match.groups()
+        path = weights.parent / name
+        if name not in read:
+            continue
+        if not path.is_file():
+            raise CheckpointError(f"{sums} lists {name}, which is not in {weights.parent}; copy the checkpoint again")
+        if (found := sha256_of(path)) != digest:
+            raise CheckpointError(f"{path} is damaged or was changed: expected sha256 {digest}, found {found}")
 
 
 def sha256_of(path: Path) -> str:

@@ -1,6 +1,7 @@
 """The forms of the delta rule: one module each, all with the interface of :class:`Form`."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from typing import Protocol
 
 from torch import Tensor
@@ -24,9 +25,10 @@ def form_class(name: str) -> type[Form]:
     Raises:
         KeyError: there is none.
     """
-    from .flat import Flat
+    module, attribute = _PLACES[name]
+    form: type[Form] = getattr(import_module(f"{__name__}.{module}"), attribute)
+    return form
 
-    return {"flat": Flat}[name]
 
-
-FORMS = ("flat",)
+_PLACES = {"flat": ("flat", "Flat")}
+FORMS = tuple(_PLACES)
