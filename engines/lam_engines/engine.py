@@ -44,7 +44,7 @@ class EmbeddingEngine(ABC):
             ``[len(texts), hidden]`` float32 of unit length, in the order of ``texts``.
 
         Raises:
-            InputError: ``texts`` is one string, or holds something that is none.
+            InputError: ``texts`` is one string, or holds something that is none; or ``batch_tokens`` is below 1.
             EngineError: the engine is closed, or memory does not suffice.
         """
         return self._embed(_checked_texts(texts), batch_tokens=batch_tokens, batch_size=None, progress=progress)
@@ -130,6 +130,8 @@ class EmbeddingEngine(ABC):
     def _embed(
         self, texts: Sequence[str], *, batch_tokens: int, batch_size: int | None, progress: Progress | None
     ) -> np.ndarray:
+        if batch_tokens < 1:
+            raise InputError(f"expected batch_tokens of at least 1, found {batch_tokens}")
         vectors = np.empty((len(texts), self.model.hidden_size), dtype=np.float32)
         ids = self.tokenizer.encode(texts)
         for rows in batches([len(i) for i in ids], batch_tokens=batch_tokens, batch_size=batch_size):

@@ -189,6 +189,8 @@ def test_encode_is_what_sentence_transformers_users_know(
     assert "100%" in printed.err
     refused = message_of(InputError, lambda: tiny_engine.encode(TEXTS, batch_size=0))
     assert "batch_size of at least 1, found 0" in refused
+    refused = message_of(InputError, lambda: tiny_engine.embed(TEXTS, batch_tokens=0))
+    assert "batch_tokens of at least 1, found 0" in refused
 
 
 def test_many_threads_share_an_engine(tiny_engine: EmbeddingEngine) -> None:
