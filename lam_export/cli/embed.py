@@ -102,7 +102,7 @@ def _table(rows: "list[tuple[str, np.ndarray]]", more: bool) -> "Table":
         vectors = np.stack([vector for _, vector in rows])
         cosines = vectors @ vectors.T - 2 * np.eye(len(rows))
     for i, (text, vector) in enumerate(rows):
-        figures = " ".join(f"{x:+.4f}" for x in vector[:4])
+        figures = " ".join(f"{x:+.3f}" for x in vector[:3])
         nearest = [f"#{cosines[i].argmax() + 1} ({cosines[i].max():.3f})"] if len(rows) > 1 else []
         short = text if len(text) <= 60 else text[:59] + "…"
         printable = "".join(c if c.isprintable() else "�" for c in short)
