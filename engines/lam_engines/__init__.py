@@ -14,13 +14,19 @@ ENGINES = ("onnxruntime",)
 
 
 def load_engine(
-    bundle: Path | str, engine: str = "onnxruntime", *, device: str = "cpu", threads: int | None = None
+    bundle: Path | str,
+    engine: str = "onnxruntime",
+    *,
+    precision: str = "fp32",
+    device: str = "cpu",
+    threads: int | None = None,
 ) -> "EmbeddingEngine":
     """Load a bundle for embedding.
 
     Args:
         bundle: the folder that ``lam-export onnx`` wrote.
         engine: the runtime, one of :data:`ENGINES`.
+        precision: of the graph, as far as the bundle has it: ``fp32``, ``fp16`` or ``int8``.
         device: ``cpu`` or ``cuda``.
         threads: for each operator; the runtime's own choice if left out.
 
@@ -33,4 +39,4 @@ def load_engine(
     from .bundle import Bundle
     from .onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(Bundle(bundle), device=device, threads=threads)
+    return OnnxRuntimeEngine(Bundle(bundle), precision=precision, device=device, threads=threads)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,6 +15,9 @@ MANIFEST = "manifest.json"
 MODEL = "model.onnx"
 INLINED_MODEL = "model.inlined.onnx"
 FP16_MODEL = "model.fp16.onnx"
+INT8_MODEL = "model.int8.onnx"
+GRAPHS = {"fp32": MODEL, "fp16": FP16_MODEL, "int8": INT8_MODEL}
+"""Precision to the graph of a bundle."""
 TOKENIZER = "tokenizer.json"
 _BEGINNING = b'{\n  "format_version": '
 
@@ -63,6 +66,23 @@ class Bundle:
                 f"sha256 {entry.sha256[:12]}..., found {len(content)} bytes, {digest[:12]}...); copy the bundle again"
             )
         return content
+
+    def graph(self, precision: str) -> str:
+        """The name of the graph of a precision.
+
+        Raises:
+            BundleError: the bundle has none of it.
+        """
+        if precision not in GRAPHS:
+            raise BundleError(f"expected precision {', '.join(GRAPHS)}, found {precision!r}")
+        name = GRAPHS[precision]
+        if name not in self.manifest.files:
+            there = ", ".join(p for p, graph in GRAPHS.items() if graph in self.manifest.files)
+            raise BundleError(
+                f"expected {name} in the bundle {self.path}, it has {there or 'no graph'}; make it "
+                f"again: lam-export onnx CHECKPOINT -o {self.path} --precision {precision} --force"
+            )
+        return name
 
     def _content(self, name: str) -> bytes:
         path = self.path / name
@@ -117,10 +137,60 @@ def write_bundle(path: Path | str, *, force: bool = False) -> Iterator[tuple[Pat
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def extend_bundle(
+    path: Path | str,
+    files: Mapping[str, bytes],
+    change: Callable[[Manifest], Manifest],
+    drop: Iterable[str] = (),
+) -> Bundle:
+    """Add files to a bundle that is there.
+
+    The manifest takes its place last, in one rename: a reader sees the bundle as it was or as it will be. So a file of
+    the bundle is never overwritten; new content gets a new name. Two writers at once are not kept apart.
+
+    Args:
+        path: the bundle.
+        files: name to content. A name that the bundle has must come with the content that it has.
+        change: the manifest to the new one; the entries of ``files`` and ``drop`` are made here.
+        drop: files that are no longer of use; removed once the new manifest is in place.
+
+    Raises:
+        BundleError: the bundle is broken, a name is taken, or the disk is full; the bundle is as it was.
+    """
+    folder = Bundle(path).path.resolve()
+    manifest = Bundle(folder).manifest
+    entries = {name: _entry(content) for name, content in files.items()}
+    if taken := [name for name, entry in entries.items() if manifest.files.get(name, entry) != entry]:
+        raise BundleError(f"{', '.join(taken)} in {folder} has other content and is not overwritten; remove it first")
+    drop = set(drop) - set(files)
+    changed = change(manifest)
+    kept = {name: entry for name, entry in changed.files.items() if name not in drop}
+    content = changed.model_copy(update={"files": kept | entries}).to_json()
+    Manifest.from_json(content, str(folder / MANIFEST))
+    new = [folder / name for name in files if name not in manifest.files]
+    try:
+        for name, data in files.items():
+            _replace(folder / name, data)
+        _replace(folder / MANIFEST, content.encode("ascii"))
+    except BaseException as error:  # Ctrl-C too
+        if Bundle(folder).manifest == manifest:
+            for place in new:
+                place.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            raise BundleError(f"{folder} was not changed: {_reason(error)}") from error
+        raise
+    for name in drop:
+        (folder / name).unlink(missing_ok=True)
+    return Bundle(folder)
+
+
+def _entry(content: bytes) -> FileEntry:
+    return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
 def file_entry(path: Path) -> FileEntry:
     """The manifest's entry of a file: its size in bytes and its hash."""
-    content = path.read_bytes()
-    return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+    return _entry(path.read_bytes())
 
 
 def check_place(path: Path, force: bool) -> None:
@@ -174,6 +244,18 @@ def put_in_place(draft: Path, path: Path, force: bool) -> None:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    draft = path.with_name(f".{path.name}.partial")
+    try:
+        draft.write_bytes(content)
+        _flush(draft)
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def _flush(path: Path) -> None:

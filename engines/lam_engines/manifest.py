@@ -24,6 +24,7 @@ def _relative(name: str) -> str:
 
 RelativePath = Annotated[str, AfterValidator(_relative)]
 Sha256 = Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
 
 class _Strict(BaseModel):
@@ -55,11 +56,53 @@ class TensorSpec(_Strict):
 class Graph(_Strict):
     """One ONNX file of the bundle."""
 
-    precision: Literal["fp32", "fp16"]
+    precision: Precision
     opset: int
     inlined: bool
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
+
+
+class Range(_Strict):
+    """What a dimension may be in an optimization profile, and what its kernels were chosen for."""
+
+    min: Annotated[int, Field(ge=1)]
+    opt: int
+    max: int
+
+    @model_validator(mode="after")
+    def _is_ordered(self) -> "Range":
+        if not self.min <= self.opt <= self.max:
+            raise ValueError("must be min <= opt <= max")
+        return self
+
+
+class Profile(_Strict):
+    """A TensorRT optimization profile: the shapes ``[batch, tokens]`` that it takes."""
+
+    batch: Range
+    tokens: Range
+
+
+class Plan(_Strict):
+    """A serialised TensorRT engine: of one GPU model and one TensorRT version."""
+
+    graph: RelativePath
+    """The graph that it was built from; its hash is in ``graph_sha256``."""
+    graph_sha256: Sha256
+    precision: Precision
+    plugin: bool
+    """Whether the fused operator is the kernel baked into the plan, or TensorRT's own layers."""
+    tensorrt: str
+    """Full version, 10.9.0.34."""
+    compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+    gpu: str
+    driver: str
+    profiles: Annotated[tuple[Profile, ...], Field(min_length=1)]
+    tactics: dict[str, str]
+    """Fused node to the kernel variant that TensorRT chose; empty without the plugin."""
+    inspector: RelativePath
+    """The engine inspector's JSON, beside the plan."""
 
 
 class ModelInfo(_Strict):
@@ -95,6 +138,9 @@ class Manifest(_Strict):
     teacher: Source | None
     files: dict[RelativePath, FileEntry]
     graphs: dict[RelativePath, Graph]
+    plans: dict[RelativePath, Plan] = {}
+    timing_cache: dict[str, RelativePath] = {}
+    """TensorRT's timing cache, by TensorRT version and GPU."""
     max_tokens_tested: int
     """The longest text of the parity run that let this bundle be written."""
     parity: dict[RelativePath, dict[str, float]]
@@ -145,9 +191,11 @@ class Manifest(_Strict):
             raise BundleError(
                 f"{where}: {place[:120]!r}: {first['msg']}; make the bundle again: lam-export onnx"
             ) from None
-        if unknown := sorted(set(manifest.graphs) - set(manifest.files)):
+        named = {*manifest.graphs, *manifest.plans, *manifest.timing_cache.values()}
+        named |= {plan.inspector for plan in manifest.plans.values()}
+        if unknown := sorted(named - set(manifest.files)):
             raise BundleError(
-                f"{where}: graphs {', '.join(unknown)} are not among its files; make the bundle again: lam-export onnx"
+                f"{where} names {', '.join(unknown)}, not among its files; make the bundle again: lam-export onnx"
             )
         return manifest
 

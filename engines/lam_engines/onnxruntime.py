@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .bundle import MODEL, Bundle
+from .bundle import Bundle
 from .engine import EmbeddingEngine
 from .errors import BundleError, EngineError
 
@@ -16,13 +16,16 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 class OnnxRuntimeEngine(EmbeddingEngine):
-    """``model.onnx`` in ONNX Runtime. Thread-safe: one engine may serve many threads."""
+    """One of a bundle's graphs in ONNX Runtime. Thread-safe: one engine may serve many threads."""
 
-    def __init__(self, bundle: Bundle, *, device: str = "cpu", threads: int | None = None) -> None:
+    def __init__(
+        self, bundle: Bundle, *, precision: str = "fp32", device: str = "cpu", threads: int | None = None
+    ) -> None:
         """Load the bundle's graph.
 
         Args:
             bundle: an open bundle.
+            precision: of the graph: ``fp32``, ``fp16`` or ``int8``, as far as the bundle has it.
             device: ``cpu`` or ``cuda``.
             threads: for each operator; ONNX Runtime's own choice (one per physical core) if left out.
 
@@ -32,6 +35,7 @@ class OnnxRuntimeEngine(EmbeddingEngine):
         """
         if threads is not None and threads < 1:
             raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
+        name = bundle.graph(precision)
         provider = provider_of(device)
         super().__init__(bundle)
         import onnxruntime
@@ -42,12 +46,12 @@ class OnnxRuntimeEngine(EmbeddingEngine):
         options.enable_mem_pattern = False
         if threads is not None:
             options.intra_op_num_threads = threads
-        graph = bundle.read(MODEL)
+        graph = bundle.read(name)
         try:
             session = onnxruntime.InferenceSession(graph, options, providers=[provider])
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise BundleError(
-                f"ONNX Runtime {onnxruntime.__version__} cannot load {MODEL}: {_reason(error)}; make the bundle again: "
+                f"ONNX Runtime {onnxruntime.__version__} cannot load {name}: {_reason(error)}; make the bundle again: "
                 f"lam-export onnx"
             ) from None
         if provider not in session.get_providers():  # it falls back to the CPU without an error
@@ -55,7 +59,7 @@ class OnnxRuntimeEngine(EmbeddingEngine):
                 f"ONNX Runtime {onnxruntime.__version__} cannot start {provider}: no GPU (see nvidia-smi), or not the "
                 f"CUDA libraries that this version wants; mend that, or use the device cpu"
             )
-        _check_interface(session, self.model.hidden_size)
+        _check_interface(session, name, self.model.hidden_size)
         self._session: InferenceSession | None = session
 
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
@@ -77,12 +81,12 @@ class OnnxRuntimeEngine(EmbeddingEngine):
         self._session = None
 
 
-def _check_interface(session: "InferenceSession", hidden_size: int) -> None:
+def _check_interface(session: "InferenceSession", name: str, hidden_size: int) -> None:
     inputs = {value.name for value in session.get_inputs()}
     outputs = {value.name: value.shape for value in session.get_outputs()}
     if inputs != set(_INPUTS) or outputs.get(_OUTPUT, [])[1:] != [hidden_size]:
         raise BundleError(
-            f"expected {MODEL} with inputs {', '.join(_INPUTS)} and output {_OUTPUT} [batch, {hidden_size}], found "
+            f"expected {name} with inputs {', '.join(_INPUTS)} and output {_OUTPUT} [batch, {hidden_size}], found "
             f"inputs {', '.join(sorted(inputs))} and outputs {outputs}; make the bundle again: lam-export onnx"
         )
 

@@ -2,14 +2,14 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Literal
+from typing import cast
 
 import onnx
 import onnx.inliner
 
-from lam_engines.bundle import FP16_MODEL, INLINED_MODEL
+from lam_engines.bundle import GRAPHS, INLINED_MODEL
 from lam_engines.errors import LamError
-from lam_engines.manifest import Graph, TensorSpec
+from lam_engines.manifest import Graph, Precision, TensorSpec
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
 
@@ -68,10 +68,10 @@ def _check_valid(model: onnx.ModelProto, name: str) -> None:
 
 
 def _describe(model: onnx.ModelProto, name: str) -> Graph:
-    precision: Literal["fp32", "fp16"] = "fp16" if name == FP16_MODEL else "fp32"
+    precision = next((precision for precision, graph in GRAPHS.items() if graph == name), "fp32")
     opset = next(o.version for o in model.opset_import if o.domain == "")
     return Graph(
-        precision=precision,
+        precision=cast(Precision, precision),
         opset=opset,
         inlined=name == INLINED_MODEL,
         inputs=tuple(_tensor_spec(value) for value in model.graph.input),

@@ -12,6 +12,7 @@ import onnxscript
 import torch
 from onnxscript.onnx_types import TensorType
 
+from lam_export.export.names import name_parts
 from lam_export.model.encoder import Encoder
 from lam_plugins.fused_delta_rule import OP_DOMAIN, op_type
 from lam_plugins.fused_delta_rule.onnx_function import FUNCTION_INPUTS, fused_delta_rule_function
@@ -71,6 +72,7 @@ def onnx_from_encoder(
             verbose=verbose,
         )
     model = program.model  # type: ignore[union-attr]  # None is for the exporter without dynamo
+    name_parts(model, "encoder")
     _attach(model, fused_delta_rule_function(chunk_size, encoder.config.hidden_size, opset))
     _finish(model, encoder.config.hidden_size)
     return ir.to_proto(model)
@@ -122,14 +124,11 @@ def _attach(model: ir.Model, function: onnx.FunctionProto) -> None:
         value.name = f"{function.name}.{value.name}"
     model.functions[body.identifier()] = body
     model.opset_imports[OP_DOMAIN] = 1
-    layer = 0
     for node in model.graph:
         if node.domain == OP_DOMAIN:
-            node.name = f"layers.{layer}.{node.op_type}"
             node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", OP_DOMAIN)
             node.attributes["plugin_version"] = ir.AttrString("plugin_version", "1")
             node.attributes["aot"] = ir.AttrInt64("aot", 1)
-            layer += 1
 
 
 def _finish(model: ir.Model, hidden_size: int) -> None:

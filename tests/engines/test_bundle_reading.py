@@ -178,7 +178,7 @@ def test_fields_that_cannot_be_right(bundle: Path, change: Callable[[dict[str, A
 def test_a_graph_must_be_a_file(bundle: Path) -> None:
     graph = Graph(precision="fp32", opset=20, inlined=False, inputs=(), outputs=()).model_dump(mode="json")
     forge(bundle, lambda m: m["graphs"].update({"no.onnx": graph}))
-    assert "graphs no.onnx are not among its files" in refusal(lambda: Bundle(bundle))
+    assert "names no.onnx, not among its files" in refusal(lambda: Bundle(bundle))
 
 
 DAMAGE: dict[str, Callable[[bytes], bytes]] = {

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from lam_export.export.graphs import ExportError, check_fused_nodes, inlined, write_graphs
+from lam_export.export.mixed_precision import half_precision
 from lam_export.export.trace import DEFAULT_OPSET, OPSETS, onnx_from_encoder
 from lam_export.model.encoder import Encoder
 from lam_plugins.fused_delta_rule import OP_DOMAIN
@@ -22,13 +23,34 @@ def model(tiny_encoder: Encoder) -> onnx.ModelProto:
 def test_one_function_backed_node_per_layer(model: onnx.ModelProto, tiny_encoder: Encoder) -> None:
     nodes = [node for node in model.graph.node if node.domain == OP_DOMAIN]
     assert [node.op_type for node in nodes] == ["FusedDeltaRule_c128"] * len(tiny_encoder.layers)
-    assert [node.name for node in nodes] == [f"layers.{i}.FusedDeltaRule_c128" for i in range(len(nodes))]
+    assert [node.name for node in nodes] == [f"layers.{i}.form/FusedDeltaRule_c128" for i in range(len(nodes))]
     (function,) = model.functions
     assert (function.domain, function.name) == (OP_DOMAIN, "FusedDeltaRule_c128")
     for node in nodes:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
         assert attributes == {"plugin_namespace": b"com.lam", "plugin_version": b"1", "aot": 1}
         assert len(node.input) == len(function.input) == 6
+
+
+@pytest.mark.parametrize("precision", ["fp32", "fp16"])
+@pytest.mark.parametrize("opset", [18, DEFAULT_OPSET])
+def test_parts_are_named_as_in_pytorch(precision: str, opset: int, tiny_encoder: Encoder) -> None:
+    encoder = half_precision(tiny_encoder) if precision == "fp16" else tiny_encoder
+    model = onnx_from_encoder(encoder, opset=opset)
+    parts = [
+        name
+        for name, module in encoder.named_modules()
+        if "." in name and not isinstance(module, (torch.nn.ModuleList, type(encoder.layers[0])))
+    ]
+    results = {value for node in model.graph.node for value in node.output}
+    assert len(parts) == 7 * len(encoder.layers) + 1
+    assert set(parts) <= results
+    names = [node.name for node in model.graph.node]
+    assert len(set(names)) == len(names)
+    matrices = {i.name for i in model.graph.initializer if len(i.dims) == 2 and min(i.dims) > 4}
+    tables = {name for name in matrices if not name.endswith(".weight.T")}
+    assert len(matrices - tables) == 4 * len(encoder.layers)
+    assert len(tables) == 2, "word embeddings, and positions with types"
 
 
 def test_names_are_unique_across_the_functions_border(model: onnx.ModelProto) -> None:
