@@ -1,6 +1,7 @@
 """The encoder as it is traced for half precision: explicitly typed, with float32 where half would break it."""
 
 import copy
+from collections.abc import Collection
 from typing import Any
 
 import torch
@@ -9,8 +10,16 @@ from torch import Tensor, nn
 
 from lam_export.model.encoder import Encoder
 
+from .graphs import ExportError
 
-def half_precision(encoder: Encoder) -> Encoder:
+
+def half_parts(encoder: Encoder) -> tuple[str, ...]:
+    """The modules that :func:`half_precision` turns to float16, in the order of computation."""
+    inside = ("form.in_proj", "form", "o_proj", "ffn_in", "ffn_out")
+    return "embeddings.word", *(f"layers.{i}.{part}" for i in range(len(encoder.layers)) for part in inside)
+
+
+def half_precision(encoder: Encoder, keep: Collection[str] = ()) -> Encoder:
     """A copy whose products with weights and fused operator work on float16; everything else stays float32.
 
     In float16: the word embeddings (stored), each layer's four products with their activations, and the operator's
@@ -22,31 +31,43 @@ def half_precision(encoder: Encoder) -> Encoder:
 
     Args:
         encoder: in float32, of the flat form; it is not changed.
+        keep: names of :func:`half_parts` that stay float32 too.
+
+    Raises:
+        ExportError: ``keep`` has another name.
     """
+    parts = half_parts(encoder)
+    if unknown := sorted(set(keep) - set(parts)):
+        raise ExportError(f"expected parts like {', '.join(parts[1:6])} to keep in fp32, found {', '.join(unknown)}")
+
+    def dtype(part: str) -> torch.dtype:
+        return torch.float32 if part in keep else torch.float16
+
     half = copy.deepcopy(encoder)
-    half.embeddings.word = nn.Parameter(half.embeddings.word.half(), requires_grad=False)
+    half.embeddings.word = nn.Parameter(half.embeddings.word.to(dtype("embeddings.word")), requires_grad=False)
     layers: Any = half.layers  # which ModuleList does not know to be of Layer
-    for layer in layers:
-        form = layer.form
-        form.in_proj = HalfLinear(form.in_proj, returns=torch.float16)
-        for name in ("conv_weight", "conv_bias", "norm_weight"):
-            setattr(form, name, nn.Parameter(getattr(form, name).half(), requires_grad=False))
-        form.blend = form.blend.half()
-        layer.o_proj = HalfLinear(layer.o_proj, returns=torch.float32)
-        layer.ffn_in = HalfLinear(layer.ffn_in, returns=torch.float16)
-        layer.ffn_out = HalfLinear(layer.ffn_out, returns=torch.float32)
+    for i, layer in enumerate(layers):
+        form, name = layer.form, f"layers.{i}."
+        inner = dtype(f"{name}form")
+        form.in_proj = TypedLinear(form.in_proj, dtype(f"{name}form.in_proj"), returns=inner)
+        for parameter in ("conv_weight", "conv_bias", "norm_weight"):
+            setattr(form, parameter, nn.Parameter(getattr(form, parameter).to(inner), requires_grad=False))
+        form.blend = form.blend.to(inner)
+        layer.o_proj = TypedLinear(layer.o_proj, dtype(f"{name}o_proj"), returns=torch.float32)
+        layer.ffn_in = TypedLinear(layer.ffn_in, dtype(f"{name}ffn_in"), returns=dtype(f"{name}ffn_in"))
+        layer.ffn_out = TypedLinear(layer.ffn_out, dtype(f"{name}ffn_out"), returns=torch.float32)
     return half
 
 
-class HalfLinear(nn.Module):
-    """A product in float16 whose input and output may be float32."""
+class TypedLinear(nn.Module):
+    """A product in one dtype whose input and output may be of another."""
 
-    def __init__(self, linear: nn.Linear, returns: torch.dtype) -> None:
+    def __init__(self, linear: nn.Linear, dtype: torch.dtype, returns: torch.dtype) -> None:
         super().__init__()
-        self.weight = nn.Parameter(linear.weight.half(), requires_grad=False)
-        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.half(), requires_grad=False)
+        self.weight = nn.Parameter(linear.weight.to(dtype), requires_grad=False)
+        self.bias = None if linear.bias is None else nn.Parameter(linear.bias.to(dtype), requires_grad=False)
         self.returns = returns
 
     def forward(self, x: Tensor) -> Tensor:
         """``[..., in]`` to ``[..., out]`` of dtype ``returns``."""
-        return F.linear(x.half(), self.weight, self.bias).to(self.returns)
+        return F.linear(x.to(self.weight.dtype), self.weight, self.bias).to(self.returns)

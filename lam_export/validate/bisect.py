@@ -1,0 +1,101 @@
+"""Which parts must stay in float32 for a mixed-precision graph to pass?"""
+
+import copy
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from lam_export.export.mixed_precision import half_parts, half_precision
+from lam_export.model.encoder import Encoder
+
+from .cases import Case
+from .metrics import EmbeddingDiff, Thresholds, diff
+
+
+@dataclass(frozen=True)
+class PrecisionSearch:
+    """What :func:`precision_search` found."""
+
+    all_half: EmbeddingDiff
+    """The worst row with every part in float16."""
+    alone: tuple[tuple[str, EmbeddingDiff], ...]
+    """The worst row with only that part in float16, the part that harms most first; empty if ``all_half`` passes."""
+    keep: tuple[str, ...] | None
+    """Parts to keep in float32: with them the graph passes, and with none of them left out. None if it cannot pass."""
+    proposed: EmbeddingDiff
+    """The worst row with those parts in float32 (with all of them, if it cannot pass)."""
+
+
+def precision_search(
+    encoder: Encoder, cases: Sequence[Case], thresholds: Thresholds, on_step: Callable[[str], None] = lambda step: None
+) -> PrecisionSearch:
+    """Find a smallest set of parts to keep in float32.
+
+    Runs in PyTorch, where half is half (ONNX Runtime on a CPU computes float16 products in float32), and where no trial
+    needs an export. Parts are ranked by the harm that each does alone; the shortest head of that list with which the
+    thresholds hold is found by halving, and then every part that is not needed is taken out of it again. So no part of
+    the result can be spared, though another set might be smaller still: trying all of them would take 2^n runs.
+
+    Args:
+        encoder: the reference in float32; not changed.
+        cases: what to compare on.
+        thresholds: what the worst row of every case must hold.
+        on_step: told what is being run.
+    """
+    on_step("reference, PyTorch float64")
+    expected = _run(copy.deepcopy(encoder).double(), cases)
+
+    def worst(keep: Collection[str]) -> EmbeddingDiff:
+        found = _run(half_precision(encoder, keep), cases)
+        return max(
+            (diff(f, e, thresholds) for f, e in zip(found, expected, strict=True)),
+            key=lambda d: _excess(d, thresholds),
+        )
+
+    parts = half_parts(encoder)
+    on_step("all parts in float16")
+    all_half = worst(())
+    if all_half:
+        return PrecisionSearch(all_half, (), (), all_half)
+    on_step("all parts in float32")
+    if not (single := worst(parts)):
+        return PrecisionSearch(all_half, (), None, single)
+    alone = []
+    for i, part in enumerate(parts):
+        on_step(f"{part} alone in float16 ({i + 1} of {len(parts)})")
+        alone.append((part, worst(set(parts) - {part})))
+    alone.sort(key=lambda item: -_excess(item[1], thresholds))
+
+    ranked = [part for part, _ in alone]
+    fails, passes = 0, len(ranked)
+    while passes - fails > 1:
+        middle = (fails + passes) // 2
+        on_step(f"keeping the worst {middle} in float32")
+        if worst(ranked[:middle]):
+            passes = middle
+        else:
+            fails = middle
+    keep = ranked[:passes]
+    for part in keep[::-1]:
+        on_step(f"can {part} be spared?")
+        without = [other for other in keep if other != part]
+        if worst(without):
+            keep = without
+    return PrecisionSearch(all_half, tuple(alone), tuple(p for p in parts if p in keep), worst(keep))
+
+
+def _excess(found: EmbeddingDiff, thresholds: Thresholds) -> float:
+    """How many times as large as allowed the error is, by the measure that is worse."""
+    distance, allowed = 1 - found.cosine, max(1 - thresholds.cosine, np.finfo(np.float64).eps)
+    excess = max(found.max_abs / thresholds.max_abs, distance / allowed)
+    return float("inf") if np.isnan(found.max_abs + found.cosine) else excess
+
+
+@torch.inference_mode()
+def _run(encoder: Encoder, cases: Sequence[Case]) -> list[np.ndarray]:
+    return [
+        encoder(torch.from_numpy(case.input_ids), torch.from_numpy(case.attention_mask))[0].double().numpy()
+        for case in cases
+    ]
