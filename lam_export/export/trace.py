@@ -14,7 +14,7 @@ from onnxscript.onnx_types import TensorType
 
 from lam_export.export.names import name_parts
 from lam_export.model.encoder import Encoder
-from lam_plugins.fused_delta_rule import OP_DOMAIN, op_type
+from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE, op_type
 from lam_plugins.fused_delta_rule.onnx_function import FUNCTION_INPUTS, fused_delta_rule_function
 
 INPUTS = ("input_ids", "attention_mask")
@@ -126,7 +126,7 @@ def _attach(model: ir.Model, function: onnx.FunctionProto) -> None:
     model.opset_imports[OP_DOMAIN] = 1
     for node in model.graph:
         if node.domain == OP_DOMAIN:
-            node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", OP_DOMAIN)
+            node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", PLUGIN_NAMESPACE)
             node.attributes["plugin_version"] = ir.AttrString("plugin_version", "1")
             node.attributes["aot"] = ir.AttrInt64("aot", 1)
 

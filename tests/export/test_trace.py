@@ -12,7 +12,7 @@ from lam_export.export.graphs import ExportError, check_fused_nodes, inlined, wr
 from lam_export.export.mixed_precision import half_precision
 from lam_export.export.trace import DEFAULT_OPSET, OPSETS, onnx_from_encoder
 from lam_export.model.encoder import Encoder
-from lam_plugins.fused_delta_rule import OP_DOMAIN
+from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 
 
 @pytest.fixture(scope="module")
@@ -28,7 +28,7 @@ def test_one_function_backed_node_per_layer(model: onnx.ModelProto, tiny_encoder
     assert (function.domain, function.name) == (OP_DOMAIN, "FusedDeltaRule_c128")
     for node in nodes:
         attributes = {a.name: onnx.helper.get_attribute_value(a) for a in node.attribute}
-        assert attributes == {"plugin_namespace": b"com.lam", "plugin_version": b"1", "aot": 1}
+        assert attributes == {"plugin_namespace": PLUGIN_NAMESPACE.encode(), "plugin_version": b"1", "aot": 1}
         assert len(node.input) == len(function.input) == 6
 
 

@@ -2,6 +2,9 @@
 
 OP_DOMAIN = "com.lam"
 
+PLUGIN_NAMESPACE = "lam"
+"""The TensorRT plugin's, which cannot be :data:`OP_DOMAIN`: TensorRT refuses a dot in it."""
+
 
 def op_type(chunk_size: int) -> str:
     """The ONNX op type, which is also the TensorRT plugin's name: the chunk size is part of it.

@@ -91,6 +91,11 @@ def options(variant: Variant) -> dict[str, Any]:
     return {"num_warps": variant.warps, "num_stages": 1, "enable_fp_fusion": True}
 
 
+def launch_grid(batch: Any, tokens: Any, heads: int, chunk_size: int) -> tuple[Any, Any]:
+    """x and y for ints B and L, or TensorRT's expressions for them, which know ``+``, ``*`` and ``//`` by an int."""
+    return (tokens + (chunk_size - 1)) // chunk_size * heads, batch
+
+
 def fused_delta_rule(
     projected: Tensor,
     lengths: Tensor,
@@ -129,7 +134,7 @@ def fused_delta_rule(
     floats = [t.contiguous() for t in (conv_weight, conv_bias, norm_weight, blend)]
     if floats[0].data_ptr() % 8:  # the kernel reads a channel's four taps as one word
         floats[0] = floats[0].clone()
-    grid = (sizes["HEADS"] * -(-tokens // chunk_size), batch)
+    grid = launch_grid(batch, tokens, sizes["HEADS"], chunk_size)
     with torch.cuda.device_of(projected):
         fused_delta_rule_kernel[grid](
             projected.contiguous(), lengths.contiguous(), *floats, tokens, heads, **sizes, **options(shape)

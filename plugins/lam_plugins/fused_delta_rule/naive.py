@@ -1,5 +1,7 @@
 """The fused delta rule in plain PyTorch: the only oracle for its other faces."""
 
+from typing import NamedTuple
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -7,6 +9,17 @@ from torch import Tensor
 L2_NORM_EPS = 1e-12
 RMS_NORM_EPS = 1e-5
 CONV_KERNEL = 4
+
+
+class Steps(NamedTuple):
+    """What the operator computes, step by step; ``onnx_function.py`` has values of the same names."""
+
+    convolved: Tensor
+    """``[B, L, 3M]``: q, k and v after convolution and silu."""
+    mixed: Tensor
+    """``[B, L, H, D]``: what the rule gives, before normalisation."""
+    heads: Tensor
+    """``[B, L, M]``: the operator's result."""
 
 
 def fused_delta_rule(
@@ -36,6 +49,19 @@ def fused_delta_rule(
     Returns:
         ``[B, L, M]``: the gated, normalised heads, concatenated; zero at and beyond a text's length.
     """
+    return steps(projected, lengths, conv_weight, conv_bias, norm_weight, blend, chunk_size).heads
+
+
+def steps(
+    projected: Tensor,
+    lengths: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    norm_weight: Tensor,
+    blend: Tensor,
+    chunk_size: int,
+) -> Steps:
+    """:func:`fused_delta_rule` and what it computes on the way. Only ``heads`` means anything in padded rows."""
     tokens = projected.shape[1]
     hidden = conv_bias.shape[0] // 3
     head_size = norm_weight.shape[0]
@@ -46,17 +72,18 @@ def fused_delta_rule(
     # Four shifted products rather than conv1d, which takes seconds for many channels in float64.
     seen = F.pad(projected[..., : 3 * hidden], (0, 0, CONV_KERNEL // 2, CONV_KERNEL // 2 - 1))
     qkv = conv_bias + sum(seen[:, tap : tap + tokens] * conv_weight[:, tap] for tap in range(CONV_KERNEL))
-    q, k, v = F.silu(qkv).unflatten(-1, (3 * heads, head_size)).chunk(3, dim=2)
+    convolved = F.silu(qkv)
+    q, k, v = convolved.unflatten(-1, (3 * heads, head_size)).chunk(3, dim=2)
     g = projected[..., 3 * hidden : 4 * hidden].unflatten(-1, (heads, head_size))
     gates = projected[..., 4 * hidden : 4 * hidden + 3 * heads].sigmoid()[..., None]  # [B, L, 3H, 1]
     beta, fast_gate, slow_gate = gates.chunk(3, dim=2)
 
     chunk = min(chunk_size, tokens)
     q, k, v, beta, fast_gate, slow_gate = (to_chunks(x, chunk) for x in (q, k, v, beta, fast_gate, slow_gate))
-    o = from_chunks(flat_rule(q, k, v, beta, fast_gate, slow_gate, blend), tokens)  # [B, L, H, D]
+    mixed = from_chunks(flat_rule(q, k, v, beta, fast_gate, slow_gate, blend), tokens)
 
-    o = o * torch.rsqrt(o.square().mean(-1, keepdim=True) + RMS_NORM_EPS) * norm_weight * g.sigmoid()
-    return torch.where(valid, o.flatten(2), 0)
+    o = mixed * torch.rsqrt(mixed.square().mean(-1, keepdim=True) + RMS_NORM_EPS) * norm_weight * g.sigmoid()
+    return Steps(convolved, mixed, torch.where(valid, o.flatten(2), 0))
 
 
 def flat_rule(

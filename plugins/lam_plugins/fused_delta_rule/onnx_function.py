@@ -70,12 +70,12 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         weight = op.Unsqueeze(weight, op.Constant(value_ints=[1, 3]))
         qkv = op.Conv(qkv, weight, bias, group=channels, kernel_shape=[CONV_KERNEL, 1], pads=conv_pads)
         qkv = op.Squeeze(op.Transpose(qkv, perm=[0, 2, 3, 1]), two)
-        qkv = op.Mul(qkv, op.Sigmoid(qkv))
+        convolved = op.Mul(qkv, op.Sigmoid(qkv))
 
         # To chunks, [B, H, N, C, D] and [B, H, N, C, 1]. Gates are zero in padded rows, so heads are too.
         gates = op.Concat(op.Sigmoid(beta), op.Mul(op.Sigmoid(gates), valid), axis=2)
         fill = op.Concat(op.Constant(value_ints=[0, 0, 0, 0]), op.Sub(filled, size_l), zero, axis=0)
-        qkv = op.Reshape(op.Pad(qkv, fill), op.Concat(zero, size_n, size_c, size_3h, size_d, axis=0))
+        qkv = op.Reshape(op.Pad(convolved, fill), op.Concat(zero, size_n, size_c, size_3h, size_d, axis=0))
         gates = op.Reshape(op.Pad(gates, fill), op.Concat(zero, size_n, size_c, size_3h, one, axis=0))
         q, k, v = op.Split(op.Transpose(qkv, perm=[0, 3, 1, 2, 4]), axis=1, num_outputs=3)
         beta, fast_gate, slow_gate = op.Split(op.Transpose(gates, perm=[0, 3, 1, 2, 4]), axis=1, num_outputs=3)
@@ -101,10 +101,10 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
 
         # Back to [B, L, H, D], RMSNorm over D, gate.
         o = op.Reshape(op.Transpose(o, perm=[0, 2, 3, 1, 4]), op.Concat(zero, filled, size_h, size_d, axis=0))
-        o = op.Slice(o, zero, size_l, one)
-        square = op.ReduceMean(op.Pow(o, op.Constant(value_float=2.0)), last)
+        mixed = op.Slice(o, zero, size_l, one)
+        square = op.ReduceMean(op.Pow(mixed, op.Constant(value_float=2.0)), last)
         rms = op.Sqrt(op.Add(square, op.Constant(value_float=RMS_NORM_EPS)))
-        o = op.Mul(op.Div(o, rms), scale)
+        o = op.Mul(op.Div(mixed, rms), scale)
         heads = op.Mul(op.Reshape(o, op.Concat(zero, zero, last, axis=0)), op.Sigmoid(g))
         return op.CastLike(heads, projected)
 
