@@ -1,0 +1,166 @@
+"""The build itself: all that needs TensorRT."""
+
+import tempfile
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeVar
+
+import onnx
+from polygraphy.backend.base import BaseLoader
+from polygraphy.backend.trt import CreateConfig, EngineBytesFromNetwork, EngineFromBytes, NetworkFromOnnxBytes
+from polygraphy.backend.trt import Profile as TrtProfile
+from polygraphy.exception import PolygraphyException
+
+from lam_engines.manifest import Profile
+
+from . import PlanError
+from .environment import Environment
+from .messages import collected_errors
+from .progress import BuildProgress
+from .record import BuiltPlan
+
+_INPUTS = ("input_ids", "attention_mask")
+_T = TypeVar("_T")
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """What the builder may spend."""
+
+    workspace: int | None = None
+    """Bytes of GPU memory that a layer may use besides its tensors; all of the GPU's if None."""
+    optimization_level: int | None = None
+    """0, built at once, to 5, every kernel tried; TensorRT's default of 3 if None."""
+    verbose: bool = False
+    """Let the builder's own messages through."""
+
+
+class PlanFromGraph(BaseLoader):
+    """A Polygraphy loader: a graph to a plan whose types are the graph's."""
+
+    def __init__(
+        self,
+        model: onnx.ModelProto,
+        profiles: Sequence[Profile],
+        *,
+        options: BuildOptions,
+        timing_cache: bytes | None = None,
+        progress: BuildProgress | None = None,
+    ) -> None:
+        """Take what a build needs.
+
+        Args:
+            model: from :mod:`.graph`.
+            profiles: shapes to build for, at least one.
+            options: what the builder may spend.
+            timing_cache: of an earlier build with this TensorRT on this GPU.
+            progress: told of the builder's phases.
+        """
+        self._model = model
+        self._profiles = profiles
+        self._options = options
+        self._timing_cache = timing_cache
+        self._progress = progress
+
+    def call_impl(self) -> BuiltPlan:
+        """Build, then look at the plan.
+
+        Raises:
+            PolygraphyException: TensorRT failed; why, it said in its log alone.
+        """
+        import tensorrt as trt
+
+        limit = self._options.workspace
+        with tempfile.TemporaryDirectory() as folder:
+            known, measured = Path(folder, "known"), Path(folder, "measured")
+            if self._timing_cache is not None:
+                known.write_bytes(self._timing_cache)
+            config = CreateConfig(
+                profiles=[_trt_profile(profile) for profile in self._profiles],
+                load_timing_cache=None if self._timing_cache is None else str(known),
+                profiling_verbosity=trt.ProfilingVerbosity.DETAILED,  # so that the inspector names tactics
+                memory_pool_limits=None if limit is None else {trt.MemoryPoolType.WORKSPACE: limit},
+                builder_optimization_level=self._options.optimization_level,
+                progress_monitor=None if self._progress is None else _monitor(self._progress),
+            )
+            # TensorRT 11 knows no other typing and ignores the flag.
+            network = NetworkFromOnnxBytes(self._model.SerializeToString(), strongly_typed=True)
+            plan = bytes(EngineBytesFromNetwork(network, config, save_timing_cache=str(measured))())
+            timing_cache = measured.read_bytes() if measured.exists() else None
+        engine = EngineFromBytes(plan)()
+        inspector = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
+        return BuiltPlan(plan, inspector, timing_cache)
+
+
+def build_plan(
+    model: onnx.ModelProto,
+    profiles: Sequence[Profile],
+    environment: Environment,
+    *,
+    options: BuildOptions,
+    timing_cache: bytes | None = None,
+    progress: BuildProgress,
+) -> BuiltPlan:
+    """Build a plan. Ctrl-C and SIGTERM end the build at its next step.
+
+    Arguments as for :class:`PlanFromGraph`; ``environment`` is for the message.
+
+    Raises:
+        PlanError: TensorRT could not build it; with what TensorRT said first.
+    """
+    loader = PlanFromGraph(model, profiles, options=options, timing_cache=timing_cache, progress=progress)
+    with collected_errors(options.verbose) as errors:
+        try:
+            return _stoppable(loader, progress.stop)
+        except PolygraphyException as error:
+            reason = " ".join((errors or [str(error)])[0].split())
+            raise PlanError(
+                f"TensorRT {environment.tensorrt} could not build the plan: {reason[:500]}; see all that it said "
+                f"with --verbose; smaller profiles ask less of it, and so does --no-plugin"
+            ) from error
+
+
+def _trt_profile(profile: Profile) -> TrtProfile:
+    batch, tokens = profile.batch, profile.tokens
+    shapes = {"min": (batch.min, tokens.min), "opt": (batch.opt, tokens.opt), "max": (batch.max, tokens.max)}
+    found = TrtProfile()
+    for name in _INPUTS:
+        found.add(name, **shapes)
+    return found
+
+
+def _monitor(progress: BuildProgress) -> Any:
+    import tensorrt as trt
+
+    class Monitor(trt.IProgressMonitor):
+        def __init__(self) -> None:
+            trt.IProgressMonitor.__init__(self)  # pybind11 insists on this very call
+
+        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
+            progress.phase_start(phase_name, parent_phase, num_steps)
+
+        def step_complete(self, phase_name: str, step: int) -> bool:
+            return progress.step_complete(phase_name, step)
+
+        def phase_finish(self, phase_name: str) -> None:
+            progress.phase_finish(phase_name)
+
+    return Monitor()
+
+
+def _stoppable(work: Callable[[], _T], stop: Callable[[], None]) -> _T:
+    """Do work that hears no signals in another thread, and stop it when this one is told to end.
+
+    TensorRT calls back into Python from functions that must not raise: a signal's exception there ends the process.
+    """
+    with ThreadPoolExecutor(max_workers=1) as pool:
+        future = pool.submit(work)
+        try:
+            while not future.done():
+                wait([future], timeout=0.2)  # in short turns, for Windows hears Ctrl-C only between them
+            return future.result()
+        except BaseException:
+            stop()
+            raise

@@ -1,0 +1,80 @@
+"""Which TensorRT builds here, and for which GPU."""
+
+import re
+from dataclasses import dataclass
+
+from lam_plugins.aot import TARGETS
+from lam_plugins.fused_delta_rule.tensorrt import plugin_fault
+
+from . import PlanError
+from .gpu import first_gpu
+
+OLDEST = (10, 0)
+"""The first TensorRT with opset 20 and with int64 tensors."""
+
+
+@dataclass(frozen=True)
+class Environment:
+    """What a plan is bound to: it is deserialised by this TensorRT on this model of GPU, and nowhere else."""
+
+    tensorrt: str
+    """Full version, 10.9.0.34."""
+    gpu: str
+    compute_capability: str
+    """Like 9.0."""
+    driver: str
+
+    @property
+    def target(self) -> str:
+        """The GPU as kernels are compiled for it, like sm_90."""
+        return f"sm_{self.compute_capability.replace('.', '')}"
+
+
+def find_environment(*, plugin: bool) -> Environment:
+    """Look at TensorRT and the GPU, and see that they can build such a plan.
+
+    Args:
+        plugin: whether the fused operator is to be the kernel of ``lam_plugins``.
+
+    Raises:
+        PlanError: TensorRT is missing, too old, or cannot take the plugin; there is no GPU, or no kernel for it. Says
+            what to install or which option to use.
+    """
+    try:
+        import tensorrt
+    except (ImportError, OSError) as error:  # OSError: the library inside the package does not load
+        reason = " ".join(str(error).split())
+        raise PlanError(f"TensorRT cannot be imported ({reason}); run: pip install 'lam-export[trt]'") from None
+    version = str(tensorrt.__version__)
+    check_version(version, plugin=plugin)
+    gpu = first_gpu()
+    environment = Environment(version, gpu.name, gpu.compute_capability, gpu.driver)
+    check_gpu(environment, plugin=plugin)
+    return environment
+
+
+def check_version(version: str, *, plugin: bool) -> None:
+    """See that a TensorRT of this version can build a plan, with the plugin if so asked.
+
+    Raises:
+        PlanError: says what to do instead.
+    """
+    found = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
+    if found < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise PlanError(f"expected TensorRT {oldest} or newer, found {version}; run: pip install 'lam-export[trt]'")
+    if plugin and (fault := plugin_fault(version)):
+        raise PlanError(f"{fault}; run: pip install 'lam-export[trt]', or build without it: --no-plugin")
+
+
+def check_gpu(environment: Environment, *, plugin: bool) -> None:
+    """See that there is a kernel for this GPU, if one is asked for.
+
+    Raises:
+        PlanError: there is none.
+    """
+    if plugin and environment.target not in TARGETS:
+        raise PlanError(
+            f"expected a GPU of {', '.join(TARGETS)} for the plugin's kernel, found {environment.gpu} "
+            f"({environment.target}); build without it: --no-plugin"
+        )

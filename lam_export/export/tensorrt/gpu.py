@@ -1,0 +1,77 @@
+"""The GPU that TensorRT builds on, asked of the driver itself: it is there wherever a GPU is, and needs no package."""
+
+import ctypes
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from . import PlanError
+
+# Of the CUDA driver API and of NVML, both unchanged since their first versions.
+_COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
+_CUDA, _NVML = ("nvcuda.dll", "nvml.dll") if sys.platform == "win32" else ("libcuda.so.1", "libnvidia-ml.so.1")
+_NAME_BYTES = 256
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """A GPU as its driver describes it."""
+
+    name: str
+    compute_capability: str
+    """Like 9.0."""
+    driver: str
+    """The driver's release, like 570.86.15, or what it knows of CUDA where NVML is missing."""
+
+
+def first_gpu() -> Gpu:
+    """CUDA's device 0, on which TensorRT builds; ``CUDA_VISIBLE_DEVICES`` decides which GPU that is.
+
+    Raises:
+        PlanError: no driver, or no GPU that it lets be seen.
+    """
+    try:
+        cuda: Any = ctypes.CDLL(_CUDA)
+    except OSError:
+        raise PlanError(
+            f"a plan is built on the GPU that it will run on, and {_CUDA} is not here; install NVIDIA's driver (in a "
+            f"container: docker run --gpus all)"
+        ) from None
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(_NAME_BYTES)
+    _check(cuda.cuInit(0))
+    _check(cuda.cuDeviceGet(ctypes.byref(device), 0))
+    _check(cuda.cuDeviceGetName(name, _NAME_BYTES, device))
+
+    def attribute(number: int) -> int:
+        value = ctypes.c_int()
+        _check(cuda.cuDeviceGetAttribute(ctypes.byref(value), number, device))
+        return value.value
+
+    capability = f"{attribute(_COMPUTE_CAPABILITY_MAJOR)}.{attribute(_COMPUTE_CAPABILITY_MINOR)}"
+    return Gpu(name.value.decode(errors="replace"), capability, _driver_release() or _cuda_of(cuda))
+
+
+def _check(status: int) -> None:
+    if status:
+        raise PlanError(
+            f"the CUDA driver sees no GPU that it can use (error {status}); see nvidia-smi, and CUDA_VISIBLE_DEVICES"
+        )
+
+
+def _driver_release() -> str | None:
+    try:
+        nvml: Any = ctypes.CDLL(_NVML)
+    except OSError:
+        return None
+    if nvml.nvmlInit_v2():
+        return None
+    release = ctypes.create_string_buffer(_NAME_BYTES)
+    failed = nvml.nvmlSystemGetDriverVersion(release, _NAME_BYTES)
+    nvml.nvmlShutdown()
+    return None if failed else release.value.decode(errors="replace")
+
+
+def _cuda_of(cuda: Any) -> str:
+    version = ctypes.c_int()
+    _check(cuda.cuDriverGetVersion(ctypes.byref(version)))
+    return f"CUDA {version.value // 1000}.{version.value % 1000 // 10}"

@@ -1,0 +1,68 @@
+"""A bundle's graph as TensorRT's parser is to see it."""
+
+import onnx
+import onnx.inliner
+import onnx_ir as ir
+import onnxscript.optimizer
+from google.protobuf.message import DecodeError
+
+from lam_engines.bundle import Bundle
+from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
+
+from . import PlanError
+
+
+def load_graph(bundle: Bundle, name: str) -> onnx.ModelProto:
+    """One of a bundle's graphs, its hash checked.
+
+    Raises:
+        BundleError: it is missing or was altered.
+        PlanError: it is not what ``lam-export onnx`` writes.
+    """
+    try:
+        model = onnx.load_model_from_string(bundle.read(name))
+        found = "none" if not fused_nodes(model) else ""
+    except DecodeError:
+        found = "no ONNX"
+    if found:
+        raise PlanError(
+            f"expected a graph with nodes of {OP_DOMAIN} in {bundle.path / name}, found {found}; make the bundle "
+            f"again: lam-export onnx"
+        )
+    return model
+
+
+def fused_nodes(model: onnx.ModelProto) -> list[str]:
+    """Names of the fused operator's nodes, one a layer."""
+    return [node.name for node in model.graph.node if node.domain == OP_DOMAIN]
+
+
+def with_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy whose fused nodes name the plugin, and have no other definition.
+
+    Without the local function the parser takes the plugin or fails. With it, some versions of the parser would inline
+    the function unasked, and the plan would be slow and say nothing of it.
+    """
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
+    kept = [function for function in model.functions if function.domain != OP_DOMAIN]
+    del copy.functions[:]
+    copy.functions.extend(kept)
+    for node in copy.graph.node:
+        if node.domain == OP_DOMAIN:
+            del node.attribute[:]
+            # As TensorRT's parser reads them: aot asks for the kernel that is baked into the plan.
+            attributes = {"plugin_namespace": PLUGIN_NAMESPACE, "plugin_version": "1", "aot": 1}
+            node.attribute.extend(onnx.helper.make_attribute(key, value) for key, value in attributes.items())
+    return copy
+
+
+def without_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy of standard operators alone, its constants folded.
+
+    Folding is more than tidiness: the function finds its sizes with Shape and casts its convolution's weights, and
+    TensorRT wants the number of channels, and the weights of a convolution in groups, as constants.
+    """
+    graph = ir.from_proto(onnx.inliner.inline_local_functions(model))
+    onnxscript.optimizer.optimize(graph)
+    return ir.to_proto(graph)

@@ -1,0 +1,61 @@
+"""What the engine inspector says of the fused operator's nodes."""
+
+import json
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+_PROFILE = re.compile(r"\s*\[profile (\d+)\]\s*$", re.IGNORECASE)
+_ORIGIN = re.compile(r"ONNX Layer: ([^\]\x1e]+)")
+
+
+def fused_tactics(inspector: str, nodes: Iterable[str], variants: Mapping[int, str]) -> dict[str, str]:
+    """Which of the plugin's tactics TensorRT chose for each node.
+
+    The inspector's JSON differs between versions of TensorRT, and is a record, not a contract: what cannot be read is
+    left out.
+
+    Args:
+        inspector: JSON of all layers, ``{"Layers": [{"Name": .., "LayerType": .., "TacticValue": ..}, ..], ..}``.
+        nodes: names of the fused nodes in the graph.
+        variants: tactic to its name.
+
+    Returns:
+        Node to variant; where profiles differ, ``"rows16 [profile 0], rows64 [profile 1]"``.
+    """
+    wanted = set(nodes)
+    found: dict[str, dict[str, str]] = {}
+    for layer in _layers(inspector):
+        name, tactic = str(layer.get("Name", "")), _tactic(layer, variants)
+        profile = _PROFILE.search(name)
+        names = {_PROFILE.sub("", name), *_ORIGIN.findall(str(layer.get("Metadata") or ""))}
+        plugin = str(layer.get("LayerType", "Plugin")).lower().startswith("plugin")
+        if plugin and tactic:
+            for node in wanted & names:
+                found.setdefault(node, {})[profile[1] if profile else "0"] = tactic
+    return {node: _joined(tactics) for node, tactics in sorted(found.items())}
+
+
+def _layers(inspector: str) -> list[dict[str, Any]]:
+    try:
+        content = json.loads(inspector)
+    except ValueError:
+        return []
+    layers = content.get("Layers") if isinstance(content, dict) else None
+    # A plan built with less verbosity names its layers and says no more.
+    return [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
+
+
+def _tactic(layer: Mapping[str, Any], variants: Mapping[int, str]) -> str:
+    value = next((layer[key] for key in ("TacticValue", "TacticName") if layer.get(key) not in (None, "")), "")
+    try:
+        number = int(str(value), 0)  # written as 0x0000000000000001
+    except ValueError:
+        return str(value)
+    return variants.get(number, str(value))
+
+
+def _joined(tactics: Mapping[str, str]) -> str:
+    if len(set(tactics.values())) == 1:
+        return next(iter(tactics.values()))
+    return ", ".join(f"{tactic} [profile {profile}]" for profile, tactic in sorted(tactics.items()))

@@ -1,0 +1,70 @@
+"""The fused operator's plugin, made ready before the build.
+
+TensorRT calls it back from where an exception only reaches the log. So all that can be refused is refused here, and the
+kernels are compiled here: the callbacks then find them in the cache.
+"""
+
+from collections.abc import Sequence
+
+import onnx
+
+from lam_engines.manifest import Profile
+from lam_plugins.aot import FusedDeltaRuleBuild, KernelBuildError
+from lam_plugins.fused_delta_rule import OP_DOMAIN
+from lam_plugins.fused_delta_rule.tensorrt import PluginError, compiled_tactics, register_plugin, tactics
+
+from . import PlanError
+
+_DATA_TYPES = {onnx.TensorProto.FLOAT16: "HALF", onnx.TensorProto.FLOAT: "FLOAT"}
+
+
+def ready_plugin(
+    model: onnx.ModelProto, chunk_size: int, profiles: Sequence[Profile], target: str
+) -> dict[int, FusedDeltaRuleBuild]:
+    """Compile the kernels of a graph's fused nodes and make TensorRT's parser know the plugin.
+
+    Args:
+        model: of ``load_graph``; all its fused nodes are of one size.
+        chunk_size: tokens in a chunk, from the bundle's manifest.
+        profiles: shapes that the plan is to take.
+        target: the GPU, like sm_90.
+
+    Returns:
+        Tactic to the build that it stands for.
+
+    Raises:
+        PlanError: the kernel does not take this graph or these profiles, or Triton or TensorRT is missing.
+    """
+    try:
+        builds = plugin_builds(model, chunk_size, profiles, target)
+        offered = compiled_tactics(builds)
+        register_plugin(chunk_size, target)
+    except (KernelBuildError, PluginError) as error:
+        raise PlanError(f"{error}; or build without it: --no-plugin") from error
+    return {tactic: builds[tactic] for tactic in offered}
+
+
+def plugin_builds(
+    model: onnx.ModelProto, chunk_size: int, profiles: Sequence[Profile], target: str
+) -> dict[int, FusedDeltaRuleBuild]:
+    """What TensorRT is offered for each fused node, by tactic. Arguments as for :func:`ready_plugin`; compiles nothing.
+
+    Raises:
+        PlanError: the kernel does not have the graph's sizes, or the profiles' batches.
+    """
+    from lam_plugins.fused_delta_rule.kernel import MAX_BATCH
+
+    if (largest := max(profile.batch.max for profile in profiles)) > MAX_BATCH:
+        raise PlanError(
+            f"expected profiles of at most {MAX_BATCH:,} texts for the plugin, found one of {largest:,}; see --profile"
+        )
+    kinds = {value.name: value.type.tensor_type for value in model.graph.value_info}
+    shapes = {tensor.name: list(tensor.dims) for tensor in model.graph.initializer}
+    node = next(node for node in model.graph.node if node.domain == OP_DOMAIN)
+    projected, _, _, conv_bias, norm_weight, _ = node.input
+    width = kinds[projected].shape.dim[-1].dim_value
+    data_type = _DATA_TYPES[kinds[projected].elem_type]
+    try:
+        return tactics(target, chunk_size, data_type, (-1, -1, width), shapes[conv_bias], shapes[norm_weight])
+    except ValueError as error:
+        raise PlanError(f"{error}; build without it: --no-plugin") from error

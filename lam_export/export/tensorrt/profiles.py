@@ -1,0 +1,79 @@
+"""Optimization profiles: the shapes that a plan takes, and those that its kernels are chosen for."""
+
+import re
+from collections.abc import Sequence
+
+from lam_engines.manifest import Profile, Range
+
+from . import PlanError
+
+DEFAULT_MAX_TOKENS = 8192
+MAX_BATCH = 64
+PROFILE_TOKENS = 32_768
+"""Tokens, padding counted, of a default profile's largest batch. TensorRT reserves memory for that batch whatever
+comes, so all default profiles are given the same; a longer text is taken alone."""
+
+_KINDS = ((64, 1, 32), (512, 8, 128), (None, 1, 2048))
+"""Longest text, and the batch and tokens to optimise for: one query; a few paragraphs; one document."""
+
+_SHAPE = re.compile(r"0*([1-9]\d{0,8})x0*([1-9]\d{0,8})")
+_EXPECTED = "expected --profile MIN,OPT,MAX, each BATCHxTOKENS and none smaller than the one before, as 1x1,1x32,64x64"
+
+
+def default_profiles(max_tokens: int = DEFAULT_MAX_TOKENS) -> tuple[Profile, ...]:
+    """Up to three profiles, for queries, paragraphs and documents: a short query does not pay for long documents.
+
+    All begin at one text of one token, so each batch is at home in the first profile that is large enough.
+
+    Args:
+        max_tokens: the longest text of all, at least 1.
+    """
+    profiles: list[Profile] = []
+    for bound, batch, tokens in _KINDS:
+        longest = max_tokens if bound is None else min(bound, max_tokens)
+        largest = max(1, min(MAX_BATCH, PROFILE_TOKENS // longest))
+        profiles.append(
+            Profile(
+                batch=Range(min=1, opt=min(batch, largest), max=largest),
+                tokens=Range(min=1, opt=min(tokens, longest), max=longest),
+            )
+        )
+        if longest == max_tokens:
+            break
+    return tuple(profiles)
+
+
+def parse_profile(text: str) -> Profile:
+    """``MIN,OPT,MAX``, each ``BATCHxTOKENS``, to a profile.
+
+    Raises:
+        PlanError: says what was expected.
+    """
+    shapes = [_SHAPE.fullmatch(shape.strip()) for shape in text.split(",")]
+    sizes = [(int(shape[1]), int(shape[2])) for shape in shapes if shape]
+    batches, tokens = [batch for batch, _ in sizes], [token for _, token in sizes]
+    if len(sizes) != len(shapes) or len(sizes) != 3 or batches != sorted(batches) or tokens != sorted(tokens):
+        raise PlanError(f"{_EXPECTED}; found {text!r}")
+    return Profile(
+        batch=Range(min=batches[0], opt=batches[1], max=batches[2]),
+        tokens=Range(min=tokens[0], opt=tokens[1], max=tokens[2]),
+    )
+
+
+def profiles_from_options(profiles: Sequence[str], max_tokens: int | None) -> tuple[Profile, ...]:
+    """What ``--profile``, any number of them, and ``--max-tokens`` ask for.
+
+    Raises:
+        PlanError: a profile that cannot be read, or both options: a profile has its longest text in it.
+    """
+    if not profiles:
+        return default_profiles(DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens)
+    if max_tokens is not None:
+        raise PlanError("expected --profile or --max-tokens, found both; --max-tokens is for the default profiles")
+    return tuple(parse_profile(profile) for profile in profiles)
+
+
+def shown(profile: Profile) -> str:
+    """A profile as ``--profile`` takes it."""
+    batch, tokens = profile.batch, profile.tokens
+    return f"{batch.min}x{tokens.min},{batch.opt}x{tokens.opt},{batch.max}x{tokens.max}"

@@ -1,0 +1,148 @@
+"""A plan and its timing cache in the bundle."""
+
+import hashlib
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from lam_engines.bundle import Bundle, extend_bundle
+from lam_engines.errors import BundleError
+from lam_engines.manifest import Manifest, Plan, Precision, Profile
+
+from .environment import Environment
+
+FOLDER = "engines"
+
+
+@dataclass(frozen=True)
+class BuiltPlan:
+    """What TensorRT gives for a graph."""
+
+    plan: bytes
+    """The serialised engine."""
+    inspector: str
+    """The engine inspector's JSON."""
+    timing_cache: bytes | None
+    """What was measured on the way, to build faster the next time; None if TensorRT gave none."""
+
+
+@dataclass(frozen=True)
+class PlanSource:
+    """What a plan is built from."""
+
+    graph: str
+    """Name in the bundle."""
+    graph_sha256: str
+    precision: Precision
+    plugin: bool
+    profiles: tuple[Profile, ...]
+
+
+def plan_source(bundle: Bundle, precision: Precision, plugin: bool, profiles: tuple[Profile, ...]) -> PlanSource:
+    """The bundle's graph of that precision.
+
+    Raises:
+        BundleError: it has none.
+    """
+    graph = bundle.graph(precision)
+    return PlanSource(graph, bundle.manifest.files[graph].sha256, precision, plugin, profiles)
+
+
+def known_timing_cache(bundle: Bundle, environment: Environment) -> bytes | None:
+    """What earlier builds measured with this TensorRT on this GPU.
+
+    Raises:
+        BundleError: the file was altered.
+    """
+    name = bundle.manifest.timing_cache.get(_timing_key(environment))
+    return None if name is None else bundle.read(name)
+
+
+def record_plan(
+    path: Path, built: BuiltPlan, source: PlanSource, environment: Environment, tactics: Mapping[str, str]
+) -> tuple[Bundle, str]:
+    """Put a plan into a bundle, in the place of an older one of the same precision, GPU, TensorRT and plugin choice.
+
+    Args:
+        path: the bundle.
+        built: the plan, its inspector's JSON and the timing cache.
+        source: what it was built from.
+        environment: what it was built by and for.
+        tactics: fused node to the chosen variant.
+
+    Returns:
+        The bundle as it is now, and the plan's name in it.
+
+    Raises:
+        BundleError: the bundle's graph is another by now, the bundle is broken, or the disk is full; it is unchanged.
+    """
+    stem = f"{FOLDER}/{_stem(source, environment)}"
+    name = f"{stem}-{_short_hash(built.plan)}.plan"
+    inspector = f"{stem}-{_short_hash(built.inspector.encode())}.json"
+    files = {name: built.plan, inspector: built.inspector.encode()}
+    entry = Plan(
+        graph=source.graph,
+        graph_sha256=source.graph_sha256,
+        precision=source.precision,
+        plugin=source.plugin,
+        tensorrt=environment.tensorrt,
+        compute_capability=environment.compute_capability,
+        gpu=environment.gpu,
+        driver=environment.driver,
+        profiles=source.profiles,
+        tactics=dict(tactics),
+        inspector=inspector,
+    )
+    caches: dict[str, str] = {}
+    if built.timing_cache is not None:
+        cache = f"{FOLDER}/timing-{_short_hash(built.timing_cache)}.cache"
+        files[cache] = built.timing_cache
+        caches[_timing_key(environment)] = cache
+
+    def change(manifest: Manifest) -> Manifest:
+        graph = manifest.files.get(source.graph)
+        if graph is None or graph.sha256 != source.graph_sha256:
+            raise BundleError(
+                f"{source.graph} of {path} was replaced while the plan was built; build it again: lam-export trt"
+            )
+        kept = {other: plan for other, plan in manifest.plans.items() if not _replaces(entry, plan)}
+        return manifest.model_copy(
+            update={"plans": {**kept, name: entry}, "timing_cache": {**_other_caches(manifest, environment), **caches}}
+        )
+
+    before = Bundle(path).manifest
+    unused = _named(before) - _named(change(before))
+    return extend_bundle(path, files, change, drop=unused), name
+
+
+def _replaces(new: Plan, old: Plan) -> bool:
+    def kind(plan: Plan) -> tuple[object, ...]:
+        return plan.precision, plan.plugin, plan.tensorrt, plan.compute_capability, plan.gpu
+
+    return kind(new) == kind(old)
+
+
+def _other_caches(manifest: Manifest, environment: Environment) -> dict[str, str]:
+    # One that TensorRT gave nothing back for is one that it could not use, and would not the next time.
+    return {key: name for key, name in manifest.timing_cache.items() if key != _timing_key(environment)}
+
+
+def _named(manifest: Manifest) -> set[str]:
+    inspectors = {plan.inspector for plan in manifest.plans.values()}
+    return {*manifest.plans, *inspectors, *manifest.timing_cache.values()}
+
+
+def _timing_key(environment: Environment) -> str:
+    return f"{environment.tensorrt} {environment.gpu} {environment.target}"
+
+
+def _stem(source: PlanSource, environment: Environment) -> str:
+    """Like fp16-noplugin-sm90-trt10.9.0."""
+    version = ".".join(re.findall(r"\d+", environment.tensorrt)[:3])
+    plugin = "" if source.plugin else "-noplugin"
+    return f"{source.precision}{plugin}-{environment.target.replace('_', '')}-trt{version}"
+
+
+def _short_hash(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:12]
