@@ -41,8 +41,11 @@ _WORDS = (
 )
 
 
-def lam_tensors(seed: int = 0) -> dict[str, Tensor]:
-    """The model in canonical names (those of ``lam_export.model.checkpoint.schema``), float32."""
+def lam_tensors(seed: int = 0, layers: int = LAYERS) -> dict[str, Tensor]:
+    """The model in canonical names (those of ``lam_export.model.checkpoint.schema``), float32.
+
+    With another number of layers it is for an ``Encoder`` in memory; the files that are written here are of ``LAYERS``.
+    """
     generator = torch.Generator().manual_seed(seed)
 
     def normal(*shape: int, std: float, mean: float = 0.0) -> Tensor:
@@ -63,7 +66,7 @@ def lam_tensors(seed: int = 0) -> dict[str, Tensor]:
         "embeddings.token_type_embeddings.weight": normal(TYPES, HIDDEN, std=0.02),
         **norm("embeddings.LayerNorm"),
     }
-    for i in range(LAYERS):
+    for i in range(layers):
         layer = f"deltanet_layers.{i}."
         for name, std in {"q": 1.8, "k": 1.8, "v": 0.9, "o": 0.8, "g": 0.4}.items():
             tensors[f"{layer}{name}_proj.weight"] = normal(HIDDEN, HIDDEN, std=std * HIDDEN**-0.5)

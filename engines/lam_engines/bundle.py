@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
+from .atomic import flush, write_whole
 from .errors import BundleError
 from .manifest import FileEntry, Manifest
 
@@ -19,6 +20,8 @@ INT8_MODEL = "model.int8.onnx"
 GRAPHS = {"fp32": MODEL, "fp16": FP16_MODEL, "int8": INT8_MODEL}
 """Precision to the graph of a bundle."""
 TOKENIZER = "tokenizer.json"
+REPORTS = "reports"
+"""A folder of evidence: reports, and the history of changes. No engine reads it, and no hash guards it."""
 _BEGINNING = b'{\n  "format_version": '
 
 
@@ -124,7 +127,10 @@ def write_bundle(path: Path | str, *, force: bool = False) -> Iterator[tuple[Pat
     def commit(manifest: Manifest) -> None:
         (draft / MANIFEST).write_bytes(manifest.to_json().encode("ascii"))
         for file in draft.rglob("*"):
-            _flush(file)
+            if file.is_file():
+                flush(file)
+        if force and (path / REPORTS).is_dir():
+            shutil.copytree(path / REPORTS, draft / REPORTS)  # what was tried on the model, and how it did
         draft.chmod(0o755)  # mkdtemp's folder is for its owner alone; a server often runs as another user
         check_place(path, force)
         put_in_place(draft, path, force)
@@ -170,8 +176,8 @@ def extend_bundle(
     new = [folder / name for name in files if name not in manifest.files]
     try:
         for name, data in files.items():
-            _replace(folder / name, data)
-        _replace(folder / MANIFEST, content.encode("ascii"))
+            write_whole(folder / name, data)
+        write_whole(folder / MANIFEST, content.encode("ascii"))
     except BaseException as error:  # Ctrl-C too
         if Bundle(folder).manifest == manifest:
             for place in new:
@@ -244,21 +250,3 @@ def put_in_place(draft: Path, path: Path, force: bool) -> None:
 
 def _reason(error: Exception) -> str:
     return getattr(error, "strerror", None) or str(error)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    """Write a file whole or not at all."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.partial")
-    try:
-        draft.write_bytes(content)
-        _flush(draft)
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
-
-
-def _flush(path: Path) -> None:
-    if path.is_file():
-        with path.open("r+b") as file:  # Windows flushes only what may be written to
-            os.fsync(file.fileno())

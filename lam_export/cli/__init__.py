@@ -40,12 +40,12 @@ def main() -> None:
         hint = getattr(getattr(error, "ctx", None), "command_path", "lam-export")
         code = _say(f"{error.format_message()} See: {hint} --help", COULD_NOT_RUN)
     if code in (INTERRUPTED, TERMINATED):
-        _say("stopped; nothing was written", code)
+        _say("stopped; no file was left half written", code)
     sys.exit(code if isinstance(code, int) else PASSED)
 
 
 def _app() -> typer.Typer:
-    from . import demo, doctor, embed, inspect, kernels, onnx, validate
+    from . import demo, doctor, embed, gate, inspect, kernels, onnx, report, trt, validate
 
     app = typer.Typer(
         name="lam-export",
@@ -66,7 +66,7 @@ def _app() -> typer.Typer:
             typer.echo(f"lam-export {__version__}")
             raise typer.Exit
 
-    for command in (demo, inspect, onnx, validate, embed, kernels, doctor):
+    for command in (demo, inspect, onnx, validate, report, gate, trt, embed, kernels, doctor):
         app.command(name=command.__name__.rpartition(".")[2], epilog=command.EXAMPLES)(command.run)
     return app
 

@@ -42,15 +42,17 @@ def parity_cases(tokenizer: Tokenizer, pad_token_id: int, lengths: tuple[int, ..
     Each text alone, and then a padded batch whose rows are cut from different places; its last is one word repeated,
     which drives the rule's unnormalised values highest.
     """
-    first, *body, last = tokenizer.encode([_TEXT])[0]
+    first, *_, last = text_of(tokenizer, 3)
     word = tokenizer.encode(["dawn"])[0][1:2]
-
-    def text(length: int, offset: int = 0) -> np.ndarray:
-        inner = np.resize(np.roll(body, -offset), max(length - 2, 0))
-        return np.array([first, *inner, last][:length] if length > 1 else [first], dtype=np.int64)
-
-    cases = [Case(f"{n} tokens", *pad([text(n)], pad_token_id)) for n in lengths]
-    rows = [text(n, offset=7 * i) for i, n in enumerate(BATCH_LENGTHS[:-1])]
+    cases = [Case(f"{n} tokens", *pad([text_of(tokenizer, n)], pad_token_id)) for n in lengths]
+    rows = [text_of(tokenizer, n, offset=7 * i) for i, n in enumerate(BATCH_LENGTHS[:-1])]
     rows.append(np.array([first, *np.resize(word, BATCH_LENGTHS[-1] - 2), last], dtype=np.int64))
     cases.append(Case(f"{len(rows)} mixed lengths, padded", *pad(rows, pad_token_id)))
     return cases
+
+
+def text_of(tokenizer: Tokenizer, tokens: int, offset: int = 0) -> np.ndarray:
+    """Ids of real text of exactly so many tokens, ``[tokens]`` int64; another part of it for another offset."""
+    first, *body, last = tokenizer.encode([_TEXT])[0]
+    inner = np.resize(np.roll(body, -offset), max(tokens - 2, 0))
+    return np.array([first, *inner, last][:tokens] if tokens > 1 else [first], dtype=np.int64)

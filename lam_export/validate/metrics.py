@@ -21,18 +21,49 @@ THRESHOLDS = {"fp32": Thresholds(), "fp16": Thresholds(max_abs=2e-3, cosine=0.99
 
 @dataclass(frozen=True)
 class EmbeddingDiff:
-    """The worst row of a comparison. True if it is within the thresholds."""
+    """The worst row of a comparison, of each measure of :class:`RowErrors`. True if it is within the thresholds."""
 
     max_abs: float
-    """Largest difference of an element, in units of the reference row's length (1 for a sentence embedding)."""
     relative_rms: float
-    """Root of the squared difference over the squared reference."""
     cosine: float
-    """Smallest cosine; 1 where both rows are zero."""
     passed: bool
 
     def __bool__(self) -> bool:
         return self.passed
+
+
+@dataclass(frozen=True)
+class RowErrors:
+    """How far each row is from its reference; ``[n]`` float64 each."""
+
+    max_abs: np.ndarray
+    """Largest difference of an element, in units of the reference row's length (1 for a sentence embedding)."""
+    relative_rms: np.ndarray
+    """Root of the squared difference over the squared reference."""
+    cosine: np.ndarray
+    """At most 1; 1 where both rows are zero."""
+
+
+def row_errors(found: np.ndarray, expected: np.ndarray) -> RowErrors:
+    """Compare embeddings row by row, in float64. A row that holds NaN has NaN for errors.
+
+    Args:
+        found, expected: ``[..., hidden]`` of one shape.
+    """
+    if found.shape != expected.shape:
+        raise ValueError(f"expected shape {expected.shape}, found {found.shape}")
+    a = found.reshape(-1, found.shape[-1]).astype(np.float64)
+    b = expected.reshape(-1, expected.shape[-1]).astype(np.float64)
+    norm_a, norm_b = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
+    scale = np.where(norm_b > 0, norm_b, 1.0)
+    both_zero = (norm_a == 0) & (norm_b == 0)
+    product = np.where(both_zero, 1.0, norm_a * norm_b)
+    cosine = np.where(both_zero, 1.0, (a * b).sum(axis=1) / np.where(product > 0, product, np.inf))
+    return RowErrors(
+        max_abs=np.abs(a - b).max(axis=1) / scale,
+        relative_rms=np.linalg.norm(a - b, axis=1) / scale,
+        cosine=np.minimum(cosine, 1.0),
+    )
 
 
 def diff(found: np.ndarray, expected: np.ndarray, thresholds: Thresholds) -> EmbeddingDiff:
@@ -44,20 +75,13 @@ def diff(found: np.ndarray, expected: np.ndarray, thresholds: Thresholds) -> Emb
         found, expected: ``[..., hidden]`` of one shape.
         thresholds: for the worst row.
     """
-    if found.shape != expected.shape:
-        raise ValueError(f"expected shape {expected.shape}, found {found.shape}")
-    a = found.reshape(-1, found.shape[-1]).astype(np.float64)
-    b = expected.reshape(-1, expected.shape[-1]).astype(np.float64)
-    norm_a, norm_b = np.linalg.norm(a, axis=1), np.linalg.norm(b, axis=1)
-    scale = np.where(norm_b > 0, norm_b, 1.0)
-    max_abs = float((np.abs(a - b).max(axis=1) / scale).max())
-    relative_rms = float((np.linalg.norm(a - b, axis=1) / scale).max())
-    both_zero = (norm_a == 0) & (norm_b == 0)
-    product = np.where(both_zero, 1.0, norm_a * norm_b)
-    cosines = np.where(both_zero, 1.0, (a * b).sum(axis=1) / np.where(product > 0, product, np.inf))
-    cosine = float(cosines.min())
+    rows = row_errors(found, expected)
+    max_abs, cosine = float(rows.max_abs.max()), float(rows.cosine.min())
     return EmbeddingDiff(
-        max_abs, relative_rms, cosine, passed=max_abs <= thresholds.max_abs and cosine >= thresholds.cosine
+        max_abs,
+        float(rows.relative_rms.max()),
+        cosine,
+        passed=max_abs <= thresholds.max_abs and cosine >= thresholds.cosine,
     )
 
 

@@ -1,12 +1,15 @@
 """Does a bundle give the reference's embeddings?"""
 
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from polygraphy.backend.base import BaseRunner
 from polygraphy.comparator import Comparator, RunResults
 from polygraphy.logger import G_LOGGER
 
+from lam_engines import load_engine
 from lam_engines.bundle import TOKENIZER, Bundle
 from lam_engines.errors import BundleError
 from lam_engines.tokenizer import Tokenizer
@@ -14,12 +17,12 @@ from lam_export.model.encoder import Encoder
 
 from .cases import Case, parity_cases
 from .metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
-from .runners import ReferenceRunner, runner_from_graph
+from .runners import EngineRunner, ReferenceRunner, runner_from_graph
 
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One output of one graph on one case."""
+    """One output of one graph, or plan, on one case."""
 
     graph: str
     case: str
@@ -28,6 +31,7 @@ class ParityRow:
     tokens: int
     diff: EmbeddingDiff
     thresholds: Thresholds
+    engine: str = "onnxruntime"
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,8 @@ def check_parity(
     bundle: Bundle,
     encoder: Encoder,
     *,
+    engine: str = "onnxruntime",
+    precision: str | None = None,
     thresholds: Mapping[str, Thresholds] = THRESHOLDS,
     on_step: Callable[[str], None] = lambda step: None,
     verbose: bool = False,
@@ -74,28 +80,63 @@ def check_parity(
     Args:
         bundle: an open bundle.
         encoder: the reference; it is turned to float64 in place.
+        engine: what runs the bundle. ONNX Runtime runs every graph with all its outputs; any other engine what it
+            runs of that precision, as it serves, on those cases that it takes.
+        precision: of the graph or plan; all graphs in ONNX Runtime, another engine's default, if left out.
         thresholds: precision of a graph to what its worst row must hold.
         on_step: told what is being run.
         verbose: let Polygraphy's log through.
 
     Raises:
-        BundleError: the bundle is of another model than the encoder, or a file of it was altered.
+        BundleError: the bundle is of another model than the encoder, or a file of it was altered, or it has none of
+            that precision.
+        EngineError: the engine cannot run here.
     """
-    _check_same_model(bundle, encoder)
+    check_same_model(bundle, encoder)
     tokenizer = Tokenizer(bundle.read(TOKENIZER), bundle.manifest.model.vocab_size)
     cases = parity_cases(tokenizer, bundle.manifest.model.pad_token_id)
-    with G_LOGGER.verbosity(G_LOGGER.INFO if verbose else G_LOGGER.CRITICAL):
+    with ExitStack() as stack:
+        stack.enter_context(G_LOGGER.verbosity(G_LOGGER.INFO if verbose else G_LOGGER.CRITICAL))
+        if engine == "onnxruntime":
+            runners = _graph_runners(bundle, precision)
+        else:
+            on_step(f"loading {engine}")
+            loaded = stack.enter_context(load_engine(bundle.path, engine, precision=precision))
+            runners = {loaded.file: EngineRunner(loaded, engine)}
+            if loaded.max_tokens is not None:
+                on_step(f"leaving out texts of more than {loaded.max_tokens} tokens, which {loaded.file} does not take")
+                cases = [case for case in cases if case.input_ids.shape[1] <= loaded.max_tokens]
         on_step("reference, PyTorch float64")
         reference = Comparator.run([ReferenceRunner(encoder)], data_loader=_loader(cases))
         rows: list[ParityRow] = []
-        for graph, entry in bundle.manifest.graphs.items():
-            on_step(f"{graph}, ONNX Runtime")
-            found = Comparator.run([runner_from_graph(bundle, graph)], data_loader=_loader(cases))
-            rows += _compare(reference, found, graph, cases, thresholds[entry.precision])
+        for file, runner in runners.items():
+            on_step(f"{file}, {engine}")
+            found = Comparator.run([runner], data_loader=_loader(cases))
+            rows += _compare(reference, found, file, engine, cases, thresholds[_precision(bundle, file)])
     return ParityReport(tuple(rows))
 
 
-def _check_same_model(bundle: Bundle, encoder: Encoder) -> None:
+def _graph_runners(bundle: Bundle, precision: str | None) -> dict[str, BaseRunner]:
+    if precision is not None:
+        bundle.graph(precision)
+    return {
+        graph: runner_from_graph(bundle, graph)
+        for graph, entry in bundle.manifest.graphs.items()
+        if precision in (None, entry.precision)
+    }
+
+
+def _precision(bundle: Bundle, file: str) -> str:
+    manifest = bundle.manifest
+    return (manifest.plans[file] if file in manifest.plans else manifest.graphs[file]).precision
+
+
+def check_same_model(bundle: Bundle, encoder: Encoder) -> None:
+    """See that a bundle has an encoder's sizes and constants.
+
+    Raises:
+        BundleError: says which differ.
+    """
     expected = encoder.config.to_dict()
     for name, found in bundle.manifest.model.model_dump().items():
         if found != expected[name]:
@@ -111,7 +152,7 @@ def _loader(cases: list[Case]) -> Iterator[dict[str, Any]]:
 
 
 def _compare(
-    reference: RunResults, found: RunResults, graph: str, cases: list[Case], thresholds: Thresholds
+    reference: RunResults, found: RunResults, graph: str, engine: str, cases: list[Case], thresholds: Thresholds
 ) -> list[ParityRow]:
     both = RunResults()
     both.extend(reference)
@@ -120,7 +161,14 @@ def _compare(
     (diffs,) = result.values()
     return [
         ParityRow(
-            graph, case.name, output, case.input_ids.shape[0], case.input_ids.shape[1], outputs[output], thresholds
+            graph,
+            case.name,
+            output,
+            case.input_ids.shape[0],
+            case.input_ids.shape[1],
+            outputs[output],
+            thresholds,
+            engine,
         )
         for output in diffs[0]
         for case, outputs in zip(cases, diffs, strict=True)

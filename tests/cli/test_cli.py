@@ -204,7 +204,7 @@ def test_a_stopped_export_leaves_nothing(signum: int, tiny_checkpoint_folder: Pa
     process.send_signal(signum)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == {signal.SIGTERM: 143, signal.SIGINT: 130}[signum], stderr
-    assert "error: stopped; nothing was written" in stderr
+    assert "error: stopped; no file was left half written" in stderr
     assert "Traceback" not in stderr
     assert not list(tmp_path.iterdir())
 

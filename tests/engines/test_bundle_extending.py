@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 import bundles
-from lam_engines import bundle as module
+from lam_engines import atomic
 from lam_engines.bundle import MANIFEST, Bundle, extend_bundle
 from lam_engines.errors import BundleError
 from lam_engines.manifest import Manifest
@@ -62,14 +62,14 @@ def test_a_manifest_that_would_be_refused_is_not_written(bundle: Path) -> None:
 def test_a_write_that_fails_changes_nothing(
     failing: int, error: BaseException, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, real, calls = everything(bundle), module._flush, iter(range(9))
+    before, real, calls = everything(bundle), atomic.flush, iter(range(9))
 
     def flush(path: Path) -> None:
         if next(calls) == failing:
             raise error
         real(path)
 
-    monkeypatch.setattr(module, "_flush", flush)
+    monkeypatch.setattr(atomic, "flush", flush)
     with pytest.raises(BundleError if isinstance(error, OSError) else KeyboardInterrupt):
         extend_bundle(bundle, {"engines/a.plan": b"a", "engines/b.plan": b"b"}, with_max_tokens(7))
     assert everything(bundle) == before

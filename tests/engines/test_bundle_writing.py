@@ -128,3 +128,12 @@ def test_the_place_is_seen_before_the_work(tmp_path: Path) -> None:
     check_place(tmp_path / "new", force=False)
     check_place(tmp_path / "no" / "folder" / "yet", force=False)
     assert os.listdir(tmp_path) == []
+
+
+def test_reports_outlive_a_bundle_that_is_replaced(tmp_path: Path) -> None:
+    path = write(tmp_path / "bundle")
+    (path / "reports").mkdir()
+    (path / "reports" / "history.json").write_text("what was tried")
+    write(path, {"model.onnx": b"another graph"}, force=True)
+    assert (path / "reports" / "history.json").read_text() == "what was tried"
+    assert read_all(path) == {"model.onnx": b"another graph"}

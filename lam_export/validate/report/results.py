@@ -7,7 +7,6 @@ they are of. Polygraphy's own tools read it.
 import hashlib
 import json
 import math
-import os
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -19,6 +18,7 @@ from typing import Final, Literal
 import numpy as np
 from pydantic import BaseModel, ConfigDict
 
+from lam_engines.atomic import write_whole
 from lam_engines.batching import DEFAULT_BATCH_TOKENS, batches, pad
 from lam_engines.errors import LamError
 from lam_engines.manifest import Sha256
@@ -216,13 +216,7 @@ def _write(path: Path, results: Results) -> None:
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
         content = json.loads(runs.to_json())
     content[_HEADER] = header.model_dump(mode="json")
-    path.parent.mkdir(parents=True, exist_ok=True)
-    draft = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        draft.write_text(json.dumps(content, indent=1), encoding="ascii")
-        draft.replace(path)
-    finally:
-        draft.unlink(missing_ok=True)
+    write_whole(path, json.dumps(content, indent=1).encode("ascii"))
 
 
 def _read(path: Path) -> Results:

@@ -10,7 +10,7 @@ REPORT_VERSION = 1
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class SideInfo(_Strict):
@@ -186,6 +186,8 @@ class Report(_Strict):
     texts: int
     texts_sha256: Sha256
     """Over all texts, in order."""
+    starts: tuple[str, ...] = ()
+    """The first 60 characters of every text, in the order of the series: what a plot calls its points."""
     sources: tuple[str, ...]
     """``built-in``, and the names of the user's files."""
     tools: dict[str, str]

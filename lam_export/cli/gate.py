@@ -1,0 +1,107 @@
+"""``lam-export gate``: is a change worth keeping?"""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lam_engines.errors import LamError
+
+from ._console import examples, out, say
+from ._requirements import require
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from lam_export.bench.history import Trial
+
+EXAMPLES = examples(
+    'lam-export gate faster --baseline my-model/reports/accuracy/report.json --sts stsb/dev.csv --change "opset 23"',
+    "lam-export gate my-model --precision int8 --baseline my-model/reports/accuracy/report.json --sts stsb/dev.csv "
+    '--change "int8 products"',
+)
+
+
+def run(
+    bundle: Annotated[Path, typer.Argument(help="The bundle with the change.", show_default=False)],
+    baseline: Annotated[
+        Path, typer.Option(help="report.json of the bundle without it, made with --sts.", show_default=False)
+    ],
+    sts: Annotated[Path, typer.Option(help="The benchmark's file that it was made with.", show_default=False)],
+    change: Annotated[str, typer.Option(help="What was changed: one thing.", show_default=False)],
+    precision: Annotated[str, typer.Option(help="Of the bundle with the change.")] = "fp32",
+    engine: Annotated[str, typer.Option(help="That runs the bundle with the change.")] = "onnxruntime",
+    baseline_precision: Annotated[str, typer.Option(help="Of the baseline.")] = "fp32",
+    baseline_engine: Annotated[str, typer.Option(help="That runs the baseline.")] = "onnxruntime",
+    baseline_bundle: Annotated[
+        Path | None, typer.Option(help="The baseline's bundle.", show_default="where the report lies")
+    ] = None,
+    repeats: Annotated[int, typer.Option(min=5, max=1000, help="Timed runs of each, for each shape.")] = 15,
+    threads: Annotated[int | None, typer.Option(min=1, max=1024, show_default="one per core", help="Threads.")] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the trial as JSON.")] = False,
+) -> None:
+    """Hold a change against a baseline: the score must stay within 0.001, and it must be faster beyond doubt.
+
+    Both bundles are timed in turn in one run. Accepted or rejected, the trial is added to the history of both bundles
+    (reports/history.json, drawn in reports/history.html). Exits with 0 if the change is accepted, with 2 if not.
+    """
+    require("scipy", "polygraphy", "jinja2", "onnxruntime", extra="report,cpu")
+    from lam_engines import load_engine
+    from lam_engines.bundle import Bundle
+    from lam_export.bench.baseline import contender_of, read_baseline, score_of
+    from lam_export.bench.history import add_trial, new_trial, read_history, write_history
+    from lam_export.bench.history_page import history_page
+    from lam_export.bench.protocol import compare_speed, objections
+    from lam_export.validate.report.corpus import read_corpus
+
+    from ._progress import counted_steps
+
+    opened = Bundle(bundle)
+    held = read_baseline(baseline, baseline_bundle, engine=baseline_engine, precision=baseline_precision)
+    history = read_history(held.bundle.path)
+    corpus = read_corpus(None, sts, builtin=False)
+    same = opened.path.resolve() == held.bundle.path.resolve()
+    if same and (engine, precision) == (baseline_engine, baseline_precision):
+        raise LamError("expected a change, found the baseline itself; name another bundle, --precision or --engine")
+    with counted_steps() as (begin, advance):
+        begin(f"score of {bundle}", len(corpus.texts))
+        score = score_of(opened, corpus, held, engine=engine, precision=precision, progress=advance)
+        with (
+            load_engine(held.bundle.path, baseline_engine, precision=baseline_precision, threads=threads) as before,
+            load_engine(bundle, engine, precision=precision, threads=threads) as after,
+        ):
+            speed = compare_speed(before, after, repeats=repeats, on_step=lambda step: begin(step, 1))
+    trial = new_trial(
+        change,
+        held.contender,
+        contender_of(opened, engine, precision, score),
+        speed,
+        objections(held.contender.score, score, speed),
+    )
+    grown = add_trial(history, trial)
+    for folder in {held.bundle.path.resolve(), opened.path.resolve()}:
+        write_history(grown, folder, history_page(grown))
+    if json:
+        typer.echo(trial.model_dump_json(indent=2))
+    else:
+        out.print(_table(trial))
+        for reason in trial.reasons:
+            say(out, f"- {reason}")
+        out.print("[bold green]ACCEPTED[/]" if trial.accepted else "[bold red]REJECTED[/]")
+    if not trial.accepted:
+        raise typer.Exit(2)
+
+
+def _table(trial: "Trial") -> "Table":
+    from rich.markup import escape
+    from rich.table import Table
+
+    table = Table("", "baseline", "with the change", "", title=escape(trial.change))
+    before, after = trial.baseline, trial.candidate
+    for name, of in (("bundle", "bundle"), ("engine", "engine"), ("precision", "precision")):
+        table.add_row(name, escape(str(getattr(before, of))), escape(str(getattr(after, of))), "")
+    table.add_row("STS Spearman", f"{before.score:.4f}", f"{after.score:.4f}", f"{after.score - before.score:+.4f}")
+    for shape, ratio in trial.speedups.items():
+        table.add_row(f"{shape} tokens", "1", f"{ratio:.2f}", "times as fast")
+    table.add_row("all shapes", "1", f"{trial.speedup:.2f}", f"{trial.low:.2f} to {trial.high:.2f}")
+    return table

@@ -1,0 +1,250 @@
+"""The whole report: the reference once, then each candidate embedded, measured and judged."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lam_engines.batching import batches, pad
+from lam_engines.bundle import GRAPHS, INLINED_MODEL, MANIFEST, TOKENIZER, Bundle, file_entry
+from lam_engines.errors import LamError
+from lam_engines.tokenizer import Tokenizer
+from lam_export.validate.metrics import RowErrors, row_errors
+
+from .corpus import Corpus
+from .environment import machine, tools
+from .measures import buckets, in_words, not_finite, readable, worst_rows, zero_unless_finite
+from .neighbours import Nearest, nearest, recall
+from .parts import part_errors
+from .results import Results, embeddings
+from .schema import Comparison, PartError, Report, Series, Sts
+from .sides import Side, engine_side
+from .stability import Moved, sample, stability
+from .sts import cosines, sts
+from .thresholds import Limits, judge
+
+if TYPE_CHECKING:
+    from lam_export.model.encoder import Encoder
+
+_START = 60
+_PARTS_WORST, _PARTS_SPREAD, _PARTS_TOKENS = 3, 6, 512
+"""Texts that the parts are compared on: the worst, and some of all lengths; none longer, for every value is kept."""
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Told how far the work is."""
+
+    begin: Callable[[str, int], None] = lambda step, total: None
+    """A step begins, of so many pieces."""
+    advance: Callable[[int], None] = lambda done: None
+    """So many pieces more are done."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """What the candidates are held against, with what its other measures need."""
+
+    results: Results
+    vectors: np.ndarray
+    """Float64, finite."""
+    nearest: Nearest
+
+
+def candidates_of(bundle: Bundle, engine: str) -> tuple[str, ...]:
+    """The precisions in which an engine can run a bundle, as far as its manifest says."""
+    manifest = bundle.manifest
+    if engine == "tensorrt":
+        return tuple(dict.fromkeys(plan.precision for plan in manifest.plans.values()))
+    if engine == "openvino":
+        return ("fp32",) if INLINED_MODEL in manifest.files else ()
+    return tuple(precision for precision, graph in GRAPHS.items() if graph in manifest.graphs)
+
+
+def build_report(
+    bundle: Bundle,
+    corpus: Corpus,
+    *,
+    reference: Callable[[], Side] | Results,
+    candidates: Sequence[tuple[str, str]],
+    limits: Mapping[str, Limits],
+    encoder: "Encoder | None" = None,
+    checkpoint_sha256: str,
+    device: str | None = None,
+    cache: Path | None = None,
+    observer: Observer = Observer(),
+) -> tuple[Report, tuple[Results, ...]]:
+    """Compare a bundle's graphs with a reference, text by text and all together.
+
+    Sides are loaded one after the other, so that one is in memory at a time.
+
+    Args:
+        bundle: an open bundle.
+        corpus: the texts, and pairs of them for the benchmark.
+        reference: opens the side that the others are held against, or what it gave for these texts.
+        candidates: engine and precision of each.
+        limits: by precision.
+        encoder: for the comparison part by part; left out where there is no checkpoint. It is turned to float64.
+        checkpoint_sha256: of the checkpoint that the reference is made from.
+        device: ``cpu`` or ``cuda``, for the candidates; each engine's default if left out.
+        cache: where embeddings are kept from run to run.
+        observer: told of the progress.
+
+    Returns:
+        The report, and what each side gave: the reference's first.
+
+    Raises:
+        LamError: a side cannot run, or the reference itself is not finite.
+    """
+    model = bundle.manifest.model
+    texts = [text.text for text in corpus.texts]
+    ids = Tokenizer(bundle.read(TOKENIZER), model.vocab_size).encode(texts)
+    tokens = [len(row) for row in ids]
+    tried = sample(tokens)
+
+    def embedded(side: Side) -> Results:
+        observer.begin(f"{side.info.name}: {len(ids):,} texts", len(ids))
+        vectors, seconds = embeddings(side, ids, model.pad_token_id, cache=cache, progress=observer.advance)
+        return Results(side.info, corpus.sha256, vectors, seconds)
+
+    observer.begin("loading the candidates", len(candidates))
+    for engine, precision in candidates:  # what cannot run shows now, and not after the minutes of the reference
+        engine_side(bundle, engine=engine, precision=precision, device=device).close()
+        observer.advance(1)
+    if callable(reference):
+        with reference() as side:
+            reference = embedded(side)
+    held = _reference(reference, corpus, model.hidden_size)
+    comparisons, results = [], [reference]
+    for engine, precision in candidates:
+        with engine_side(bundle, engine=engine, precision=precision, device=device) as side:
+            found = embedded(side)
+            observer.begin(f"{found.side.name}: other batches, padding, runs", len(tried))
+            moved = stability(side, ids, texts, tried, model.pad_token_id, progress=observer.advance)
+        errors = row_errors(zero_unless_finite(found.vectors), held.vectors)
+        parts: tuple[PartError, ...] = ()
+        if engine == "onnxruntime" and encoder is not None:
+            batches_of_parts = _part_batches(ids, errors, model.pad_token_id)
+            observer.begin(f"{found.side.name}: layer by layer", 1)
+            parts = part_errors(bundle.read(bundle.graph(precision)), encoder, batches_of_parts, precision)
+        observer.begin(f"{found.side.name}: measures", 1)
+        comparison, worst = _compare(corpus, tokens, held, found, errors, moved, parts)
+        checks = judge(comparison, limits[precision], worst)
+        comparisons.append(comparison.model_copy(update={"checks": checks}))
+        results.append(found)
+    report = Report(
+        report_version=1,
+        passed=all(comparison.passed for comparison in comparisons),
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        bundle=bundle.path.resolve().name,
+        manifest_sha256=file_entry(bundle.path / MANIFEST).sha256,
+        checkpoint_sha256=checkpoint_sha256,
+        texts=len(corpus.texts),
+        texts_sha256=corpus.sha256,
+        starts=tuple(readable(text.text, _START) for text in corpus.texts),
+        sources=corpus.sources,
+        tools=tools(),
+        machine=machine(),
+        comparisons=tuple(comparisons),
+    )
+    return report, tuple(results)
+
+
+def _reference(results: Results, corpus: Corpus, hidden_size: int) -> Reference:
+    if results.vectors.shape != (len(corpus.texts), hidden_size):
+        raise LamError(
+            f"expected a reference of {len(corpus.texts)} texts and {hidden_size} numbers each, found "
+            f"{' x '.join(map(str, results.vectors.shape))}; it is of another model than the bundle"
+        )
+    bad = np.flatnonzero(~np.isfinite(results.vectors).all(axis=1))
+    if bad.size:
+        raise LamError(
+            f"expected finite numbers from the reference, {results.side.name}, found NaN or infinity for {bad.size} "
+            f"texts, the first {in_words(corpus.texts[bad[0]].text)}; mend the model, or leave those texts out"
+        )
+    vectors = results.vectors.astype(np.float64)
+    return Reference(results, vectors, nearest(vectors))
+
+
+def _compare(
+    corpus: Corpus,
+    tokens: Sequence[int],
+    reference: Reference,
+    candidate: Results,
+    errors: RowErrors,
+    moved: Moved,
+    parts: tuple[PartError, ...],
+) -> tuple[Comparison, dict[str, str]]:
+    """Everything but the checks, and for each check the text or pair that it is worst on."""
+    vectors = zero_unless_finite(candidate.vectors)
+    nan, inf = not_finite(candidate.vectors)
+    neighbours, at_10 = recall(reference.vectors, reference.nearest, vectors)
+    benchmark, pairs, worst_pair = _benchmark(corpus, reference.vectors, vectors)
+
+    worst = {"cosine": int(errors.cosine.argmin()), **moved.worst}
+    if at_10.min() < 1:
+        worst["recall_at_10"] = int(at_10.argmin())
+    if nan or inf:
+        worst["not_finite"] = int((~np.isfinite(candidate.vectors)).any(axis=1).argmax())
+    named = {
+        name: f"{in_words(corpus.texts[i].text)} ({tokens[i]:,} tokens, {corpus.texts[i].language})"
+        for name, i in worst.items()
+    }
+    if worst_pair is not None:
+        named["sts_difference"] = " and ".join(in_words(corpus.texts[i].text) for i in worst_pair)
+    comparison = Comparison(
+        reference=reference.results.side,
+        candidate=candidate.side,
+        texts=len(corpus.texts),
+        nan=nan,
+        inf=inf,
+        max_abs=float(errors.max_abs.max()),
+        relative_rms=float(errors.relative_rms.max()),
+        cosine=float(errors.cosine.min()),
+        mean_cosine=float(errors.cosine.mean()),
+        worst=worst_rows(corpus.texts, tokens, errors),
+        buckets=buckets(corpus.texts, tokens, errors),
+        parts=parts,
+        neighbours=neighbours,
+        sts=benchmark,
+        stability=moved.figures,
+        seconds=candidate.seconds,
+        checks=(),
+        series=Series(
+            tokens=tuple(tokens),
+            max_abs=tuple(errors.max_abs.tolist()),
+            relative_rms=tuple(errors.relative_rms.tolist()),
+            cosine=tuple(errors.cosine.tolist()),
+            **pairs,
+        ),
+    )
+    return comparison, named
+
+
+def _benchmark(
+    corpus: Corpus, reference: np.ndarray, candidate: np.ndarray
+) -> tuple[Sts | None, dict[str, Any], tuple[int, int] | None]:
+    """The benchmark, its series, and the pair whose cosine moved most."""
+    if not corpus.pairs:
+        return None, {"sts_gold": (), "sts_reference": (), "sts_candidate": ()}, None
+    first, second = (np.array([pair[i] for pair in corpus.pairs]) for i in (0, 1))
+    gold = [pair[2] for pair in corpus.pairs]
+    before, after = (cosines(vectors, first, second) for vectors in (reference, candidate))
+    series = {"sts_gold": tuple(gold), "sts_reference": tuple(before.tolist()), "sts_candidate": tuple(after.tolist())}
+    most = int(np.abs(after - before).argmax())
+    return sts(gold, before, after), series, (int(first[most]), int(second[most]))
+
+
+def _part_batches(ids: Sequence[np.ndarray], errors: RowErrors, pad_token_id: int) -> list[dict[str, np.ndarray]]:
+    """The worst texts and some of all lengths, in batches that are small enough to keep every value of."""
+    lengths = [len(row) for row in ids]
+    worst = [int(i) for i in np.argsort(errors.cosine, kind="stable") if lengths[i] <= _PARTS_TOKENS][:_PARTS_WORST]
+    chosen = list(dict.fromkeys([*worst, *sample(lengths, _PARTS_SPREAD)]))
+    found = []
+    for rows in batches([lengths[i] for i in chosen], batch_tokens=_PARTS_TOKENS):
+        input_ids, attention_mask = pad([ids[chosen[row]] for row in rows], pad_token_id)
+        found.append({"input_ids": input_ids, "attention_mask": attention_mask})
+    return found

@@ -1,0 +1,42 @@
+"""Where a report was made: machine and versions. Nothing that names the host or its user."""
+
+import os
+import platform
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+
+from lam_export import __version__
+
+_TOOLS = (
+    "torch",
+    "onnx",
+    "onnxruntime",
+    "onnxruntime-gpu",
+    "openvino",
+    "tensorrt",
+    "polygraphy",
+    "tokenizers",
+    "numpy",
+    "scipy",
+)
+
+
+def machine() -> str:
+    """Processor, cores that may be used, operating system."""
+    cpuinfo = Path("/proc/cpuinfo")
+    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
+    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    processor = next(named, "") or platform.processor() or platform.machine()
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+    return f"{processor}, {cores} cores, {platform.system()} {platform.release()} {platform.machine()}"
+
+
+def tools() -> dict[str, str]:
+    """Versions of what a report depends on, as far as it is installed."""
+    found = {"lam-export": __version__, "python": platform.python_version()}
+    for tool in _TOOLS:
+        try:
+            found[tool] = version(tool)
+        except PackageNotFoundError:
+            continue
+    return found

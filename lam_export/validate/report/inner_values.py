@@ -1,0 +1,69 @@
+"""What the reference computes on its way, under the names that an exported graph gives to the same."""
+
+from collections.abc import Collection, Mapping
+from contextlib import ExitStack
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from lam_export.model.encoder import Encoder
+
+INPUTS = ("input_ids", "attention_mask")
+SENTENCE_EMBEDDING = "sentence_embedding"
+STEPS = ("convolved", "mixed")
+"""Of the fused operator, before its result: named so in ``naive.Steps`` and in the ONNX function."""
+
+
+def value_names(encoder: "Encoder") -> set[str]:
+    """Every name that :func:`inner_values` may know: modules, steps of the operators in them, the embedding."""
+    modules = {name for name, _ in encoder.named_modules()}
+    return modules | {f"{module}.{step}" for module in modules for step in STEPS} | {SENTENCE_EMBEDDING}
+
+
+def inner_values(encoder: "Encoder", names: Collection[str], feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """Run the reference in float64 and keep its inner values.
+
+    Args:
+        encoder: turned to float64 in place.
+        names: of :func:`value_names`, those to keep. A step is kept if the result of its operator is.
+        feed: ``input_ids`` and ``attention_mask``, ``[B, L]`` int64 each.
+
+    Returns:
+        Name to float64: modules ``[B, L, ...]``, padded tokens included; ``sentence_embedding [B, M]``.
+    """
+    import torch
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    from lam_plugins.fused_delta_rule import naive
+
+    class Observer(TorchDispatchMode):
+        """Computes the operator itself and remembers its last steps, rather than computing them a second time."""
+
+        def __init__(self) -> None:
+            super().__init__()  # type: ignore[no-untyped-call]
+            self.steps: naive.Steps
+
+        def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            if func is torch.ops.lam.fused_delta_rule.default:
+                self.steps = naive.steps(*args)
+                return self.steps.heads
+            return func(*args, **(kwargs or {}))
+
+    values: dict[str, np.ndarray] = {}
+    observer = Observer()
+
+    def keep(name: str, module: torch.nn.Module, inputs: Any, output: torch.Tensor) -> None:
+        values[name] = output.numpy()
+        for step in STEPS:
+            if f"{name}.{step}" in names:
+                values[f"{name}.{step}"] = getattr(observer.steps, step).numpy()
+
+    with ExitStack() as stack, torch.no_grad():
+        for name, module in encoder.double().named_modules():
+            if name in names:
+                stack.callback(module.register_forward_hook(partial(keep, name)).remove)
+        stack.enter_context(observer)
+        sentence, _ = encoder(*(torch.from_numpy(np.ascontiguousarray(feed[name])) for name in INPUTS))
+    return values | {SENTENCE_EMBEDDING: sentence.numpy()}

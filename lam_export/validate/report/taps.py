@@ -1,0 +1,87 @@
+"""Models made of an exported one: with its inner values as outputs, and cut at each of them."""
+
+from collections.abc import Collection, Iterator, Mapping
+from typing import TYPE_CHECKING
+
+from lam_plugins.fused_delta_rule import OP_DOMAIN
+
+if TYPE_CHECKING:
+    import onnx
+
+OWN = ".own"
+"""Ends the name of what a cut model computes in place of a value that it is fed."""
+
+
+def open_operators(model: "onnx.ModelProto", results: Collection[str], steps: Collection[str]) -> "onnx.ModelProto":
+    """A copy whose fused operators give what they compute on the way as further outputs.
+
+    Node ``layers.3.form``, whose function has a value ``mixed``, gets the output ``layers.3.form.mixed``.
+
+    Args:
+        model: as it was exported.
+        results: names that the operators' own results may have; a function with another caller stays as it is.
+        steps: names of values in the function; those that it does not have are left out.
+    """
+    opened = _copy(model)
+    for function in _operators(opened):
+        calls = list(_calls(opened, function))
+        if all(node.output[0] in results for node in calls):
+            function.output.extend(name for node in function.node for name in node.output if name in steps)
+            for node in calls:
+                node.output.extend(f"{node.output[0]}.{name}" for name in function.output[1:])
+    return opened
+
+
+def with_outputs(model: "onnx.ModelProto", names: Collection[str]) -> "onnx.ModelProto":
+    """A copy whose outputs are the values ``names``; their types and shapes are left for the runtime to infer."""
+    import onnx
+
+    shown = _copy(model)
+    del shown.graph.output[:]
+    shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
+    return shown
+
+
+def cut(model: "onnx.ModelProto", types: Mapping[str, int]) -> "onnx.ModelProto":
+    """A copy in which each part reads what the model is fed, not what the part before it gave.
+
+    Each value is an input under its name, and what the model computes in its place is the output ``NAME.own``.
+
+    Args:
+        model: of :func:`open_operators`.
+        types: name to element type (``TensorProto.DataType``) of the values; all steps of the operators are among them.
+    """
+    from onnx import helper
+
+    own = with_outputs(model, [name + OWN for name in types])
+    for function in _operators(own):
+        steps = list(function.output[1:])
+        _rename_results(function, steps)
+        function.input.extend(steps)
+        function.output[1:] = [step + OWN for step in steps]
+        for node in _calls(own, function):
+            node.input.extend(node.output[1:])
+    _rename_results(own.graph, types)
+    own.graph.input.extend(helper.make_tensor_value_info(name, kind, None) for name, kind in types.items())
+    return own
+
+
+def _copy(model: "onnx.ModelProto") -> "onnx.ModelProto":
+    copy = type(model)()
+    copy.CopyFrom(model)
+    return copy
+
+
+def _operators(model: "onnx.ModelProto") -> "Iterator[onnx.FunctionProto]":
+    return (function for function in model.functions if function.domain == OP_DOMAIN)
+
+
+def _calls(model: "onnx.ModelProto", function: "onnx.FunctionProto") -> "Iterator[onnx.NodeProto]":
+    name = (function.domain, function.name)
+    return (node for node in model.graph.node if (node.domain, node.op_type) == name)
+
+
+def _rename_results(holder: "onnx.GraphProto | onnx.FunctionProto", names: Collection[str]) -> None:
+    """Rename values where they are computed; those who read them keep the name."""
+    for node in holder.node:
+        node.output[:] = [name + OWN if name in names else name for name in node.output]
