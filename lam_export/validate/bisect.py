@@ -48,11 +48,7 @@ def precision_search(
     expected = _run(copy.deepcopy(encoder).double(), cases)
 
     def worst(keep: Collection[str]) -> EmbeddingDiff:
-        found = _run(half_precision(encoder, keep), cases)
-        return max(
-            (diff(f, e, thresholds) for f, e in zip(found, expected, strict=True)),
-            key=lambda d: _excess(d, thresholds),
-        )
+        return _worst(_run(half_precision(encoder, keep), cases), expected, thresholds)
 
     parts = half_parts(encoder)
     on_step("all parts in float16")
@@ -84,6 +80,32 @@ def precision_search(
         if worst(without):
             keep = without
     return PrecisionSearch(all_half, tuple(alone), tuple(p for p in parts if p in keep), worst(keep))
+
+
+def in_onnxruntime(
+    encoder: Encoder, keep: Collection[str], cases: Sequence[Case], thresholds: Thresholds
+) -> EmbeddingDiff:
+    """Export the mixed-precision graph with these parts in float32, and compare it on a CPU; the worst row.
+
+    Args:
+        encoder: the reference in float32; not changed.
+        keep: names of :func:`half_parts`.
+        cases: what to compare on.
+        thresholds: what the worst row must hold.
+    """
+    import onnxruntime
+
+    from lam_export.export.trace import onnx_from_encoder
+
+    model = onnx_from_encoder(half_precision(encoder, keep)).SerializeToString()
+    session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
+    found = [session.run(["sentence_embedding"], dict(case.feed))[0] for case in cases]
+    return _worst(found, _run(copy.deepcopy(encoder).double(), cases), thresholds)
+
+
+def _worst(found: Sequence[np.ndarray], expected: Sequence[np.ndarray], thresholds: Thresholds) -> EmbeddingDiff:
+    diffs = [diff(f, e, thresholds) for f, e in zip(found, expected, strict=True)]
+    return max(diffs, key=lambda d: _excess(d, thresholds))
 
 
 def _excess(found: EmbeddingDiff, thresholds: Thresholds) -> float:

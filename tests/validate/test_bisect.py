@@ -10,7 +10,7 @@ import torch
 from lam_export.export.graphs import ExportError
 from lam_export.export.mixed_precision import half_parts, half_precision
 from lam_export.model.encoder import Encoder
-from lam_export.validate.bisect import precision_search
+from lam_export.validate.bisect import in_onnxruntime, precision_search
 from lam_export.validate.cases import Case
 from lam_export.validate.metrics import Thresholds
 
@@ -80,3 +80,10 @@ def test_parts_that_are_kept_are_float32(tiny_encoder: Encoder) -> None:
         assert halves < sum(p.dtype == torch.float16 for p in half_precision(tiny_encoder).parameters())
     with pytest.raises(ExportError, match=r"expected parts like layers\.0\.form.*, found layers\.9\.form"):
         half_precision(tiny_encoder, {"layers.9.form"})
+
+
+def test_the_proposal_is_confirmed_in_onnxruntime(tiny_encoder: Encoder, cases: list[Case]) -> None:
+    encoder = with_overflow(tiny_encoder)
+    thresholds = Thresholds(max_abs=2e-2, cosine=0.999)
+    assert in_onnxruntime(encoder, ("layers.1.ffn_in", "layers.1.ffn_out"), cases, thresholds)
+    assert not in_onnxruntime(encoder, (), cases, thresholds)
