@@ -73,10 +73,13 @@ def test_no_file_is_long() -> None:
 @pytest.mark.parametrize(
     ("statement", "absent"),
     [
-        ("import lam_engines, lam_engines.engine", ["torch", "onnx", "onnxruntime", "tokenizers"]),
+        (
+            "import lam_engines, lam_engines.engine, lam_engines.openvino, lam_engines.tensorrt, lam_engines.plans",
+            ["torch", "onnx", "onnxruntime", "openvino", "tensorrt", "cuda", "tokenizers"],
+        ),
         (
             "import lam_export.cli as cli; cli._app()",
-            ["torch", "onnx", "onnxruntime", "tokenizers", "numpy", "pydantic"],
+            ["torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tokenizers", "numpy", "pydantic"],
         ),
         ("import lam_plugins.fused_delta_rule", ["torch", "onnx", "triton"]),
     ],

@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 __all__ = ["BundleError", "EngineError", "InputError", "LamError", "load_engine"]
 
-ENGINES = ("onnxruntime",)
+ENGINES = ("onnxruntime", "openvino", "tensorrt")
 
 
 def load_engine(
     bundle: Path | str,
     engine: str = "onnxruntime",
     *,
-    precision: str = "fp32",
-    device: str = "cpu",
+    precision: str | None = None,
+    device: str | None = None,
     threads: int | None = None,
 ) -> "EmbeddingEngine":
     """Load a bundle for embedding.
@@ -26,17 +26,37 @@ def load_engine(
     Args:
         bundle: the folder that ``lam-export onnx`` wrote.
         engine: the runtime, one of :data:`ENGINES`.
-        precision: of the graph, as far as the bundle has it: ``fp32``, ``fp16`` or ``int8``.
-        device: ``cpu`` or ``cuda``.
-        threads: for each operator; the runtime's own choice if left out.
+        precision: of the graph or plan, as far as the bundle has it: onnxruntime ``fp32`` (its default), ``fp16`` or
+            ``int8``; openvino ``fp32``; tensorrt ``fp16`` (its default) or ``fp32``.
+        device: onnxruntime ``cpu`` (its default) or ``cuda``; openvino ``cpu``; tensorrt ``cuda``.
+        threads: of a CPU, for each operator; the runtime's own choice if left out.
 
     Raises:
-        BundleError: the bundle is missing, altered, or broken.
-        EngineError: the runtime or device is not there.
+        BundleError: the bundle is missing, altered, or broken, or has nothing that this engine runs.
+        EngineError: the runtime or device is not there, or the engine has no such option.
     """
     if engine not in ENGINES:
-        raise EngineError(f"expected engine {' or '.join(ENGINES)}, found {engine!r}")
+        raise EngineError(f"expected engine {', '.join(ENGINES[:-1])} or {ENGINES[-1]}, found {engine!r}")
     from .bundle import Bundle
+
+    if engine == "openvino":
+        _check_option("device", device, "cpu", engine)
+        _check_option("precision", precision, "fp32", engine)
+        from .openvino import OpenVinoEngine
+
+        return OpenVinoEngine(Bundle(bundle), threads=threads)
+    if engine == "tensorrt":
+        _check_option("device", device, "cuda", engine)
+        if threads is not None:
+            raise EngineError(f"expected no threads with the engine tensorrt, which runs on a GPU, found {threads}")
+        from .tensorrt import TensorRtEngine
+
+        return TensorRtEngine(Bundle(bundle), precision=precision or "fp16")
     from .onnxruntime import OnnxRuntimeEngine
 
-    return OnnxRuntimeEngine(Bundle(bundle), precision=precision, device=device, threads=threads)
+    return OnnxRuntimeEngine(Bundle(bundle), precision=precision or "fp32", device=device or "cpu", threads=threads)
+
+
+def _check_option(option: str, found: str | None, only: str, engine: str) -> None:
+    if found not in (None, only):
+        raise EngineError(f"expected {option} {only} with the engine {engine}, found {found!r}; leave it out")

@@ -1,6 +1,6 @@
 """Batches of texts of like length under a token budget."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -8,7 +8,13 @@ DEFAULT_BATCH_TOKENS = 1024
 """On two cores 512 to 2,048 are within a tenth of each other, and 4,096 costs two fifths: it leaves the caches."""
 
 
-def batches(lengths: Sequence[int], *, batch_tokens: int, batch_size: int | None = None) -> Iterator[np.ndarray]:
+def batches(
+    lengths: Sequence[int],
+    *,
+    batch_tokens: int,
+    batch_size: int | None = None,
+    max_batch: Callable[[int], int | None] = lambda tokens: None,
+) -> Iterator[np.ndarray]:
     """Indices of the texts of each batch, the longest texts first.
 
     Sorting by length keeps padding out of the batches; the longest come first so that too little memory shows at the
@@ -18,12 +24,13 @@ def batches(lengths: Sequence[int], *, batch_tokens: int, batch_size: int | None
         lengths: tokens of each text.
         batch_tokens: at most this many tokens in a batch, padding counted; a longer text is a batch of its own.
         batch_size: at most this many texts in a batch.
+        max_batch: tokens of a batch's longest text to how many texts the runtime takes with it; None: any number.
     """
     order = np.argsort(lengths, kind="stable")[::-1]
     start = 0
     while start < len(order):
         longest = max(1, lengths[order[start]])
-        count = max(1, min(batch_tokens // longest, batch_size or len(order)))
+        count = max(1, min(batch_tokens // longest, batch_size or len(order), max_batch(longest) or len(order)))
         yield order[start : start + count]
         start += count
 
@@ -57,3 +64,25 @@ def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> tuple[np.ndarray, np.nd
         input_ids[i, : len(row)] = row
         attention_mask[i, : len(row)] = 1
     return input_ids, attention_mask
+
+
+def bucket(count: int) -> int:
+    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that is at least ``count``, which is at least 1.
+
+    Powers of two and the steps half-way between them: few shapes for a runtime that prepares for each, and less than
+    half as much again to compute.
+    """
+    power = 1 << (count - 1).bit_length()
+    return power // 4 * 3 if count <= power // 4 * 3 else power
+
+
+def pad_to(
+    input_ids: np.ndarray, attention_mask: np.ndarray, shape: tuple[int, int], pad_token_id: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """A batch ``[B, L]`` int64 in one of the larger ``shape``: more padding, and rows of no tokens."""
+    ids = np.full(shape, pad_token_id, dtype=np.int64)
+    mask = np.zeros(shape, dtype=np.int64)
+    rows, tokens = input_ids.shape
+    ids[:rows, :tokens] = input_ids
+    mask[:rows, :tokens] = attention_mask
+    return ids, mask

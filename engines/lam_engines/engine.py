@@ -2,13 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import ClassVar
 
 import numpy as np
 
 from .batching import DEFAULT_BATCH_TOKENS, batches, pad, windows
-from .bundle import TOKENIZER, Bundle
+from .bundle import Bundle
 from .errors import InputError
-from .tokenizer import Tokenizer
+from .tokenizer import tokenizer_of
 
 Progress = Callable[[int], None]
 """Called with the number of texts that were embedded since the last call."""
@@ -17,10 +18,15 @@ Progress = Callable[[int], None]
 class EmbeddingEngine(ABC):
     """A bundle loaded into a runtime. An embedding depends on its own text alone, not on the texts beside it."""
 
-    def __init__(self, bundle: Bundle) -> None:
+    default_batch_tokens: ClassVar[int] = DEFAULT_BATCH_TOKENS
+    """Tokens that go through the model at once, padding counted, where the caller does not say."""
+
+    def __init__(self, bundle: Bundle, file: str) -> None:
         self.bundle = bundle
+        self.file = file
+        """The one of the bundle's files that is run."""
         self.model = bundle.manifest.model
-        self.tokenizer = Tokenizer(bundle.read(TOKENIZER), self.model.vocab_size)
+        self.tokenizer = tokenizer_of(bundle)
 
     @abstractmethod
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
@@ -30,27 +36,42 @@ class EmbeddingEngine(ABC):
     def close(self) -> None:
         """Give back the runtime's memory. The engine cannot be used afterwards."""
 
+    @property
+    def max_tokens(self) -> int | None:
+        """The longest text that the engine takes; None: any."""
+        return None
+
+    def _max_batch(self, tokens: int) -> int | None:
+        """How many texts of so many tokens the runtime takes at once; None: any number.
+
+        Raises:
+            InputError: none, they are too long.
+        """
+        return None
+
     def embed(
-        self, texts: Sequence[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS, progress: Progress | None = None
+        self, texts: Sequence[str], *, batch_tokens: int | None = None, progress: Progress | None = None
     ) -> np.ndarray:
         """Embed texts of any length, in any number.
 
         Args:
             texts: any Unicode, the empty text too.
-            batch_tokens: at most this many tokens, padding counted, go through the model at once.
+            batch_tokens: at most this many tokens, padding counted, go through the model at once;
+                :attr:`default_batch_tokens` if left out.
             progress: told of every batch that is done.
 
         Returns:
             ``[len(texts), hidden]`` float32 of unit length, in the order of ``texts``.
 
         Raises:
-            InputError: ``texts`` is one string, or holds something that is none; or ``batch_tokens`` is below 1.
+            InputError: ``texts`` is one string, or holds something that is none, or a text longer than
+                :attr:`max_tokens`; or ``batch_tokens`` is below 1.
             EngineError: the engine is closed, or memory does not suffice.
         """
         return self._embed(_checked_texts(texts), batch_tokens=batch_tokens, batch_size=None, progress=progress)
 
     def embed_many(
-        self, texts: Iterable[str], *, batch_tokens: int = DEFAULT_BATCH_TOKENS, progress: Progress | None = None
+        self, texts: Iterable[str], *, batch_tokens: int | None = None, progress: Progress | None = None
     ) -> Iterator[tuple[list[str], np.ndarray]]:
         """Embed more texts than fit into memory.
 
@@ -72,13 +93,17 @@ class EmbeddingEngine(ABC):
             ``[B, hidden]`` float32 of unit length; zeros for a row of no tokens.
 
         Raises:
-            InputError: wrong shape or dtype, an id out of range, padding on the left or inside.
+            InputError: wrong shape or dtype, an id out of range, padding on the left or inside, a text longer than
+                :attr:`max_tokens`.
             EngineError: the engine is closed, or memory does not suffice.
         """
         ids, mask = self._checked(input_ids, attention_mask)
         if ids.size == 0:
             return np.zeros((ids.shape[0], self.model.hidden_size), dtype=np.float32)
-        return self._infer(ids, mask)
+        longest = max(1, int(mask.sum(axis=1).max()))
+        size = self._max_batch(longest) or len(ids)
+        parts = [slice(start, start + size) for start in range(0, len(ids), size)]
+        return np.concatenate([self._infer(ids[part, :longest], mask[part, :longest]) for part in parts])
 
     def encode(
         self,
@@ -108,7 +133,7 @@ class EmbeddingEngine(ABC):
         texts = [sentences] if isinstance(sentences, str) else _checked_texts(sentences)
 
         def run(progress: Progress | None) -> np.ndarray:
-            return self._embed(texts, batch_tokens=DEFAULT_BATCH_TOKENS, batch_size=batch_size, progress=progress)
+            return self._embed(texts, batch_tokens=None, batch_size=batch_size, progress=progress)
 
         if show_progress_bar:
             from rich.console import Console
@@ -128,13 +153,16 @@ class EmbeddingEngine(ABC):
         self.close()
 
     def _embed(
-        self, texts: Sequence[str], *, batch_tokens: int, batch_size: int | None, progress: Progress | None
+        self, texts: Sequence[str], *, batch_tokens: int | None, batch_size: int | None, progress: Progress | None
     ) -> np.ndarray:
+        if batch_tokens is None:
+            batch_tokens = self.default_batch_tokens
         if batch_tokens < 1:
             raise InputError(f"expected batch_tokens of at least 1, found {batch_tokens}")
         vectors = np.empty((len(texts), self.model.hidden_size), dtype=np.float32)
         ids = self.tokenizer.encode(texts)
-        for rows in batches([len(i) for i in ids], batch_tokens=batch_tokens, batch_size=batch_size):
+        lengths = [len(i) for i in ids]
+        for rows in batches(lengths, batch_tokens=batch_tokens, batch_size=batch_size, max_batch=self._max_batch):
             vectors[rows] = self._infer(*pad([ids[row] for row in rows], self.model.pad_token_id))
             if progress is not None:
                 progress(len(rows))

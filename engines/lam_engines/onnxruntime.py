@@ -37,7 +37,7 @@ class OnnxRuntimeEngine(EmbeddingEngine):
             raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
         name = bundle.graph(precision)
         provider = provider_of(device)
-        super().__init__(bundle)
+        super().__init__(bundle, name)
         import onnxruntime
 
         options = onnxruntime.SessionOptions()

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from .bundle import TOKENIZER, Bundle
 from .errors import BundleError
 
 # What every tokenizer must cope with: nothing, and characters that it has never seen.
@@ -63,3 +64,12 @@ class Tokenizer:
 
 def _without_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+
+
+def tokenizer_of(bundle: Bundle) -> Tokenizer:
+    """A bundle's tokenizer.
+
+    Raises:
+        BundleError: it is missing, altered or none.
+    """
+    return Tokenizer(bundle.read(TOKENIZER), bundle.manifest.model.vocab_size)

@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from lam_engines.bundle import MANIFEST, TOKENIZER, Bundle, file_entry
+from lam_engines.bundle import MANIFEST, Bundle, file_entry
 from lam_engines.errors import LamError
-from lam_engines.tokenizer import Tokenizer
+from lam_engines.tokenizer import tokenizer_of
 from lam_export.validate.report.corpus import Corpus
 from lam_export.validate.report.results import embeddings, results_folder
 from lam_export.validate.report.schema import Comparison, Report
@@ -126,7 +126,7 @@ def score_of(
             f"scores; name the file that the report was made with: --sts FILE"
         )
     model = bundle.manifest.model
-    ids = Tokenizer(bundle.read(TOKENIZER), model.vocab_size).encode([text.text for text in corpus.texts])
+    ids = tokenizer_of(bundle).encode([text.text for text in corpus.texts])
     with engine_side(bundle, engine=engine, precision=precision) as side:
         vectors, _ = embeddings(side, ids, model.pad_token_id, cache=results_folder(), progress=progress)
     found = sts(baseline.gold, np.array(baseline.reference), cosines(vectors, first, second), resamples=1)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 _SHOWN = 10
 
 
-def bisect(
+def search_precision(
     encoder: "Encoder",
     cases: "Sequence[Case]",
     thresholds: "Thresholds",

@@ -5,13 +5,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from lam_engines import LamError
 
 from ._console import examples, out
+
+if TYPE_CHECKING:
+    from lam_engines.engine import EmbeddingEngine
 
 EXAMPLES = examples("lam-export doctor", "lam-export doctor my-model")
 
@@ -41,7 +44,7 @@ def run(
     from rich.markup import escape
     from rich.table import Table
 
-    engines = [_onnxruntime("cpu", bundle), _onnxruntime("cuda", bundle)]
+    engines = [_onnxruntime("cpu", bundle), _onnxruntime("cuda", bundle), _openvino(bundle), _tensorrt(bundle)]
     tools = [
         _packages("export, validate, inspect", "export", *_EXPORT_TOOLS),
         _packages("GPU kernels", "kernels", "torch", "triton"),
@@ -78,7 +81,34 @@ def _try_onnxruntime(device: str, bundle: Path | None) -> str:
     provider_of(device)
     if bundle is None:
         return "" if device == "cpu" else " is built for CUDA; to see it run: lam-export doctor BUNDLE"
-    with load_engine(bundle, device=device) as engine:
+    return _embedded(load_engine(bundle, device=device))
+
+
+def _openvino(bundle: Path | None) -> Finding:
+    def attempt() -> str:
+        from lam_engines import load_engine
+        from lam_engines.openvino import library, version_of
+
+        version = version_of(library())
+        return f"openvino {version}" + ("" if bundle is None else _embedded(load_engine(bundle, "openvino")))
+
+    return _attempt("engine openvino, cpu", "", attempt)
+
+
+def _tensorrt(bundle: Path | None) -> Finding:
+    def attempt() -> str:
+        from lam_engines import load_engine
+        from lam_engines.tensorrt import environment
+
+        here = environment()
+        found = f"tensorrt {here.tensorrt}, compute capability {here.compute_capability}"
+        return found + ("" if bundle is None else _embedded(load_engine(bundle, "tensorrt")))
+
+    return _attempt("engine tensorrt, cuda", "", attempt)
+
+
+def _embedded(engine: "EmbeddingEngine") -> str:
+    with engine:
         vector = engine.embed(["Is anyone there?"])[0]
     return f", embedded a text: {vector.size} numbers"
 

@@ -32,9 +32,18 @@ def run(
         Path | None,
         typer.Option("--output", "-o", help=".npy, .jsonl or .parquet; a table if left out.", show_default=False),
     ] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    engine: Annotated[str, typer.Option(help="onnxruntime, openvino or tensorrt.")] = "onnxruntime",
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, fp16 or int8.", show_default="fp32; fp16 with tensorrt")
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="cpu or cuda, with onnxruntime.", show_default="cpu; cuda with tensorrt")
+    ] = None,
     threads: Annotated[int | None, typer.Option(min=1, max=1024, show_default="one per core", help="Threads.")] = None,
-    batch_tokens: Annotated[int, typer.Option(min=1, help="Tokens that go through the model at once.")] = 1024,
+    batch_tokens: Annotated[
+        int | None,
+        typer.Option(min=1, help="Tokens that go through the model at once.", show_default="1024; 16384 with tensorrt"),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output file that is there.")] = False,
 ) -> None:
     """Embed texts from the command line or a file of any size."""
@@ -51,10 +60,10 @@ def run(
 
     with ExitStack() as stack:
         reader = stack.enter_context(read_texts(input_file, column)) if input_file is not None else None
-        engine = stack.enter_context(load_engine(bundle, device=device, threads=threads))
+        loaded = stack.enter_context(load_engine(bundle, engine, precision=precision, device=device, threads=threads))
         writer = None
         if output is not None:
-            writer = stack.enter_context(open_writer(output, engine.model.hidden_size, force=force))
+            writer = stack.enter_context(open_writer(output, loaded.model.hidden_size, force=force))
         bar = stack.enter_context(
             Progress(
                 TextColumn("Embedding"),
@@ -79,7 +88,7 @@ def run(
         source: Iterable[str] = reader or texts or ()
         if writer is None:  # one more than is shown, to know whether there are more
             source = islice(source, _SHOWN + 1)
-        for window, vectors in engine.embed_many(source, batch_tokens=batch_tokens, progress=progress):
+        for window, vectors in loaded.embed_many(source, batch_tokens=batch_tokens, progress=progress):
             if writer is not None:
                 writer.write(window, vectors)
             else:
@@ -87,7 +96,7 @@ def run(
     if output is None:
         out.print(_table(shown[:_SHOWN], more=len(shown) > _SHOWN))
     else:
-        say(err, f"Wrote {output} ({done:,} embeddings of {engine.model.hidden_size})", style="green")
+        say(err, f"Wrote {output} ({done:,} embeddings of {loaded.model.hidden_size})", style="green")
 
 
 def _table(rows: "list[tuple[str, np.ndarray]]", more: bool) -> "Table":

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 EXAMPLES = examples(
     "lam-export validate my-model --checkpoint my-checkpoint",
     "lam-export validate my-model --checkpoint student.safetensors --teacher all-MiniLM-L6-v2 --json > parity.json",
+    "lam-export validate my-model --checkpoint my-checkpoint --engine tensorrt",
+    "lam-export validate my-model --checkpoint my-checkpoint --cosine 0.9999999 --bisect",
 )
 
 
@@ -29,6 +31,16 @@ def run(
     cosine: Annotated[
         float | None, typer.Option(help="Smallest cosine of any text.", show_default="0.999999; fp16 0.9995")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="What runs the bundle: onnxruntime, openvino or tensorrt.")
+    ] = "onnxruntime",
+    precision: Annotated[
+        str | None,
+        typer.Option(help="fp32, fp16 or int8.", show_default="all graphs in onnxruntime; else the engine's default"),
+    ] = None,
+    bisect: Annotated[
+        bool, typer.Option("--bisect", help="Search the fewest parts that must stay in float32 for fp16 to hold.")
+    ] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Polygraphy's own messages.")] = False,
 ) -> None:
@@ -36,10 +48,13 @@ def run(
 
     Exits with 0 only if every text of every case is within the thresholds, with 2 if one is not.
     """
+    from lam_engines import LamError
+
+    if json and bisect:
+        raise LamError("expected --json or --bisect, found both; leave one out")
     with steps() as step:
         step("reading the bundle and the checkpoint")
         require_export()
-        from lam_engines import LamError
         from lam_engines.bundle import Bundle
         from lam_export.model.checkpoint import load_checkpoint
         from lam_export.model.encoder import Encoder
@@ -60,7 +75,24 @@ def run(
             )
             for precision, default in THRESHOLDS.items()
         }
-        report = check_parity(opened, encoder, thresholds=thresholds, on_step=step, verbose=verbose)
+        report = check_parity(
+            opened,
+            encoder,
+            engine=engine,
+            precision=precision,
+            thresholds=thresholds,
+            on_step=step,
+            verbose=verbose,
+        )
+        if bisect:
+            from lam_engines.tokenizer import tokenizer_of
+            from lam_export.validate.cases import parity_cases
+
+            from ._bisect import search_precision
+
+            float32 = Encoder(loaded, form=opened.manifest.form, chunk_size=opened.manifest.chunk_size)
+            cases = parity_cases(tokenizer_of(opened), opened.manifest.model.pad_token_id)
+            show_search = search_precision(float32, cases, thresholds["fp16"], step)
 
     if json:
         from json import dumps
@@ -72,6 +104,8 @@ def run(
             say(out, f"note: the bundle was made from another file than {loaded.weights}", style="yellow")
         out.print(parity_tables(report))
         out.print("[bold green]PASS[/]" if report.passed else "[bold red]FAIL[/]")
+        if bisect:
+            show_search(checkpoint, bundle)
     if not report.passed:
         raise typer.Exit(2)
 
@@ -86,7 +120,8 @@ def parity_tables(report: "ParityReport") -> "Group":
     for row in report.rows:
         table = tables.get((row.graph, row.output))
         if table is None:
-            title = f"{row.graph}, {row.output}, against PyTorch in float64"
+            where = "" if row.engine == "onnxruntime" else f" in {row.engine}"
+            title = f"{row.graph}{where}, {row.output}, against PyTorch in float64"
             holds = f"holds where max-abs <= {row.thresholds.max_abs:g} and cosine >= {row.thresholds.cosine}"
             table = Table("case", title=escape(title), caption=holds)
             for column in ("max-abs", "relative RMS", "1 - cosine", ""):

@@ -10,9 +10,9 @@ from polygraphy.comparator import Comparator, RunResults
 from polygraphy.logger import G_LOGGER
 
 from lam_engines import load_engine
-from lam_engines.bundle import TOKENIZER, Bundle
+from lam_engines.bundle import Bundle
 from lam_engines.errors import BundleError
-from lam_engines.tokenizer import Tokenizer
+from lam_engines.tokenizer import tokenizer_of
 from lam_export.model.encoder import Encoder
 
 from .cases import Case, parity_cases
@@ -93,7 +93,7 @@ def check_parity(
         EngineError: the engine cannot run here.
     """
     check_same_model(bundle, encoder)
-    tokenizer = Tokenizer(bundle.read(TOKENIZER), bundle.manifest.model.vocab_size)
+    tokenizer = tokenizer_of(bundle)
     cases = parity_cases(tokenizer, bundle.manifest.model.pad_token_id)
     with ExitStack() as stack:
         stack.enter_context(G_LOGGER.verbosity(G_LOGGER.INFO if verbose else G_LOGGER.CRITICAL))

@@ -1,4 +1,4 @@
-"""What Polygraphy's Comparator runs: the reference, and the bundle's graphs."""
+"""What Polygraphy's Comparator runs: the reference, the bundle's graphs, and any engine."""
 
 import time
 from collections import OrderedDict
@@ -12,6 +12,7 @@ from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
 from polygraphy.common import TensorMetadata
 
 from lam_engines.bundle import Bundle
+from lam_engines.engine import EmbeddingEngine
 from lam_export.export.trace import INPUTS, SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from lam_export.model.encoder import Encoder
 
@@ -24,10 +25,7 @@ class ReferenceRunner(BaseRunner):
         self._encoder = encoder.double()
 
     def get_input_metadata_impl(self) -> TensorMetadata:
-        metadata = TensorMetadata()
-        for name in INPUTS:
-            metadata.add(name, np.int64, (None, None))
-        return metadata
+        return _inputs()
 
     @torch.inference_mode()
     def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
@@ -37,7 +35,31 @@ class ReferenceRunner(BaseRunner):
         return OrderedDict([(SENTENCE_EMBEDDING, sentence.numpy()), (TOKEN_EMBEDDINGS, tokens.numpy())])
 
 
+class EngineRunner(BaseRunner):
+    """An engine as it serves: with its checks, its batches, its padding. It gives sentence embeddings alone."""
+
+    def __init__(self, engine: EmbeddingEngine, name: str) -> None:
+        super().__init__(name=f"{name} {engine.file}")
+        self._engine = engine
+
+    def get_input_metadata_impl(self) -> TensorMetadata:
+        return _inputs()
+
+    def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
+        start = time.perf_counter()
+        vectors = self._engine.embed_ids(*(feed_dict[name] for name in INPUTS))
+        self.inference_time = time.perf_counter() - start
+        return OrderedDict([(SENTENCE_EMBEDDING, vectors)])
+
+
 def runner_from_graph(bundle: Bundle, graph: str) -> OnnxrtRunner:
     """ONNX Runtime on the CPU with one of the bundle's files, its hash checked."""
     onnxruntime.set_default_logger_severity(4)  # errors are raised, and need not be in the log too
     return OnnxrtRunner(SessionFromOnnx(bundle.read(graph), providers=["cpu"]), name=f"ONNX Runtime {graph}")
+
+
+def _inputs() -> TensorMetadata:
+    metadata = TensorMetadata()
+    for name in INPUTS:
+        metadata.add(name, np.int64, (None, None))
+    return metadata

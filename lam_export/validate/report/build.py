@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lam_engines.batching import batches, pad
-from lam_engines.bundle import GRAPHS, INLINED_MODEL, MANIFEST, TOKENIZER, Bundle, file_entry
+from lam_engines.bundle import GRAPHS, INLINED_MODEL, MANIFEST, Bundle, file_entry
 from lam_engines.errors import LamError
-from lam_engines.tokenizer import Tokenizer
+from lam_engines.tokenizer import tokenizer_of
 from lam_export.validate.metrics import RowErrors, row_errors
 
 from .corpus import Corpus
@@ -101,7 +101,7 @@ def build_report(
     """
     model = bundle.manifest.model
     texts = [text.text for text in corpus.texts]
-    ids = Tokenizer(bundle.read(TOKENIZER), model.vocab_size).encode(texts)
+    ids = tokenizer_of(bundle).encode(texts)
     tokens = [len(row) for row in ids]
     tried = sample(tokens)
 
