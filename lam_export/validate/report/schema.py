@@ -58,7 +58,7 @@ class PartError(_Strict):
     """The error behind one part of the network, relative RMS over all tokens of the texts that were looked at."""
 
     part: str
-    """The PyTorch module: ``layers.3.form``."""
+    """The PyTorch module, ``layers.3.form``, or a step of its fused operator: ``layers.3.form.mixed``."""
     total: float
     """With all error of the parts before it."""
     own: float

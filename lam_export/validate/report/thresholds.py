@@ -36,6 +36,9 @@ class Limits(BaseModel):
     """Of Spearman's correlation from the reference's, whichever way: at most. The published quality gate."""
     recall_at_10: Annotated[float, Field(ge=0, le=1)] = 0.99
     """Of nearest neighbours: at least."""
+    suspect_parts: Annotated[int, Field(ge=0)] = 0
+    """Parts of the network whose own error is more than their precision explains: at most. A fault in one of them may
+    hide behind a cosine that is allowed."""
 
 
 def _limits(cosine: float, invariance: float) -> Limits:
@@ -124,11 +127,14 @@ def judge(comparison: Comparison, limits: Limits, worst: Mapping[str, str]) -> t
         "cosine": comparison.cosine,
         "recall_at_10": comparison.neighbours.recall_at_10,
         **({} if sts is None else {"sts_difference": abs(sts.spearman.difference)}),
+        **({} if not comparison.parts else {"suspect_parts": sum(part.suspect for part in comparison.parts)}),
         "batch_cosine": stability.batch_cosine,
         "padding_cosine": stability.padding_cosine,
         "neighbours_cosine": stability.neighbours_cosine,
     }
     thresholds = {"not_finite": 0.0, **limits.model_dump()}
+    if comparison.suspect is not None:
+        worst = {**worst, "suspect_parts": comparison.suspect}
     begins = "" if comparison.suspect is None else f"; the error begins in {comparison.suspect}"
     return tuple(
         _check_of(name, value, thresholds[name], worst.get(name), begins if name == "cosine" else "")
@@ -141,12 +147,13 @@ _SAID = {
     "cosine": "cosine",
     "recall_at_10": "recall@10",
     "sts_difference": "Spearman's correlation differs:",
+    "suspect_parts": "parts with an error of their own:",
     "batch_cosine": "cosine with itself among others of its length",
     "padding_cosine": "cosine with itself padded beside a longer text",
     "neighbours_cosine": "cosine with itself beside other texts",
 }
-_AT_MOST = ("not_finite", "sts_difference")
-_OF_ALL_TEXTS = ("not_finite", "sts_difference", "recall_at_10")
+_AT_MOST = ("not_finite", "sts_difference", "suspect_parts")
+_JOINED = {"suspect_parts": ", first "} | dict.fromkeys(("not_finite", "sts_difference", "recall_at_10"), ", worst on ")
 
 
 def _check_of(name: str, found: float, threshold: float, worst: str | None, begins: str) -> Check:
@@ -156,8 +163,8 @@ def _check_of(name: str, found: float, threshold: float, worst: str | None, begi
         detail = "" if worst is None else f"worst on {worst}"
     else:
         apart = f"is {'above' if at_most else 'below'} {threshold:.8g} by {abs(found - threshold):.2g}"
-        joint = ", worst on " if name in _OF_ALL_TEXTS else " on "
-        detail = f"{_SAID[name]} {found:.8g} {apart}{'' if worst is None else joint + worst}{begins}"
+        where = "" if worst is None else _JOINED.get(name, " on ") + worst
+        detail = f"{_SAID[name]} {found:.8g} {apart}{where}{begins}"
     return Check(
         name=name,
         holds_if="at most" if at_most else "at least",

@@ -41,7 +41,7 @@ def comparison(**changes: object) -> Comparison:
         "mean_cosine": 1.0,
         "worst": (),
         "buckets": (),
-        "parts": (),
+        "parts": [{"part": "layers.0.form", "total": 0.0, "own": 0.0, "suspect": False}],
         "neighbours": Neighbours(corpus=10, recall_at_1=1.0, recall_at_10=1.0),
         "sts": Sts(pairs=5, spearman=correlation(0.0), pearson=correlation(0.0)),
         "stability": stability,
@@ -97,8 +97,15 @@ def test_the_first_suspect_part_is_named() -> None:
         {"part": "layers.3.form", "total": 0.1, "own": 0.1, "suspect": True},
         {"part": "layers.4.form", "total": 0.2, "own": 0.1, "suspect": True},
     ]
-    detail = failures(comparison(cosine=0.5, parts=parts))["cosine"]
-    assert detail.endswith("; the error begins in layers.3.form")
+    found = failures(comparison(cosine=0.5, parts=parts))
+    assert found["cosine"].endswith("; the error begins in layers.3.form")
+    assert found["suspect_parts"] == "parts with an error of their own: 2 is above 0 by 2, first layers.3.form"
+
+
+def test_a_fault_that_the_cosine_hides_fails() -> None:
+    parts = [{"part": "layers.2.form", "total": 0.01, "own": 0.01, "suspect": True}]
+    assert set(failures(comparison(parts=parts))) == {"suspect_parts"}
+    assert "suspect_parts" not in {check.name for check in judge(comparison(parts=[]), DEFAULTS["fp16"], {})}
 
 
 def test_no_benchmark_no_check() -> None:
