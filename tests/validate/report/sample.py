@@ -96,7 +96,7 @@ def _comparison(random_: random.Random, precision: str, error: float) -> Compari
     gold = [round(random_.uniform(0, 5), 1) for _ in range(PAIRS)]
     old = [min(1.0, max(-0.1, score / 5.5 + random_.gauss(0, 0.12))) for score in gold]
     checks = (
-        _check("cosine", "at least", threshold, rows[0].cosine, f"the text {rows[0].text[:60]!r}"),
+        _check("cosine", "at least", threshold, rows[0].cosine, _said(rows[0], threshold)),
         _check("sts_difference", "at most", 0.001, abs(sts.spearman.difference), "Spearman, 200 pairs"),
         _check("recall_at_10", "at least", 0.99, 0.9967, "300 texts"),
         _check("stability", "at least", 0.99999, 0.9999997, "padded beside a text of 2,000 tokens"),
@@ -152,6 +152,11 @@ def _comparison(random_: random.Random, precision: str, error: float) -> Compari
             sts_candidate=tuple(score + random_.gauss(0, error / 2) for score in old),
         ),
     )
+
+
+def _said(row: TextRow, threshold: float) -> str:
+    apart = f"is below {threshold:g}" if row.cosine < threshold else f"holds {threshold:g}"
+    return f"cosine {row.cosine:.4g} {apart} on {row.text[:60]!r}"
 
 
 def _check(name: str, holds_if: str, threshold: float, found: float, detail: str) -> Check:

@@ -228,7 +228,7 @@ def contrast(one: str, other: str) -> float:
 
 def test_failed_checks_come_first(report: Report, text: str) -> None:
     failed: Comparison = report.comparisons[1]
-    assert text.index("<h1") < text.index("asked for at least 0.9995") < text.index("<h2")
+    assert text.index("<h1") < text.index("cosine 0.9983 is below 0.9995") < text.index("<h2")
     assert not failed.passed
     passed = report.model_copy(update={"comparisons": report.comparisons[:1], "passed": True})
-    assert "asked for" not in html_page(passed)
+    assert "is below" not in html_page(passed)

@@ -36,8 +36,6 @@ def terminal(report: Report) -> "Group":
         name = visible(comparison.candidate.name)
         for check in failed_checks(comparison):
             lines.append(Text.assemble(("✗ ", "bold red"), (name, "bold"), f": {failure(check)}"))
-            if check.detail:
-                lines.append(Text(f"  {visible(check.detail)}", "dim"))
         if comparison.suspect is not None:
             lines.append(
                 Text.assemble(

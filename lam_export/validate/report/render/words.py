@@ -89,9 +89,10 @@ def margin(check: Check) -> str:
 
 
 def failure(check: Check) -> str:
-    """A failed check in words: ``cosine 0.99931, asked for at least 0.9995, missed by 1.9e-4``."""
+    """A failed check in a sentence: the gate's own, or ``cosine 0.9993, asked for at least 0.9995, missed by 2e-4``."""
     missed = margin(check).lstrip("−")
-    return f"{visible(check.name)} {figure(check.found)}, asked for {asked(check)}, missed by {missed}"
+    figures = f"{check.name} {figure(check.found)}, asked for {asked(check)}, missed by {missed}"
+    return visible(check.detail or figures)
 
 
 def failed_checks(comparison: Comparison) -> list[Check]:
