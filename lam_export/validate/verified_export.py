@@ -1,7 +1,7 @@
 """A checkpoint to a bundle that was seen to equal the reference; one that does not is not written."""
 
 import platform
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,6 +9,7 @@ from pathlib import Path
 from lam_engines.bundle import (
     FP16_MODEL,
     INLINED_MODEL,
+    INT8_MODEL,
     MANIFEST,
     MODEL,
     TOKENIZER,
@@ -20,14 +21,18 @@ from lam_engines.manifest import Manifest, ModelInfo, Source
 from lam_engines.tokenizer import Tokenizer
 from lam_export import __version__
 from lam_export.export.graphs import ExportError, inlined, write_graphs
+from lam_export.export.int8 import int8_model
 from lam_export.export.mixed_precision import half_precision
 from lam_export.export.trace import DEFAULT_OPSET, onnx_from_encoder
 from lam_export.model.checkpoint import Checkpoint, CheckpointError, sha256_of
 from lam_export.model.config import DEFAULT_CHUNK_SIZE
 from lam_export.model.encoder import Encoder
 
+from .cases import parity_cases
 from .parity import ParityReport, check_parity
 
+_CALIBRATION = (300, 1000)
+"""Tokens of the texts that an int8 graph is fitted to."""
 _TOOLS = ("torch", "onnx", "onnxscript", "onnx_ir", "onnxruntime", "polygraphy", "tokenizers", "numpy")
 
 
@@ -40,7 +45,8 @@ def export_verified_bundle(
     opset: int = DEFAULT_OPSET,
     token_embeddings: bool = False,
     inline: bool = False,
-    fp16: bool = False,
+    precisions: Collection[str] = (),
+    keep_fp32: Collection[str] = (),
     force: bool = False,
     verbose: bool = False,
     on_step: Callable[[str], None] = lambda step: None,
@@ -53,9 +59,11 @@ def export_verified_bundle(
         form: of the delta rule, one of ``lam_export.model.forms.FORMS``.
         chunk_size: tokens in a chunk, as the model was trained.
         opset: of the graph, 18 to 23.
-        token_embeddings: give the graph that output too.
+        token_embeddings: give the graph that output too; not the one of int8, see :func:`int8_model`.
         inline: also write ``model.inlined.onnx``.
-        fp16: also write ``model.fp16.onnx``, the mixed-precision graph.
+        precisions: also write the graphs of these: ``fp16``, the mixed-precision graph for GPUs, and ``int8``, the
+            quantised graph for CPUs. ``fp32`` is always written.
+        keep_fp32: parts that stay float32 in the fp16 graph, as ``lam-export validate --bisect`` names them.
         force: replace a bundle that is there.
         verbose: let the exporter's and Polygraphy's messages through.
         on_step: told of each step as it begins.
@@ -75,9 +83,13 @@ def export_verified_bundle(
         encoder = Encoder(checkpoint, form=form, chunk_size=chunk_size)
         trace = partial(onnx_from_encoder, opset=opset, token_embeddings=token_embeddings, verbose=verbose)
         models = {MODEL: trace(encoder)}
-        if fp16:
+        if "fp16" in precisions:
             on_step("tracing the encoder in mixed precision")
-            models[FP16_MODEL] = trace(half_precision(encoder))
+            models[FP16_MODEL] = trace(half_precision(encoder, keep_fp32))
+        if "int8" in precisions:
+            on_step("quantising to int8")
+            cases = parity_cases(tokenizer, checkpoint.config.pad_token_id, _CALIBRATION)[: len(_CALIBRATION)]
+            models[INT8_MODEL] = int8_model(models[MODEL], [case.feed for case in cases])
         on_step("checking and writing the graph")
         if inline:
             models[INLINED_MODEL] = inlined(models[MODEL])
@@ -111,10 +123,13 @@ def export_verified_bundle(
 
 def _failure(report: ParityReport) -> str:
     row = next(row for row in report.rows if not row.diff)
+    remedy = (
+        "leave out --precision int8: this model does not bear it" if row.graph == INT8_MODEL else "try another --opset"
+    )
     return (
         f"the export does not match the reference and was not written: {row.graph}, {row.output}, {row.case}: max-abs "
         f"{row.diff.max_abs:.1e} (at most {row.thresholds.max_abs:.0e}), cosine {row.diff.cosine:.7f} (at least "
-        f"{row.thresholds.cosine}); try another --opset"
+        f"{row.thresholds.cosine}); {remedy}"
     )
 
 

@@ -1,0 +1,197 @@
+"""The graph for CPUs with 8-bit products: int8 weights, activations rounded to 8 bits with a scale for every row.
+
+ONNX Runtime's own dynamic quantisation takes one scale for a whole tensor, so a text's embedding would depend on the
+texts beside it (cosine 0.98). Here a row, one token, has a scale of its own. All operators are standard ones.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import onnx
+from onnx import TensorProto, numpy_helper
+from onnx.helper import make_node
+
+from .trace import SENTENCE_EMBEDDING
+
+_WEIGHT = ".weight.T"
+_WORDS = "embeddings.word"
+_AFTER_A_NORM = ("form.in_proj", "ffn_in")
+_AFTER_GELU = "ffn_out"
+
+_TOP = 255
+_SIGNED = (127, 128)
+"""Steps above zero, and the number that stands for zero, of values of either sign."""
+_GELU = (223, 32)
+"""Of values that GELU gave: hardly any step is spent on what is below zero."""
+_GELU_MIN = 0.17
+"""GELU is nowhere below -0.16997."""
+_PAIR_SUM = 32767 // _TOP - 1
+"""x86 processors without VNNI add pairs of products in 16 bits, and cut what does not fit. Two weights of one sign of
+at most this sum never get there; 1 is for their rounding."""
+
+
+def int8_model(model: onnx.ModelProto, calibration: Iterable[Mapping[str, np.ndarray]]) -> onnx.ModelProto:
+    """Quantise the products with weights and the table of word embeddings.
+
+    A product ``y = x W`` becomes ``y = (q_x Q_W) * scale_W * scale_x``. ``Q_W`` is int8 with a scale for each column,
+    rounded to nearest and small enough that no sum of 16 bits overflows, so that processors with and without VNNI
+    give the same integers. ``q_x`` is uint8 with a scale for each row, found at run time: its largest magnitude. After
+    a LayerNorm a few channels are far larger than the others and would take all steps; there the channels of ``x`` are
+    evened out first, and ``W``'s rows take the factors (SmoothQuant, Xiao et al. 2022, with alpha 0.5). The embedding
+    table is int8 with a scale for each word. All else stays float32, the fused operator included.
+
+    ``token_embeddings`` is left out: a mean over tokens loses little, but some tokens (marks of punctuation, most of
+    all) lose too much, with cosines down to 0.79 on the demo model.
+
+    Values keep their names (``layers.3.ffn_in``); node ``layers.3.ffn_in/MatMul`` is ``layers.3.ffn_in/MatMulInteger``
+    now, and weight ``layers.3.ffn_in.weight.T`` is ``layers.3.ffn_in.weight.T.int8`` with ``.scale`` beside it.
+
+    Args:
+        model: in float32, as :func:`onnx_from_encoder` makes it; it is not changed.
+        calibration: inputs of the model, without padding. Only the ratios between channels are taken from them, so
+            nothing is ever clipped; the same inputs give the same model.
+    """
+    quantised = onnx.ModelProto()
+    quantised.CopyFrom(model)
+    graph = quantised.graph
+    outputs = [output for output in graph.output if output.name == SENTENCE_EMBEDDING]
+    tensors = {tensor.name: tensor for tensor in graph.initializer}
+    products = {node.name: node for node in graph.node if _is_product(node, tensors)}
+    norms = [node.input[0] for node in products.values() if _module(node).endswith(_AFTER_A_NORM)]
+    largest = _largest_by_channel(model, norms, calibration)
+
+    nodes: list[onnx.NodeProto] = []
+    added: dict[str, np.ndarray] = {}
+    gone: set[str] = set()
+    for node in graph.node:
+        if node.name in products:
+            weight = numpy_helper.to_array(tensors[node.input[1]])
+            nodes += _row_wise_product(node, weight, largest.get(node.input[0]), added)
+            gone.add(node.input[1])
+        elif node.op_type == "Gather" and node.input[0] == _WORDS:
+            nodes += _word_embeddings(node, numpy_helper.to_array(tensors[_WORDS]), added)
+            gone.add(_WORDS)
+        else:
+            nodes.append(node)
+    kept = [tensor for tensor in graph.initializer if tensor.name not in gone]
+    kept += [numpy_helper.from_array(value, name) for name, value in added.items()]
+    del graph.node[:], graph.initializer[:], graph.output[:]
+    graph.node.extend(nodes)
+    graph.initializer.extend(kept)
+    graph.output.extend(outputs)
+    return quantised
+
+
+def _is_product(node: onnx.NodeProto, tensors: Mapping[str, TensorProto]) -> bool:
+    return node.op_type == "MatMul" and node.input[1] in tensors and node.input[1].endswith(_WEIGHT)
+
+
+def _module(node: onnx.NodeProto) -> str:
+    return str(node.input[1].removesuffix(_WEIGHT))
+
+
+def _largest_by_channel(
+    model: onnx.ModelProto, values: Sequence[str], calibration: Iterable[Mapping[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Name of a value to its largest magnitude in each channel, ``[hidden]``."""
+    import onnxruntime
+
+    tapped = onnx.ModelProto()
+    tapped.CopyFrom(model)
+    tapped.graph.output.extend(onnx.ValueInfoProto(name=value) for value in values)
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4
+    session = onnxruntime.InferenceSession(tapped.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    found: dict[str, list[np.ndarray]] = {value: [] for value in values}
+    for feed in calibration:
+        for value, x in zip(values, session.run(list(values), dict(feed)), strict=True):
+            found[value].append(np.abs(x).max(axis=(0, 1)))
+    return {value: np.max(maxima, axis=0) for value, maxima in found.items()}
+
+
+def _row_wise_product(
+    node: onnx.NodeProto, weight: np.ndarray, largest: np.ndarray | None, added: dict[str, np.ndarray]
+) -> list[onnx.NodeProto]:
+    """The nodes that take the place of a product.
+
+    Args:
+        node: the MatMul.
+        weight: its matrix, ``[in, out]`` float32.
+        largest: magnitude of each channel of its input, if they are to be evened out.
+        added: initializers; the new ones are put there.
+    """
+    module, x = _module(node), node.input[0]
+    nodes: list[onnx.NodeProto] = []
+
+    def op(kind: str, *inputs: str, value: str = "", **attributes: Any) -> str:
+        value = value or f"{module}/{kind}.value"
+        nodes.append(make_node(kind, inputs, [value], name=f"{module}/{kind}", **attributes))
+        return value
+
+    def constant(name: str, value: np.ndarray | np.generic) -> str:
+        added[name] = np.asarray(value)
+        return name
+
+    if largest is not None:
+        factors = _evening_factors(largest, weight)
+        weight = weight * factors[:, None]
+        x = op("Mul", x, constant(f"{module}.evening", 1 / factors), value=f"{module}.evened")
+    if module.endswith(_AFTER_GELU):
+        steps, zero = _GELU
+        magnitude = x
+        least = constant("int8.least_after_gelu", np.float32(_GELU_MIN * steps / zero))
+    else:
+        steps, zero = _SIGNED
+        magnitude = op("Abs", x)
+        least = constant("int8.least", np.float32(1e-30))  # rows of padding are zero
+    step = constant(f"int8.step_{steps}", np.float32(1 / steps))
+    zero_point = constant(f"int8.zero_{zero}", np.uint8(zero))
+    largest_of_row = op("ReduceMax", magnitude, constant("int8.last_axis", np.array([-1], np.int64)), keepdims=1)
+    row_scale = op("Max", largest_of_row, least)
+    rounded = op("QuantizeLinear", op("Div", x, row_scale), step, zero_point)
+
+    integers, column_scale = _int8_columns(weight)
+    matrix = constant(f"{node.input[1]}.int8", integers)
+    sums = op("Cast", op("MatMulInteger", rounded, matrix, zero_point), to=TensorProto.FLOAT)
+    scale = constant(f"{node.input[1]}.scale", column_scale / np.float32(steps))
+    nodes += [
+        make_node("Mul", [sums, scale], [f"{module}.unscaled"], name=f"{module}/Mul.columns"),
+        make_node("Mul", [f"{module}.unscaled", row_scale], node.output, name=f"{module}/Mul.rows"),
+    ]
+    return nodes
+
+
+def _evening_factors(largest: np.ndarray, weight: np.ndarray) -> np.ndarray:
+    """By what each channel of the input is divided, ``[in]`` float32.
+
+    Powers of the root of 2, so that the last bits of a calibration, which differ between processors, change nothing.
+    """
+    rows = np.maximum(np.abs(weight).max(axis=1), 1e-6)
+    exponent = np.log2(np.sqrt(np.maximum(largest, 1e-3) / rows))
+    factors: np.ndarray = np.exp2(np.rint(2 * (exponent - exponent.mean())) / 2).astype(np.float32)
+    return factors
+
+
+def _int8_columns(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """A matrix ``[in, out]`` as int8 and a float32 scale for each column, ``[out]``."""
+    rows, columns = weight.shape
+    # Kernels add products of neighbours, whose order within four they choose.
+    groups = np.pad(weight, ((0, -rows % 4), (0, 0))).reshape(-1, 4, columns)
+    pairs = [np.sort(np.maximum(side, 0), axis=1)[:, 2:].sum(axis=1).max(axis=0) for side in (groups, -groups)]
+    scale = np.maximum(np.abs(weight).max(axis=0) / 127, np.maximum(*pairs) / _PAIR_SUM)
+    scale = np.where(scale > 0, scale, 1).astype(np.float32)  # columns that pad a packed matrix are zero
+    return np.rint(weight / scale).astype(np.int8), scale
+
+
+def _word_embeddings(node: onnx.NodeProto, table: np.ndarray, added: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
+    """The nodes that look words up in a table ``[vocab, hidden]`` of int8."""
+    scale = np.maximum(np.abs(table).max(axis=1, keepdims=True) / 127, 1e-30).astype(np.float32)
+    added[f"{_WORDS}.int8"], added[f"{_WORDS}.scale"] = np.rint(table / scale).astype(np.int8), scale
+    integers, values, scales = (f"{_WORDS}.{part}" for part in ("rows", "unscaled", "row_scales"))
+    return [
+        make_node("Gather", [f"{_WORDS}.int8", node.input[1]], [integers], name=node.name),
+        make_node("Cast", [integers], [values], name=f"{node.name}.cast", to=TensorProto.FLOAT),
+        make_node("Gather", [f"{_WORDS}.scale", node.input[1]], [scales], name=f"{node.name}.scale"),
+        make_node("Mul", [values, scales], node.output, name=f"{node.name}.mul"),
+    ]
