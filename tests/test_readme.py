@@ -1,5 +1,6 @@
 """The README's commands, run as they stand there."""
 
+import json
 import os
 import re
 import subprocess
@@ -23,6 +24,7 @@ def test_commands_and_python_of_the_readme(tmp_path: Path) -> None:
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
         "PATH": f"{script.parent}:{os.environ['PATH']}",
+        "LAM_EXPORT_CACHE": str(tmp_path / "cache"),
     }
     blocks = re.findall(r"^```(bash|python)\n(.*?)^```", README, flags=re.MULTILINE | re.DOTALL)
     assert {language for language, _ in blocks} == {"bash", "python"}
@@ -30,6 +32,14 @@ def test_commands_and_python_of_the_readme(tmp_path: Path) -> None:
         command = ["bash", "-euo", "pipefail", "-c", block] if language == "bash" else [sys.executable, "-c", block]
         result = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, f"{block}\n{result.stdout}\n{result.stderr}"
+
+    report = json.loads((tmp_path / "report" / "report.json").read_text(encoding="utf-8"))
+    assert max(report["comparisons"][0]["series"]["tokens"]) >= 4000
+    missed = {
+        comparison["candidate"]["precision"]: [check["name"] for check in comparison["checks"] if not check["passed"]]
+        for comparison in report["comparisons"]
+    }
+    assert missed == {"fp32": [], "fp16": [], "int8": ["recall_at_10"]}, "as the README says"
 
 
 def test_every_option_the_readme_names_exists() -> None:
