@@ -3,6 +3,7 @@
 import platform
 import time
 from collections.abc import Callable, Mapping
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from statistics import median
@@ -33,13 +34,34 @@ def side_by_side(
     for name in others:
         if not (found := diff(results[name], results[first], thresholds)):
             raise ValueError(f"{name} does not equal {first}: {found}")
-    seconds: dict[str, list[float]] = {name: [] for name in candidates}
+    return in_turn({name: partial(_seconds, call) for name, call in candidates.items()}, repeats=repeats)
+
+
+def in_turn(
+    clocks: Mapping[str, Callable[[], float]], *, repeats: int, on_run: Callable[[], None] = lambda: None
+) -> dict[str, list[float]]:
+    """Let each clock time its own work, in turn (A B A B ...).
+
+    Args:
+        clocks: name to a call that does the work once and returns its seconds.
+        repeats: calls of each.
+        on_run: told of every call that is done.
+
+    Returns:
+        Name to seconds of each run.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in clocks}
     for _ in range(repeats):
-        for name, call in candidates.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
+        for name, clock in clocks.items():
+            seconds[name].append(clock())
+            on_run()
     return seconds
+
+
+def _seconds(call: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    call()
+    return time.perf_counter() - start
 
 
 def median_ratio(slow: list[float], fast: list[float]) -> float:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import MAIN, lam_export, refusal
+
+from commands import MAIN, lam_export, refusal
 
 openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO")
 without_tensorrt = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from test_cli import lam_export
 
+from commands import lam_export
 from lam_engines import load_engine
 from lam_export.bench.history import read_history
 from lam_export.model.checkpoint import load_checkpoint

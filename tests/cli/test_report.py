@@ -10,8 +10,8 @@ import time
 from pathlib import Path
 
 import pytest
-from test_cli import MAIN, lam_export, refusal
 
+from commands import MAIN, lam_export, refusal
 from lam_engines.bundle import Bundle
 from lam_export.validate.report.schema import Report
 

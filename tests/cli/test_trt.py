@@ -4,9 +4,9 @@ from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
-from test_cli import MAIN, lam_export, refusal
 
 import bundles
+from commands import MAIN, lam_export, refusal
 
 without_tensorrt = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")
 

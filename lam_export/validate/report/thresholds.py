@@ -46,9 +46,9 @@ def _limits(cosine: float, invariance: float) -> Limits:
 
 
 # Invariance: kernels differ by shape and add in another order, so that sums differ in their last bit, 6e-8 in float32.
-# In 16 bits, and where activations are rounded to int8, a sum on the edge then falls to the other side; in int8 such flips
-# were seen to come to 1.5e-4 in an embedding's cosine. The graphs that are exported here give the same bits in every
-# batch on x86. One scale for the activations of a batch, as naive int8 has it, costs 2e-4 to 2e-2.
+# In 16 bits, and where activations are rounded to int8, a sum on the edge then falls to the other side; in int8 such
+# flips were seen to come to 1.5e-4 in the cosine of an embedding. Graphs exported here give the same bits in
+# every batch on x86. One scale for the activations of a batch, as naive int8 has it, costs 2e-4 to 2e-2.
 DEFAULTS: Mapping[str, Limits] = {
     "fp32": _limits(cosine=0.999999, invariance=1 - 1e-6),
     "fp16": _limits(cosine=0.9995, invariance=0.9999),

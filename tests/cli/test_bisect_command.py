@@ -5,8 +5,8 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_cli import lam_export
 
+from commands import lam_export
 from lam_engines.bundle import Bundle
 
 
