@@ -37,12 +37,13 @@ def relative_times(history: History) -> list[float]:
 def score_against_time(history: History) -> Plot:
     """Every trial as a dot; a line from the first baseline through the changes that were kept."""
     trials, times = history.trials, relative_times(history)
-    start = (1.0, trials[0].baseline.score)
-    everything = [start, *((time, trial.candidate.score) for time, trial in zip(times, trials, strict=True))]
+    # In hundredths: the labels of the axis have room for five characters.
+    start = (1.0, 100 * trials[0].baseline.score)
+    everything = [start, *((time, 100 * trial.candidate.score) for time, trial in zip(times, trials, strict=True))]
     x = linear_axis("time, first baseline = 1", 0, 1.05 * max(time for time, _ in everything))
     scores = [score for _, score in everything]
-    room = max(0.1 * (max(scores) - min(scores)), 0.0005)
-    y = linear_axis("STS Spearman", min(scores) - room, max(scores) + room, vertical=True)
+    room = max(0.1 * (max(scores) - min(scores)), 0.05)
+    y = linear_axis("STS Spearman x 100", min(scores) - room, max(scores) + room, vertical=True)
 
     def places(accepted: bool) -> list[tuple[float, float]]:
         chosen = [point for point, trial in zip(everything[1:], trials, strict=True) if trial.accepted == accepted]
@@ -52,7 +53,7 @@ def score_against_time(history: History) -> Plot:
         return tuple(_tip(trial) for trial in trials if trial.accepted == accepted)
 
     origin = (x.place(start[0]), y.place(start[1]))
-    points = [Points("total", dots([origin]), (f"first baseline: {start[1]:.4f}",))]
+    points = [Points("total", dots([origin]), (f"first baseline: {trials[0].baseline.score:.4f}",))]
     for style, accepted in (("own", True), ("bad", False)):
         if found := places(accepted):
             points.append(Points(style, dots(found), tips(accepted)))
