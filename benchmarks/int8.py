@@ -14,8 +14,9 @@ import typer
 from lam_engines import load_engine
 from lam_engines.bundle import GRAPHS
 from lam_engines.engine import EmbeddingEngine
-from lam_export.bench.timing import machine, median_ratio, side_by_side
+from lam_export.bench.timing import median_ratio, side_by_side
 from lam_export.validate.metrics import THRESHOLDS, row_errors
+from lam_export.validate.report.environment import machine, tools
 
 SHAPES = ((1, 16), (1, 128), (32, 32), (8, 128), (1, 1024))
 
@@ -29,7 +30,7 @@ def main(
     manifest = engines["fp32"].bundle.manifest
     random = np.random.default_rng(0)
     sizes = ", ".join(f"{p} {manifest.files[GRAPHS[p]].bytes / 1e6:.1f} MB" for p in engines)
-    print(f"{machine()}; {threads} threads; {sizes}\n")
+    print(f"{machine()}; {tools()}; {threads} threads; {sizes}\n")
     print("| batch | tokens | smallest cosine | fp32, ms | int8, ms | times as fast |")
     print("|---|---|---|---|---|---|")
     for batch, tokens in SHAPES:

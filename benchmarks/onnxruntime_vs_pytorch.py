@@ -12,9 +12,10 @@ import torch
 import typer
 
 from lam_engines import load_engine
-from lam_export.bench.timing import machine, median_ratio, side_by_side
+from lam_export.bench.timing import median_ratio, side_by_side
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
+from lam_export.validate.report.environment import machine, tools
 
 SHAPES = ((1, 16), (1, 128), (32, 32), (8, 128), (1, 1024), (1, 4096))
 
@@ -31,7 +32,7 @@ def main(
     manifest = engine.bundle.manifest
     encoder = Encoder(load_checkpoint(checkpoint, teacher), form=manifest.form, chunk_size=manifest.chunk_size)
     random = np.random.default_rng(0)
-    print(f"{machine()}; {threads} threads\n")
+    print(f"{machine()}; {tools()}; {threads} threads\n")
     print("| batch | tokens | PyTorch eager, ms | ONNX Runtime, ms | times as fast |")
     print("|---|---|---|---|---|")
     for batch, tokens in SHAPES:

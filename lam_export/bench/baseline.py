@@ -10,7 +10,9 @@ from pydantic import ValidationError
 from lam_engines.bundle import MANIFEST, Bundle, file_entry
 from lam_engines.errors import LamError
 from lam_engines.tokenizer import tokenizer_of
+from lam_export.validate.report.build import START
 from lam_export.validate.report.corpus import Corpus
+from lam_export.validate.report.measures import readable
 from lam_export.validate.report.results import embeddings, results_folder
 from lam_export.validate.report.schema import Comparison, Report
 from lam_export.validate.report.sides import engine_side
@@ -29,6 +31,8 @@ class Baseline:
     """Scores that people gave, one a pair."""
     reference: tuple[float, ...]
     """The reference's cosines of the pairs."""
+    starts: frozenset[str]
+    """The beginnings of its texts."""
 
 
 def read_baseline(report: Path, bundle: Path | None, *, engine: str, precision: str) -> Baseline:
@@ -69,7 +73,9 @@ def read_baseline(report: Path, bundle: Path | None, *, engine: str, precision: 
             f"in {folder} ({digest[:12]}...); make the report again: lam-export report {folder} --sts FILE"
         )
     contender = contender_of(opened, engine, precision, comparison.sts.spearman.candidate)
-    return Baseline(opened, contender, comparison.series.sts_gold, comparison.series.sts_reference)
+    return Baseline(
+        opened, contender, comparison.series.sts_gold, comparison.series.sts_reference, frozenset(found.starts)
+    )
 
 
 def _comparison(report: Report, path: Path, engine: str, precision: str) -> Comparison:
@@ -120,10 +126,11 @@ def score_of(
         LamError: the corpus has other pairs, or the engine cannot run.
     """
     first, second, gold = (np.array(column) for column in zip(*corpus.pairs, strict=True))
-    if tuple(gold) != baseline.gold:
+    known = all(readable(text.text, START) in baseline.starts for text in corpus.texts)
+    if tuple(gold) != baseline.gold or not known:
         raise LamError(
-            f"expected the {len(baseline.gold)} pairs of the baseline's report, found {len(gold)} pairs with other "
-            f"scores; name the file that the report was made with: --sts FILE"
+            f"expected the {len(baseline.gold)} pairs of the baseline's report, found {len(gold)} pairs of other "
+            f"texts or scores; name the file that the report was made with: --sts FILE"
         )
     model = bundle.manifest.model
     ids = tokenizer_of(bundle).encode([text.text for text in corpus.texts])

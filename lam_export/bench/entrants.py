@@ -9,11 +9,12 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lam_engines import load_engine
-from lam_engines.bundle import GRAPHS, INLINED_MODEL, TOKENIZER, Bundle, file_entry
+from lam_engines.bundle import GRAPHS, INLINED_MODEL, Bundle, file_entry
 from lam_engines.engine import EmbeddingEngine
 from lam_engines.errors import LamError
 from lam_engines.plans import PRECISIONS, choose_plan
 from lam_export.validate.metrics import THRESHOLDS, Thresholds
+from lam_export.validate.report.references import comparable_bundle
 from lam_export.validate.report.thresholds import DEFAULTS
 
 from . import memory, rivals
@@ -120,12 +121,7 @@ def other_bundle(bundle: Bundle, path: Path, *, threads: int) -> Entrant:
     Raises:
         LamError: there is no bundle, or one that reads texts as other tokens.
     """
-    other = Bundle(path)
-    if other.manifest.files[TOKENIZER] != bundle.manifest.files[TOKENIZER]:
-        raise LamError(
-            f"expected the tokenizer of {bundle.path} in {path}, found another; only bundles of one tokenizer can be "
-            f"compared: name another --against BUNDLE"
-        )
+    other = comparable_bundle(bundle, path)
     entrant = engine_entrant(other, "onnxruntime", "fp32", threads=threads, prefix=f"{path.resolve().name}: ")
     if other.manifest.checkpoint == bundle.manifest.checkpoint and other.manifest.teacher == bundle.manifest.teacher:
         return entrant

@@ -1,11 +1,8 @@
 """Time several ways of computing the same thing, in turn, after seeing that they agree."""
 
-import platform
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
-from importlib.metadata import version
-from pathlib import Path
 from statistics import median
 
 import numpy as np
@@ -67,12 +64,3 @@ def _seconds(call: Callable[[], object]) -> float:
 def median_ratio(slow: list[float], fast: list[float]) -> float:
     """How many times as fast ``fast`` is: the median of the ratios of neighbouring runs."""
     return median(a / b for a, b in zip(slow, fast, strict=True))
-
-
-def machine() -> str:
-    """Processor and versions, for the head of a result."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text().splitlines() if cpuinfo.is_file() else []
-    model = next((line.split(":")[1].strip() for line in lines if line.startswith("model name")), platform.processor())
-    tools = ", ".join(f"{name} {version(name)}" for name in ("torch", "onnxruntime", "numpy"))
-    return f"{model}; Python {platform.python_version()}, {tools}"

@@ -114,6 +114,8 @@ def test_what_cannot_be_judged(baseline: Path, fewer_layers: Path, sts: Path, tm
 
     report = report_of(baseline)
     assert "name the file that the report was made with" in refusal("--baseline", report, "--sts", other)
+    other.write_text(sts.read_text().replace("old car", "new car"))
+    assert "pairs of other texts or scores" in refusal("--baseline", report, "--sts", other)
     assert "found none" in refusal("--baseline", tmp_path / "no.json", "--sts", sts)
     assert "expected report.json" in refusal("--baseline", baseline / "manifest.json", "--sts", sts)
     wanted = ("--baseline", report, "--sts", sts, "--baseline-precision", "fp16")

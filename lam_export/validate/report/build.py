@@ -29,7 +29,8 @@ from .thresholds import Limits, judge
 if TYPE_CHECKING:
     from lam_export.model.encoder import Encoder
 
-_START = 60
+START = 60
+"""Characters of a text that a report keeps of it."""
 _PARTS_WORST, _PARTS_SPREAD, _PARTS_TOKENS = 3, 6, 512
 """Texts that the parts are compared on: the worst, and some of all lengths; none longer, for every value is kept."""
 
@@ -144,7 +145,7 @@ def build_report(
         checkpoint_sha256=checkpoint_sha256,
         texts=len(corpus.texts),
         texts_sha256=corpus.sha256,
-        starts=tuple(readable(text.text, _START) for text in corpus.texts),
+        starts=tuple(readable(text.text, START) for text in corpus.texts),
         sources=corpus.sources,
         tools=tools(),
         machine=machine(),

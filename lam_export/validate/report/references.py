@@ -39,11 +39,11 @@ def encoder_of(bundle: Bundle, checkpoint: "Checkpoint") -> "Encoder":
     return encoder
 
 
-def other_bundle(bundle: Bundle, path: Path) -> Callable[[], Side]:
-    """The fp32 graph of another bundle, in ONNX Runtime.
+def comparable_bundle(bundle: Bundle, path: Path) -> Bundle:
+    """Another bundle that reads texts as the same tokens.
 
     Raises:
-        LamError: there is no bundle, or one that reads texts as other tokens.
+        LamError: there is no bundle, or one of another tokenizer.
     """
     other = Bundle(path)
     if other.manifest.files[TOKENIZER] != bundle.manifest.files[TOKENIZER]:
@@ -51,6 +51,12 @@ def other_bundle(bundle: Bundle, path: Path) -> Callable[[], Side]:
             f"expected the tokenizer of {bundle.path} in {path}, found another; only bundles of one tokenizer can be "
             f"compared: name another --against BUNDLE"
         )
+    return other
+
+
+def other_bundle(bundle: Bundle, path: Path) -> Callable[[], Side]:
+    """The fp32 graph of another bundle, in ONNX Runtime. Errors as of :func:`comparable_bundle`."""
+    other = comparable_bundle(bundle, path)
 
     def opened() -> Side:
         side = engine_side(other)

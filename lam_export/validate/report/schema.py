@@ -6,8 +6,6 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from lam_engines.manifest import Precision, Sha256
 
-REPORT_VERSION = 1
-
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
