@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lam_export.model.checkpoint import Checkpoint
 from lam_export.model.encoder import Encoder, Layer
-from lam_export.model.forms.flat import PACKED, Flat
+from lam_export.model.forms.flat import Flat
+from lam_export.model.forms.packed import PACKED
 
 HEADS = 12  # of all-MiniLM-L6-v2; its tensors do not show them
 

@@ -4,7 +4,7 @@ Shares no code with ``lam_export`` and ``lam_plugins``; the tests of the referen
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from fractions import Fraction
 
 import numpy as np
@@ -134,7 +134,25 @@ def position_row(t: int, n: int, table: Array) -> Array:
     return table[lower] + float(at - lower) * (table[lower + 1] - table[lower])
 
 
-def token_embeddings(tensors: Mapping[str, Array], ids: list[int], chunk: int, gelu_passes: int = 2) -> Array:
+def flat_mixer(tensors: Mapping[str, Array], layer: str, x: Array, chunk: int) -> Array:
+    """What stands between a layer's input ``[n, M]`` and ``o_proj``, in the flat form."""
+    names = ("q", "k", "v", "g", "b", "fast_gate", "slow_gate")
+    return fused_delta_rule(
+        np.concatenate([x @ tensors[f"{layer}{name}_proj.weight"].T for name in names], axis=1),
+        np.concatenate([tensors[f"{layer}{name}_conv1d.conv.weight"][:, 0] for name in "qkv"]),
+        np.concatenate([tensors[f"{layer}{name}_conv1d.conv.bias"] for name in "qkv"]),
+        tensors[f"{layer}o_norm.weight"],
+        chunk,
+    )
+
+
+def token_embeddings(
+    tensors: Mapping[str, Array],
+    ids: list[int],
+    chunk: int,
+    gelu_passes: int = 2,
+    mixer: Callable[[Mapping[str, Array], str, Array, int], Array] = flat_mixer,
+) -> Array:
     """The last layer's output ``[n, M]``; tensors in canonical names."""
     word, table = tensors["embeddings.word_embeddings.weight"], tensors["embeddings.position_embeddings.weight"]
     kind = tensors["embeddings.token_type_embeddings.weight"][0]
@@ -143,15 +161,7 @@ def token_embeddings(tensors: Mapping[str, Array], ids: list[int], chunk: int, g
     i = 0
     while f"deltanet_layers.{i}.q_proj.weight" in tensors:
         layer = f"deltanet_layers.{i}."
-        names = ("q", "k", "v", "g", "b", "fast_gate", "slow_gate")
-        projected = np.concatenate([x @ tensors[f"{layer}{name}_proj.weight"].T for name in names], axis=1)
-        o = fused_delta_rule(
-            projected,
-            np.concatenate([tensors[f"{layer}{name}_conv1d.conv.weight"][:, 0] for name in "qkv"]),
-            np.concatenate([tensors[f"{layer}{name}_conv1d.conv.bias"] for name in "qkv"]),
-            tensors[f"{layer}o_norm.weight"],
-            chunk,
-        )
+        o = mixer(tensors, layer, x, chunk)
         mixed = o @ tensors[f"{layer}o_proj.weight"].T
         x = layer_norm(x + mixed, tensors[f"deltanet_norms.{i}.weight"], tensors[f"deltanet_norms.{i}.bias"])
         inner = x @ tensors[f"deltanet_ffns.{i}.dense.weight"].T + tensors[f"deltanet_ffns.{i}.dense.bias"]

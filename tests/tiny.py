@@ -41,10 +41,11 @@ _WORDS = (
 )
 
 
-def lam_tensors(seed: int = 0, layers: int = LAYERS) -> dict[str, Tensor]:
+def lam_tensors(seed: int = 0, layers: int = LAYERS, *, shared_flux: bool = False) -> dict[str, Tensor]:
     """The model in canonical names (those of ``lam_export.model.checkpoint.schema``), float32.
 
     With another number of layers it is for an ``Encoder`` in memory; the files that are written here are of ``LAYERS``.
+    ``shared_flux`` is the older layout, with one ``W_bilinear`` for all heads.
     """
     generator = torch.Generator().manual_seed(seed)
 
@@ -83,7 +84,8 @@ def lam_tensors(seed: int = 0, layers: int = LAYERS) -> dict[str, Tensor]:
         tensors[f"{layer}o_norm.weight"] = normal(HEAD_SIZE, std=0.02, mean=0.93)
         tensors[f"{layer}o_norm.gate"] = torch.ones(HEAD_SIZE)
         flux = f"{layer}resonance_flux."
-        tensors[f"{flux}W_bilinear"] = normal(HEADS, HEAD_SIZE, HEAD_SIZE, std=0.5 * HEAD_SIZE**-0.5)
+        per_head = () if shared_flux else (HEADS,)
+        tensors[f"{flux}W_bilinear"] = normal(*per_head, HEAD_SIZE, HEAD_SIZE, std=0.5 * HEAD_SIZE**-0.5)
         tensors[f"{flux}temp"] = torch.full((HEADS,), HEAD_SIZE**0.5)
         tensors |= dense(f"{flux}flux_net.0", HEAD_SIZE // 2, 2 * HEAD_SIZE + 1)
         tensors |= dense(f"{flux}flux_net.2", 1, HEAD_SIZE // 2)

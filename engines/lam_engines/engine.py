@@ -2,7 +2,6 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import ClassVar
 
 import numpy as np
 
@@ -18,7 +17,7 @@ Progress = Callable[[int], None]
 class EmbeddingEngine(ABC):
     """A bundle loaded into a runtime. An embedding depends on its own text alone, not on the texts beside it."""
 
-    default_batch_tokens: ClassVar[int] = DEFAULT_BATCH_TOKENS
+    default_batch_tokens: int = DEFAULT_BATCH_TOKENS
     """Tokens that go through the model at once, padding counted, where the caller does not say."""
 
     def __init__(self, bundle: Bundle, file: str) -> None:
@@ -83,7 +82,7 @@ class EmbeddingEngine(ABC):
             yield window, self.embed(window, batch_tokens=batch_tokens, progress=progress)
 
     def embed_ids(self, input_ids: np.ndarray, attention_mask: np.ndarray | None = None) -> np.ndarray:
-        """Embed one batch of tokenised texts.
+        """Embed tokenised texts, as many at once as :attr:`default_batch_tokens` holds.
 
         Args:
             input_ids: ``[B, L]`` integers, 0 <= id < vocabulary, where the mask is 1.
@@ -101,7 +100,7 @@ class EmbeddingEngine(ABC):
         if ids.size == 0:
             return np.zeros((ids.shape[0], self.model.hidden_size), dtype=np.float32)
         longest = max(1, int(mask.sum(axis=1).max()))
-        size = self._max_batch(longest) or len(ids)
+        size = max(1, min(self.default_batch_tokens // longest, self._max_batch(longest) or len(ids)))
         parts = [slice(start, start + size) for start in range(0, len(ids), size)]
         return np.concatenate([self._infer(ids[part, :longest], mask[part, :longest]) for part in parts])
 

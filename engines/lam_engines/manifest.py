@@ -119,6 +119,10 @@ class ModelInfo(_Strict):
     pad_token_id: Annotated[int, Field(ge=0)]
     ffn_activation_passes: int
     blend: tuple[float, float]
+    cross_coupling: bool = True
+    final_norm: Literal["chunk", "end"] = "chunk"
+    readout_norm: bool = True
+    surprise_threshold: float | None = None
 
     @model_validator(mode="after")
     def _pad_is_a_token(self) -> "ModelInfo":
@@ -133,7 +137,8 @@ class Manifest(_Strict):
     format_version: Literal[1]
     model: ModelInfo
     form: str
-    chunk_size: int
+    chunk_size: int | None
+    """Tokens in a chunk; None for a form without chunks."""
     checkpoint: Source
     teacher: Source | None
     files: dict[RelativePath, FileEntry]

@@ -7,11 +7,14 @@ import numpy as np
 from .bundle import Bundle
 from .engine import EmbeddingEngine
 from .errors import BundleError, EngineError
+from .long_texts import WINDOW_TOKENS, text_windows
 
 if TYPE_CHECKING:
-    from onnxruntime import InferenceSession
+    from onnxruntime import InferenceSession, SessionOptions
 
 _INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
+_WINDOW = "window"
+"""An input of graphs of the flat form, which need not be given: see :func:`long_texts.text_windows`."""
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
@@ -40,15 +43,9 @@ class OnnxRuntimeEngine(EmbeddingEngine):
         super().__init__(bundle, name)
         import onnxruntime
 
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = 4  # errors are raised, and need not be in the log too
-        # Plans of memory are kept for every shape ever seen; lengths vary without end.
-        options.enable_mem_pattern = False
-        if threads is not None:
-            options.intra_op_num_threads = threads
         graph = bundle.read(name)
         try:
-            session = onnxruntime.InferenceSession(graph, options, providers=[provider])
+            session = onnxruntime.InferenceSession(graph, session_options(threads), providers=[provider])
         except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
             raise BundleError(
                 f"ONNX Runtime {onnxruntime.__version__} cannot load {name}: {_reason(error)}; make the bundle again: "
@@ -60,17 +57,32 @@ class OnnxRuntimeEngine(EmbeddingEngine):
                 f"CUDA libraries that this version wants; mend that, or use the device cpu"
             )
         _check_interface(session, name, self.model.hidden_size)
+        self._windowed = _WINDOW in [value.name for value in session.get_overridable_initializers()]
         self._session: InferenceSession | None = session
 
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        chunk_size = self.bundle.manifest.chunk_size
+        if not self._windowed or chunk_size is None or input_ids.shape[1] <= WINDOW_TOKENS:
+            return self._run({"input_ids": input_ids, "attention_mask": attention_mask})
+        lengths = attention_mask.sum(axis=1)
+        return np.stack([self._long(ids[:n], chunk_size) for ids, n in zip(input_ids, lengths, strict=True)])
+
+    def _long(self, ids: np.ndarray, chunk_size: int) -> np.ndarray:
+        """The embedding of one text of any length, window by window."""
+        total = np.zeros(self.model.hidden_size)
+        for part, window in text_windows(ids, chunk_size, self.model.num_hidden_layers):
+            cut = {"input_ids": part[None], "attention_mask": np.ones_like(part)[None], _WINDOW: window}
+            total += self._run(cut)[0]
+        return (total / max(float(np.linalg.norm(total)), 1e-12)).astype(np.float32)
+
+    def _run(self, feed: dict[str, np.ndarray]) -> np.ndarray:
         session = self._session
         if session is None:
             raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE)")
-        feed = dict(zip(_INPUTS, (input_ids, attention_mask), strict=True))
         try:
             vectors: np.ndarray = session.run([_OUTPUT], feed)[0]
         except Exception as error:
-            rows, tokens = input_ids.shape
+            rows, tokens = feed["input_ids"].shape
             raise EngineError(
                 f"ONNX Runtime failed on a batch of {rows} x {tokens} tokens: {_reason(error)}; if memory is short, "
                 f"lower batch_tokens or cut the longest texts"
@@ -79,6 +91,19 @@ class OnnxRuntimeEngine(EmbeddingEngine):
 
     def close(self) -> None:
         self._session = None
+
+
+def session_options(threads: int | None) -> "SessionOptions":
+    """The options of every session; ``threads`` as for :class:`OnnxRuntimeEngine`."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised, and need not be in the log too
+    # Plans of memory are kept for every shape ever seen; lengths vary without end.
+    options.enable_mem_pattern = False
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
 
 
 def _check_interface(session: "InferenceSession", name: str, hidden_size: int) -> None:

@@ -1,13 +1,18 @@
 """Which of a bundle's plans runs here, and in which of its shapes: all that is decided before TensorRT sees a plan."""
 
+from __future__ import annotations
+
 from collections.abc import Sequence
 from dataclasses import dataclass
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from .batching import bucket
-from .bundle import Bundle
 from .errors import BundleError, EngineError, InputError
-from .manifest import Plan, Profile
+
+if TYPE_CHECKING:  # where a server runs this module, there is no bundle
+    from .bundle import Bundle
+    from .manifest import Plan, Profile
 
 PRECISIONS = ("fp16", "fp32")
 """What plans are built in."""

@@ -13,6 +13,7 @@ EXAMPLES = examples(
     "lam-export onnx my-checkpoint -o my-model",
     "lam-export onnx student.safetensors --teacher all-MiniLM-L6-v2 -o my-model --inline",
     "lam-export onnx my-checkpoint -o my-model --precision fp16 --precision int8",
+    "lam-export onnx my-checkpoint -o my-model --form recurrent",
 )
 
 
@@ -23,10 +24,18 @@ def run(
         Path | None,
         typer.Option(help="BERT that gives what the checkpoint does not hold (folder).", show_default=False),
     ] = None,
-    form: Annotated[str, typer.Option(help="Form of the delta rule.")] = "flat",
+    form: Annotated[
+        str, typer.Option(help="Form of the delta rule that the model was trained in: flat, recurrent or parallel.")
+    ] = "flat",
     chunk_size: Annotated[
-        int, typer.Option(min=1, max=65536, help="Tokens in a chunk, as the model was trained.")
-    ] = 128,
+        int | None,
+        typer.Option(
+            min=1,
+            max=65536,
+            help="Tokens in a chunk, as the model was trained.",
+            show_default="128; recurrent 32; parallel has none",
+        ),
+    ] = None,
     opset: Annotated[
         int, typer.Option(min=18, max=23, help="ONNX opset. 20 is the lowest with Gelu; 18 spells it out.")
     ] = 20,
@@ -60,10 +69,12 @@ def run(
     """Export a checkpoint to a bundle with ONNX graphs, compared with the PyTorch reference before it is written."""
     from lam_engines import LamError
     from lam_engines.bundle import GRAPHS, check_place
-    from lam_export.model.forms import FORMS
+    from lam_export.model.forms import CHUNK_SIZES, FORMS
 
     if form not in FORMS:
         raise LamError(f"expected --form {' or '.join(FORMS)}, found {form!r}")
+    if CHUNK_SIZES[form] is None and chunk_size is not None:
+        raise LamError(f"expected no --chunk-size with --form {form}, which has no chunks; leave it out")
     precisions = set(precision or ())
     if unknown := sorted(precisions - set(GRAPHS)):
         raise LamError(f"expected --precision {', '.join(GRAPHS)}, found {', '.join(unknown)}")

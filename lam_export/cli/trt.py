@@ -74,6 +74,11 @@ def run(
     plugin = not no_plugin
     profiles = profiles_from_options(profile or (), max_tokens)
     opened = Bundle(bundle)
+    form, chunk_size = opened.manifest.form, opened.manifest.chunk_size
+    if form != "flat" or chunk_size is None:
+        raise BundleError(
+            f"expected a bundle of the form flat, found {form}; plans of the other forms are not built yet"
+        )
     absent = precision == "fp16" and FP16_MODEL not in opened.manifest.files
     if absent and checkpoint is None:
         raise BundleError(
@@ -110,7 +115,7 @@ def run(
             step(f"compiling the fused operator for {environment.target}")
             from lam_export.export.tensorrt.plugin import ready_plugin
 
-            builds = ready_plugin(model, opened.manifest.chunk_size, profiles, environment.target)
+            builds = ready_plugin(model, chunk_size, profiles, environment.target)
             nodes, variants = fused_nodes(model), {tactic: build.variant for tactic, build in builds.items()}
         model = with_plugin(model) if plugin else without_plugin(model)
 

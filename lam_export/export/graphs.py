@@ -10,6 +10,7 @@ import onnx.inliner
 from lam_engines.bundle import GRAPHS, INLINED_MODEL
 from lam_engines.errors import LamError
 from lam_engines.manifest import Graph, Precision, TensorSpec
+from lam_export.export.trace import WINDOW
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
 
@@ -40,8 +41,18 @@ def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path, *, layers:
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model without local functions, for runtimes that know none (OpenVINO)."""
-    return onnx.inliner.inline_local_functions(model)
+    """The same model without local functions, for runtimes that know none (OpenVINO), and without ``window``."""
+    return onnx.inliner.inline_local_functions(of_whole_texts(model))
+
+
+def of_whole_texts(model: onnx.ModelProto) -> onnx.ModelProto:
+    """The same model with ``window`` as a constant, for runtimes that know no inputs that need not be given."""
+    fixed = onnx.ModelProto()
+    fixed.CopyFrom(model)
+    inputs = [value for value in fixed.graph.input if value.name != WINDOW]
+    del fixed.graph.input[:]
+    fixed.graph.input.extend(inputs)
+    return fixed
 
 
 def check_fused_nodes(model: onnx.ModelProto, layers: int) -> None:
@@ -74,7 +85,7 @@ def _describe(model: onnx.ModelProto, name: str) -> Graph:
         precision=cast(Precision, precision),
         opset=opset,
         inlined=name == INLINED_MODEL,
-        inputs=tuple(_tensor_spec(value) for value in model.graph.input),
+        inputs=tuple(_tensor_spec(value) for value in model.graph.input if value.name != WINDOW),
         outputs=tuple(_tensor_spec(value) for value in model.graph.output),
     )
 

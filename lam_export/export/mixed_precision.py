@@ -11,11 +11,12 @@ from torch import Tensor, nn
 from lam_export.model.encoder import Encoder
 
 from .graphs import ExportError
+from .operators import fused_layers
 
 
 def half_parts(encoder: Encoder) -> tuple[str, ...]:
     """The modules that :func:`half_precision` turns to float16, in the order of computation."""
-    inside = ("form.in_proj", "form", "o_proj", "ffn_in", "ffn_out")
+    inside = ("form.in_proj", *(["form"] if fused_layers(encoder) else []), "o_proj", "ffn_in", "ffn_out")
     return "embeddings.word", *(f"layers.{i}.{part}" for i in range(len(encoder.layers)) for part in inside)
 
 
@@ -27,10 +28,11 @@ def half_precision(encoder: Encoder, keep: Collection[str] = ()) -> Encoder:
     inside (its unnormalised output passes 65,504 on ordinary text) and normalises before it rounds.
 
     In float32: the sum and interpolation of embeddings, the residual stream, all LayerNorms (their eps of 1e-12 is zero
-    in float16), pooling (a sum over many tokens) and the final normalisation.
+    in float16), pooling (a sum over many tokens) and the final normalisation; and in the parallel form, which has no
+    operator, all that is between the products.
 
     Args:
-        encoder: in float32, of the flat form; it is not changed.
+        encoder: in float32; it is not changed.
         keep: names of :func:`half_parts` that stay float32 too.
 
     Raises:
@@ -48,11 +50,12 @@ def half_precision(encoder: Encoder, keep: Collection[str] = ()) -> Encoder:
     layers: Any = half.layers  # which ModuleList does not know to be of Layer
     for i, layer in enumerate(layers):
         form, name = layer.form, f"layers.{i}."
-        inner = dtype(f"{name}form")
+        inner = dtype(f"{name}form") if f"{name}form" in parts else torch.float32
         form.in_proj = TypedLinear(form.in_proj, dtype(f"{name}form.in_proj"), returns=inner)
-        for parameter in ("conv_weight", "conv_bias", "norm_weight"):
-            setattr(form, parameter, nn.Parameter(getattr(form, parameter).to(inner), requires_grad=False))
-        form.blend = form.blend.to(inner)
+        for parameter, value in list(form.named_parameters(recurse=False)):
+            setattr(form, parameter, nn.Parameter(value.to(inner), requires_grad=False))
+        for buffer, value in list(form.named_buffers(recurse=False)):
+            setattr(form, buffer, value.to(inner))
         layer.o_proj = TypedLinear(layer.o_proj, dtype(f"{name}o_proj"), returns=torch.float32)
         layer.ffn_in = TypedLinear(layer.ffn_in, dtype(f"{name}ffn_in"), returns=dtype(f"{name}ffn_in"))
         layer.ffn_out = TypedLinear(layer.ffn_out, dtype(f"{name}ffn_out"), returns=torch.float32)

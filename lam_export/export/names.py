@@ -1,6 +1,7 @@
 """Give an exported graph the names of the modules that it came from."""
 
 from collections import Counter
+from collections.abc import Collection
 
 import onnx_ir as ir
 
@@ -8,7 +9,7 @@ _SCOPES = "pkg.torch.onnx.name_scopes"
 """Where the exporter keeps the modules of a node, outermost first, and the node's own name last."""
 
 
-def name_parts(model: ir.Model, root: str) -> None:
+def name_parts(model: ir.Model, root: str, with_weight: Collection[str]) -> None:
     """Name nodes, module outputs and weights as PyTorch does.
 
     A node is called after its module and operator (``layers.3.ffn_in/MatMul``), a module's result after the module
@@ -19,6 +20,7 @@ def name_parts(model: ir.Model, root: str) -> None:
     Args:
         model: as the exporter gives it, its metadata still there.
         root: the module that the names are relative to, ``encoder``.
+        with_weight: names of the modules that have a parameter ``weight``.
     """
     graph = model.graph
     fixed = {value.name for value in (*graph.inputs, *graph.outputs)}
@@ -31,7 +33,7 @@ def name_parts(model: ir.Model, root: str) -> None:
         node.name = name if seen[name] == 1 else f"{name}.{seen[name]}"
         if "." in module and not module.rpartition(".")[2].isdigit():  # a part of a layer, not the layer itself
             last[module] = node.outputs[0]
-            weight = node.inputs[1] if node.op_type == "MatMul" else None
+            weight = node.inputs[1] if node.op_type == "MatMul" and module in with_weight else None
             if weight is not None and weight.is_initializer() and not (weight.name or "").startswith(root):
                 weight.name = f"{module}.weight.T"
     for module, value in last.items():

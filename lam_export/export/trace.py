@@ -1,4 +1,4 @@
-"""Trace the reference into an ONNX graph with one node of the fused operator per layer."""
+"""Trace the reference into an ONNX graph with one node of its operator per layer."""
 
 import contextlib
 import logging
@@ -6,18 +6,22 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
+import numpy as np
 import onnx
 import onnx_ir as ir
 import onnxscript
 import torch
-from onnxscript.onnx_types import TensorType
 
 from lam_export.export.names import name_parts
+from lam_export.export.operators import Operator, operator_of
+from lam_export.export.residuals import sum_residuals
 from lam_export.model.encoder import Encoder
-from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE, op_type
-from lam_plugins.fused_delta_rule.onnx_function import FUNCTION_INPUTS, fused_delta_rule_function
+from lam_export.model.forms.flat import Flat
+from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 
 INPUTS = ("input_ids", "attention_mask")
+WINDOW = "window"
+"""An input that has a value of its own (an initializer of zeros), so that nobody needs to give it."""
 SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS = "sentence_embedding", "token_embeddings"
 DEFAULT_OPSET = 20
 """The lowest opset with Gelu: at 18 it is spelled out in five nodes; 17 cannot be reached by PyTorch's exporter, and 23
@@ -33,17 +37,18 @@ class _Traced(torch.nn.Module):
         self.encoder = encoder
         self.token_embeddings = token_embeddings
 
-    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> tuple[torch.Tensor, ...]:
-        outputs = self.encoder(input_ids, attention_mask)
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        outputs = self.encoder(*inputs)
         return outputs if self.token_embeddings else outputs[:1]
 
 
 def onnx_from_encoder(
     encoder: Encoder, *, opset: int = DEFAULT_OPSET, token_embeddings: bool = False, verbose: bool = False
 ) -> onnx.ModelProto:
-    """Export an encoder whose layers are of the flat form.
+    """Export an encoder.
 
-    Inputs ``input_ids`` and ``attention_mask`` (int64, ``[batch, tokens]``, both dynamic, padding on the right);
+    Inputs ``input_ids`` and ``attention_mask`` (int64, ``[batch, tokens]``, both dynamic, padding on the right), and in
+    the flat form ``window``, which stands at zeros unless it is given (see :meth:`Encoder.forward`);
     outputs ``sentence_embedding`` (float32, ``[batch, hidden]``) and, if asked for, ``token_embeddings``
     (``[batch, tokens, hidden]``).
 
@@ -53,79 +58,80 @@ def onnx_from_encoder(
         token_embeddings: add that output.
         verbose: let the exporter's own messages through.
     """
-    chunk_size = encoder.chunk_size
+    operator = operator_of(encoder, opset)
     # An example batch of 1 would be baked in as a constant.
     example = torch.zeros(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64)
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
+    sizes = {0: batch, 1: tokens}
+    # State crosses the chunks of the other forms.
+    windowed = isinstance(encoder.layers[0].form, Flat)
     outputs = [SENTENCE_EMBEDDING] + [TOKEN_EMBEDDINGS] * token_embeddings
-    with contextlib.nullcontext() if verbose else quiet(), _bodyless(chunk_size) as translation:
+    with contextlib.nullcontext() if verbose else quiet(), _bodyless(operator) as translations:
         program = torch.onnx.export(
             _Traced(encoder, token_embeddings).eval(),
-            example,
+            (*example, torch.zeros(4, dtype=torch.int64)) if windowed else example,
             dynamo=True,
-            input_names=list(INPUTS),
+            input_names=[*INPUTS, WINDOW] if windowed else list(INPUTS),
             output_names=outputs,
-            dynamic_shapes=({0: batch, 1: tokens}, {0: batch, 1: tokens}),
+            dynamic_shapes=((sizes, sizes, None) if windowed else (sizes, sizes),),
             opset_version=opset,
-            custom_translation_table={torch.ops.lam.fused_delta_rule.default: translation},
+            custom_translation_table=translations,
             optimize=True,
             verbose=verbose,
         )
     model = program.model  # type: ignore[union-attr]  # None is for the exporter without dynamo
-    name_parts(model, "encoder")
-    _attach(model, fused_delta_rule_function(chunk_size, encoder.config.hidden_size, opset))
+    name_parts(model, "encoder", {name for name, part in encoder.named_modules() if hasattr(part, "weight")})
+    sum_residuals(model)
+    if windowed:
+        window = model.graph.inputs[len(INPUTS)]
+        window.const_value = ir.tensor(np.zeros(4, np.int64), name=WINDOW)
+        model.graph.initializers[WINDOW] = window
+    if operator is not None:
+        _attach(model, operator)
     _finish(model, encoder.config.hidden_size)
     return ir.to_proto(model)
 
 
 @contextlib.contextmanager
-def _bodyless(chunk_size: int) -> Iterator[Callable[..., Any]]:
-    """An onnxscript call of the operator that stays a node.
+def _bodyless(operator: Operator | None) -> Iterator[dict[Any, Callable[..., Any]]]:
+    """For the exporter: an onnxscript call of the operator that stays a node.
 
     A function with a body would be inlined by the exporter's version converter, so the node is exported without one,
     against a schema that is registered meanwhile, and the body is attached afterwards.
     """
-    name = op_type(chunk_size)
+    if operator is None:
+        yield {}
+        return
+    name = operator.op_type
     parameter = onnx.defs.OpSchema.FormalParameter
     schema = onnx.defs.OpSchema(
         name,
         OP_DOMAIN,
         1,
-        inputs=[parameter(i, "tensor(int32)" if i == "lengths" else "T") for i in FUNCTION_INPUTS],
+        inputs=[parameter(i, "tensor(int32)" if i == "lengths" else "T") for i in operator.inputs],
         outputs=[parameter("heads", "T")],
         type_constraints=[("T", ["tensor(float)", "tensor(float16)"], "")],
     )
     op = onnxscript.values.Op(onnxscript.values.Opset(OP_DOMAIN, 1), name, schema)
 
-    def fused_delta_rule(
-        projected: TensorType,
-        lengths: TensorType,
-        conv_weight: TensorType,
-        conv_bias: TensorType,
-        norm_weight: TensorType,
-        blend: TensorType,
-        chunk_size: int,
-    ) -> TensorType:
-        return op(projected, lengths, conv_weight, conv_bias, norm_weight, blend)
-
     onnx.defs.register_schema(schema)
     try:
-        yield fused_delta_rule
+        yield {operator.overload: operator.translation(op)}
     finally:
         onnx.defs.deregister_schema(name, 1, OP_DOMAIN)
 
 
-def _attach(model: ir.Model, function: onnx.FunctionProto) -> None:
+def _attach(model: ir.Model, operator: Operator) -> None:
     """Give the fused nodes their definition, and the attributes by which TensorRT's parser picks its plugin."""
-    body = ir.serde.deserialize_function(function)
+    body = ir.serde.deserialize_function(operator.function)
     body.opset_imports[""] = model.opset_imports[""]
     # TensorRT's parser takes an outer tensor of the same name for a function's formal input.
     for value in body.inputs:
-        value.name = f"{function.name}.{value.name}"
+        value.name = f"{body.name}.{value.name}"
     model.functions[body.identifier()] = body
     model.opset_imports[OP_DOMAIN] = 1
     for node in model.graph:
-        if node.domain == OP_DOMAIN:
+        if node.domain == OP_DOMAIN and operator.plugin:
             node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", PLUGIN_NAMESPACE)
             node.attributes["plugin_version"] = ir.AttrString("plugin_version", "1")
             node.attributes["aot"] = ir.AttrInt64("aot", 1)

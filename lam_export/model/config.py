@@ -4,9 +4,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any
-
-DEFAULT_CHUNK_SIZE = 128
+from typing import Any, Literal
 
 
 @dataclass(frozen=True)
@@ -27,6 +25,14 @@ class ModelConfig:
     """How often GELU is applied in the feed-forward part. Two is no typo: trained weights expect it."""
     blend: tuple[float, float] = (0.1, 0.9)
     """Weights of the flat form's fast and slow path."""
+    cross_coupling: bool = True
+    """Of the recurrent form, like those below: the two states see each other at the end of a chunk."""
+    final_norm: Literal["chunk", "end"] = "chunk"
+    """When the states are brought to unit length. After the last chunk no embedding reads them."""
+    readout_norm: bool = True
+    """The states are brought to unit length before they are read."""
+    surprise_threshold: float | None = None
+    """The slow state takes up a chunk only where its flux, within 0.01 and 0.99, exceeds this; None: every chunk."""
 
     @property
     def head_size(self) -> int:
@@ -46,7 +52,17 @@ _SIZE_NAMES = {
     "type_vocab_size": ("type_vocab_size",),
     "position_rows": ("max_position_embeddings",),
 }
-_CONSTANT_NAMES = ("layer_norm_eps", "pad_token_id", "ffn_activation_passes", "blend")
+_CONSTANT_NAMES = (
+    "layer_norm_eps",
+    "pad_token_id",
+    "ffn_activation_passes",
+    "blend",
+    "cross_coupling",
+    "final_norm",
+    "readout_norm",
+    "surprise_threshold",
+)
+_FINAL_NORMS = ("chunk", "end")
 
 
 def config_from_shapes(
@@ -118,8 +134,12 @@ def _constants(flat: Mapping[str, Any]) -> dict[str, Any]:
             if name == "blend":
                 fast, slow = value
                 constants[name] = (_finite(fast), _finite(slow))
-            elif name == "layer_norm_eps":
+            elif name in ("layer_norm_eps", "surprise_threshold"):
                 constants[name] = _finite(value)
+            elif name in ("cross_coupling", "readout_norm"):
+                constants[name] = _true_or_false(value)
+            elif name == "final_norm":
+                constants[name] = _FINAL_NORMS[_FINAL_NORMS.index(value)]
             else:
                 constants[name] = int(value)
         except (TypeError, ValueError, OverflowError):
@@ -129,6 +149,12 @@ def _constants(flat: Mapping[str, Any]) -> dict[str, Any]:
     if constants.get("ffn_activation_passes", 2) not in (1, 2):
         raise ValueError(f"expected ffn_activation_passes 1 or 2, found {constants['ffn_activation_passes']}")
     return constants
+
+
+def _true_or_false(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(value)
+    return value
 
 
 def _finite(value: Any) -> float:

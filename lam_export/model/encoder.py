@@ -5,48 +5,68 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from .checkpoint import Checkpoint
-from .config import DEFAULT_CHUNK_SIZE
-from .forms import form_class
+from .forms import CHUNK_SIZES, form_class
 
 
 class Encoder(nn.Module):
     """A text's embedding is a function of its own tokens alone: batch, padding and neighbours do not move it."""
 
-    def __init__(self, checkpoint: Checkpoint, form: str = "flat", chunk_size: int = DEFAULT_CHUNK_SIZE) -> None:
+    def __init__(self, checkpoint: Checkpoint, form: str = "flat", chunk_size: int | None = None) -> None:
         """Build the encoder from a checked checkpoint, in float32, on the CPU, ready for inference.
+
+        Args:
+            checkpoint: what :func:`load_checkpoint` read.
+            form: one of ``forms.FORMS``.
+            chunk_size: tokens in a chunk; None is the form's own. Without meaning in a form that has no chunks.
 
         Raises:
             KeyError: there is no form of that name.
         """
         super().__init__()
         self.config = checkpoint.config
-        self.chunk_size = chunk_size
+        published = CHUNK_SIZES[form]
+        self.chunk_size = published if published is None or chunk_size is None else chunk_size
         self.embeddings = Embeddings(checkpoint)
         self.layers = nn.ModuleList(
-            Layer(checkpoint, i, form, chunk_size) for i in range(self.config.num_hidden_layers)
+            Layer(checkpoint, i, form, self.chunk_size) for i in range(self.config.num_hidden_layers)
         )
         self.eval().requires_grad_(False)
 
-    def forward(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, input_ids: Tensor, attention_mask: Tensor, window: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Embed a batch of tokenised texts.
+
+        A text that is too long for the memory can be given in windows, if the form is ``flat``. A layer lets a token
+        see its own chunk, two tokens before that and one token ahead, so N layers let it see N chunks back and N tokens
+        ahead: with so many more tokens on either side of it, a window's own tokens come out as in the whole text.
 
         Args:
             input_ids: ``[B, L]`` int64.
             attention_mask: ``[B, L]`` int64, ones then zeros: padding is on the right.
+            window: ``[4]`` int64, if the rows are a window of a longer text: which of the text's tokens their first is
+                (a multiple of the chunk), how many tokens the text has, and from which row to which row (not included)
+                the window's own tokens lie. None and zeros: whole texts.
 
         Returns:
-            ``sentence_embedding [B, M]`` of unit length (zero for a text of no tokens), and
-            ``token_embeddings [B, L, M]``, zero in padded rows.
+            ``sentence_embedding [B, M]`` of unit length (zero for a text of no tokens), or the sum of the window's own
+            rows; and ``token_embeddings [B, L, M]``, zero in padded rows.
         """
         lengths = attention_mask.sum(1, dtype=torch.int32)
-        x = self.embeddings(input_ids, lengths)
+        if window is None:
+            x = self.embeddings(input_ids, lengths)
+        else:
+            cut = window[1] > 0
+            x = self.embeddings(input_ids, torch.where(cut, window[1], lengths), window[0])
         for layer in self.layers:
             x = layer(x, lengths)
         mask = attention_mask[..., None].to(x.dtype)
         token_embeddings = x * mask
+        if window is not None:
+            row = torch.arange(input_ids.shape[1], device=input_ids.device)[:, None]
+            mask = mask * (~cut | ((row >= window[2]) & (row < window[3]))).to(x.dtype)
         # A product, not a masked sum: one pass over the tokens.
-        mean = (mask.mT @ x).squeeze(1) / mask.sum(1).clamp(min=1e-9)
-        return F.normalize(mean, dim=-1, eps=1e-12), token_embeddings
+        total = (mask.mT @ x).squeeze(1)
+        embedding = F.normalize(total / mask.sum(1).clamp(min=1e-9), dim=-1, eps=1e-12)
+        return embedding if window is None else torch.where(cut, total, embedding), token_embeddings
 
 
 class Embeddings(nn.Module):
@@ -60,12 +80,12 @@ class Embeddings(nn.Module):
         self.token_type = _parameter(tensors["embeddings.token_type_embeddings.weight"])
         self.norm = _layer_norm(checkpoint, "embeddings.LayerNorm")
 
-    def forward(self, input_ids: Tensor, lengths: Tensor) -> Tensor:
-        """``input_ids [B, L]`` and ``lengths [B]`` to ``[B, L, M]``."""
+    def forward(self, input_ids: Tensor, lengths: Tensor, first: Tensor | int = 0) -> Tensor:
+        """``input_ids [B, L]`` and ``lengths [B]`` to ``[B, L, M]``; ``first`` as in :func:`position_rows`."""
         # Type 0 is every token's; added to the table rather than to each token. Rows of the table are blended with
         # weights that sum to one, so this changes nothing.
         table = self.position + self.token_type[0]
-        row, fraction = position_rows(lengths, input_ids.shape[1], table.shape[0], table.dtype)
+        row, fraction = position_rows(lengths, input_ids.shape[1], table.shape[0], table.dtype, first)
         fraction = fraction[..., None]
         here = F.embedding(row, table)
         following = F.embedding((row + 1).clamp(max=table.shape[0] - 1), table)
@@ -73,7 +93,9 @@ class Embeddings(nn.Module):
         return self.norm(word + here + fraction * (following - here))
 
 
-def position_rows(lengths: Tensor, tokens: int, rows: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
+def position_rows(
+    lengths: Tensor, tokens: int, rows: int, dtype: torch.dtype, first: Tensor | int = 0
+) -> tuple[Tensor, Tensor]:
     """Where in the position table each token looks, by the true length of its own text.
 
     A text of n <= R tokens uses rows 0..n-1; a longer one is spread over all R rows: token t looks at row
@@ -85,12 +107,13 @@ def position_rows(lengths: Tensor, tokens: int, rows: int, dtype: torch.dtype) -
         tokens: L, the padded length.
         rows: R.
         dtype: of the fraction.
+        first: the first token's place in its text, if the rows are a window.
 
     Returns:
         The lower row ``[B, L]`` int64, and the fraction ``[B, L]`` of the way to the next. Padded tokens are given rows
         inside the table.
     """
-    t = torch.arange(tokens, device=lengths.device)[None, :]
+    t = torch.arange(tokens, device=lengths.device)[None, :] + first
     n = lengths[:, None].long()
     longer = n > rows
     numerator = torch.where(longer, t * (rows - 1), t)
@@ -103,7 +126,7 @@ def position_rows(lengths: Tensor, tokens: int, rows: int, dtype: torch.dtype) -
 class Layer(nn.Module):
     """Mixer and feed-forward part, each with its residual and norm after it."""
 
-    def __init__(self, checkpoint: Checkpoint, index: int, form: str, chunk_size: int) -> None:
+    def __init__(self, checkpoint: Checkpoint, index: int, form: str, chunk_size: int | None) -> None:
         super().__init__()
         tensors, layer = checkpoint.tensors, checkpoint.layer(index)
         self.activation_passes = checkpoint.config.ffn_activation_passes

@@ -9,6 +9,7 @@ from lam_engines.errors import BundleError
 from lam_engines.manifest import Manifest
 from lam_export.export.graphs import ExportError, write_graphs
 from lam_export.export.mixed_precision import half_precision
+from lam_export.export.operators import fused_layers
 from lam_export.export.trace import TOKEN_EMBEDDINGS, onnx_from_encoder
 from lam_export.model.checkpoint import Checkpoint, sha256_of
 from lam_export.model.encoder import Encoder
@@ -51,7 +52,7 @@ def add_fp16_graph(
     with tempfile.TemporaryDirectory() as folder:
         draft = Path(folder)
         (draft / TOKENIZER).write_bytes(bundle.read(TOKENIZER))
-        graphs = write_graphs({FP16_MODEL: model}, draft, layers=checkpoint.config.num_hidden_layers)
+        graphs = write_graphs({FP16_MODEL: model}, draft, layers=fused_layers(encoder))
         files = {name: file_entry(draft / name) for name in (FP16_MODEL, TOKENIZER)}
         alone = manifest.model_copy(update={"files": files, "graphs": graphs, "plans": {}, "timing_cache": {}})
         (draft / MANIFEST).write_bytes(alone.to_json().encode("ascii"))

@@ -8,8 +8,8 @@ import numpy as np
 from lam_engines.batching import pad
 from lam_engines.tokenizer import Tokenizer
 
-LENGTHS = (1, 2, 31, 127, 128, 129, 300, 1000, 2000)
-"""Around the chunk of 128 and the 512 rows of the position table, and well past both."""
+LENGTHS = (1, 2, 5, 31, 32, 33, 127, 128, 129, 300, 1000, 2000)
+"""Around the chunks of 32 and 128 and the 512 rows of the position table, and well past both."""
 BATCH_LENGTHS = (300, 1, 2, 3, 7, 16, 31, 32, 33, 64, 100, 127, 128, 129, 200, 257)
 
 _TEXT = """The courier reached the harbour before dawn, when only the bakers and the gulls were awake. She carried

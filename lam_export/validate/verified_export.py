@@ -23,9 +23,9 @@ from lam_export import __version__
 from lam_export.export.graphs import ExportError, inlined, write_graphs
 from lam_export.export.int8 import int8_model
 from lam_export.export.mixed_precision import half_precision
+from lam_export.export.operators import fused_layers
 from lam_export.export.trace import DEFAULT_OPSET, onnx_from_encoder
 from lam_export.model.checkpoint import Checkpoint, CheckpointError, sha256_of
-from lam_export.model.config import DEFAULT_CHUNK_SIZE
 from lam_export.model.encoder import Encoder
 
 from .cases import parity_cases
@@ -41,7 +41,7 @@ def export_verified_bundle(
     output: Path | str,
     *,
     form: str = "flat",
-    chunk_size: int = DEFAULT_CHUNK_SIZE,
+    chunk_size: int | None = None,
     opset: int = DEFAULT_OPSET,
     token_embeddings: bool = False,
     inline: bool = False,
@@ -57,7 +57,7 @@ def export_verified_bundle(
         checkpoint: what :func:`load_checkpoint` read.
         output: the bundle's folder.
         form: of the delta rule, one of ``lam_export.model.forms.FORMS``.
-        chunk_size: tokens in a chunk, as the model was trained.
+        chunk_size: tokens in a chunk, as the model was trained; None is the form's own.
         opset: of the graph, 18 to 23.
         token_embeddings: give the graph that output too; not the one of int8, see :func:`int8_model`.
         inline: also write ``model.inlined.onnx``.
@@ -93,14 +93,14 @@ def export_verified_bundle(
         on_step("checking and writing the graph")
         if inline:
             models[INLINED_MODEL] = inlined(models[MODEL])
-        graphs = write_graphs(models, draft, layers=checkpoint.config.num_hidden_layers)
+        graphs = write_graphs(models, draft, layers=fused_layers(encoder))
         del models
         (draft / TOKENIZER).write_text(tokenizer.to_json(), encoding="utf-8")
         manifest = Manifest(
             format_version=1,
             model=ModelInfo.model_validate(checkpoint.config.to_dict()),
             form=form,
-            chunk_size=chunk_size,
+            chunk_size=encoder.chunk_size,
             checkpoint=Source(file=checkpoint.weights.name, sha256=checkpoint.sha256),
             teacher=None
             if checkpoint.teacher is None

@@ -19,10 +19,11 @@ ALL = NUMBERS | {"BOOL"}
 DOCUMENTED = {
     **dict.fromkeys(("Conv", "Erf", "LayerNormalization", "LpNormalization", "MatMul", "Sigmoid", "Sqrt"), FLOATS),
     **dict.fromkeys(("Add", "Sub", "Mul", "Div", "Mod", "Pow", "Min", "Max", "Less", "Greater", "Range"), NUMBERS),
+    **dict.fromkeys(("GreaterOrEqual", "Sum"), NUMBERS),
     **dict.fromkeys(("Equal", "Gelu", "Pad", "ReduceL2", "ReduceMean", "ReduceSum"), NUMBERS),
     **dict.fromkeys(("Cast", "CastLike", "Concat", "Constant", "ConstantOfShape", "Expand", "Gather", "Identity"), ALL),
     **dict.fromkeys(("Reshape", "Shape", "Slice", "Split", "Squeeze", "Transpose", "Trilu", "Unsqueeze", "Where"), ALL),
-    "And": {"BOOL"},
+    **{name: {"BOOL"} for name in ("And", "Not", "Or")},
     "Clip": FLOATS,
 }
 IN_THE_PARSERS_SOURCE = {("Clip", "INT64"), ("Equal", "BOOL")}

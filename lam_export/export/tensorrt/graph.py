@@ -1,12 +1,12 @@
 """A bundle's graph as TensorRT's parser is to see it."""
 
 import onnx
-import onnx.inliner
 import onnx_ir as ir
 import onnxscript.optimizer
 from google.protobuf.message import DecodeError
 
 from lam_engines.bundle import Bundle
+from lam_export.export.graphs import inlined, of_whole_texts
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 
 from . import PlanError
@@ -43,8 +43,7 @@ def with_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
     Without the local function the parser takes the plugin or fails. With it, some versions of the parser would inline
     the function unasked, and the plan would be slow and say nothing of it.
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = of_whole_texts(model)
     kept = [function for function in model.functions if function.domain != OP_DOMAIN]
     del copy.functions[:]
     copy.functions.extend(kept)
@@ -63,6 +62,6 @@ def without_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
     Folding is more than tidiness: the function finds its sizes with Shape and casts its convolution's weights, and
     TensorRT wants the number of channels, and the weights of a convolution in groups, as constants.
     """
-    graph = ir.from_proto(onnx.inliner.inline_local_functions(model))
+    graph = ir.from_proto(inlined(model))
     onnxscript.optimizer.optimize(graph)
     return ir.to_proto(graph)

@@ -28,12 +28,26 @@ def fused_tactics(inspector: str, nodes: Iterable[str], variants: Mapping[int, s
     for layer in _layers(inspector):
         name, tactic = str(layer.get("Name", "")), _tactic(layer, variants)
         profile = _PROFILE.search(name)
-        names = {_PROFILE.sub("", name), *_ORIGIN.findall(str(layer.get("Metadata") or ""))}
+        names = {layer_name(name), *_ORIGIN.findall(str(layer.get("Metadata") or ""))}
         plugin = str(layer.get("LayerType", "Plugin")).lower().startswith("plugin")
         if plugin and tactic:
             for node in wanted & names:
                 found.setdefault(node, {})[profile[1] if profile else "0"] = tactic
     return {node: _joined(tactics) for node, tactics in sorted(found.items())}
+
+
+def onnx_nodes(inspector: str) -> dict[str, tuple[str, ...]]:
+    """The nodes of the graph that each layer was made from, by the layer's name; ``inspector`` as above."""
+    found: dict[str, tuple[str, ...]] = {}
+    for layer in _layers(inspector):
+        name = layer_name(str(layer.get("Name", "")))
+        found[name] = tuple(_ORIGIN.findall(str(layer.get("Metadata") or ""))) or (name,)
+    return found
+
+
+def layer_name(name: str) -> str:
+    """Without the profile that TensorRT puts behind it where there are several."""
+    return _PROFILE.sub("", name)
 
 
 def _layers(inspector: str) -> list[dict[str, Any]]:

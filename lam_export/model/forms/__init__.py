@@ -12,7 +12,7 @@ from lam_export.model.config import ModelConfig
 class Form(Protocol):
     """What a mixer does between its input and ``o_proj``, as a ``torch.nn.Module``."""
 
-    def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: int) -> None:
+    def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: int | None) -> None:
         """Take what the form needs from one layer's tensors (names without ``deltanet_layers.{i}.``)."""
 
     def __call__(self, x: Tensor, lengths: Tensor) -> Tensor:
@@ -30,5 +30,7 @@ def form_class(name: str) -> type[Form]:
     return form
 
 
-_PLACES = {"flat": ("flat", "Flat")}
+_PLACES = {"flat": ("flat", "Flat"), "recurrent": ("recurrent", "Recurrent"), "parallel": ("parallel", "Parallel")}
 FORMS = tuple(_PLACES)
+CHUNK_SIZES: Mapping[str, int | None] = {"flat": 128, "recurrent": 32, "parallel": None}
+"""Tokens in a chunk, as published models of each form were trained; None: the form has no chunks."""

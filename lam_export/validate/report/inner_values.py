@@ -1,6 +1,6 @@
 """What the reference computes on its way, under the names that an exported graph gives to the same."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -36,7 +36,13 @@ def inner_values(encoder: "Encoder", names: Collection[str], feed: Mapping[str, 
     import torch
     from torch.utils._python_dispatch import TorchDispatchMode
 
+    from lam_plugins.dual_state_delta_rule import torch_op
     from lam_plugins.fused_delta_rule import naive
+
+    operators: dict[Any, Callable[..., naive.Steps]] = {
+        torch.ops.lam.fused_delta_rule.default: naive.steps,
+        torch.ops.lam.dual_state_delta_rule.default: torch_op.steps,
+    }
 
     class Observer(TorchDispatchMode):
         """Computes the operator itself and remembers its last steps, rather than computing them a second time."""
@@ -46,8 +52,8 @@ def inner_values(encoder: "Encoder", names: Collection[str], feed: Mapping[str, 
             self.steps: naive.Steps
 
         def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-            if func is torch.ops.lam.fused_delta_rule.default:
-                self.steps = naive.steps(*args)
+            if func in operators:
+                self.steps = operators[func](*args)
                 return self.steps.heads
             return func(*args, **(kwargs or {}))
 

@@ -61,13 +61,13 @@ class Side(ABC):
         self.close()
 
 
-def reference_side(checkpoint: "Checkpoint", *, form: str, chunk_size: int, dtype: str = "float64") -> Side:
+def reference_side(checkpoint: "Checkpoint", *, form: str, chunk_size: int | None, dtype: str = "float64") -> Side:
     """The encoder in PyTorch, on the CPU.
 
     Args:
         checkpoint: what ``load_checkpoint`` read.
         form: of the delta rule, as in the bundle's manifest.
-        chunk_size: tokens in a chunk, as in the bundle's manifest.
+        chunk_size: tokens in a chunk, as in the bundle's manifest; None in a form without chunks.
         dtype: ``float64`` or ``float32``.
 
     Raises:

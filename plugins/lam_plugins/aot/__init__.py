@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 CACHE_VARIABLE = "LAM_EXPORT_CACHE"
 
@@ -37,6 +37,22 @@ class FusedDeltaRuleBuild:
 
 
 @dataclass(frozen=True)
+class DualStateDeltaRuleBuild:
+    """One build of one of the dual-state delta rule's kernels, with the published options."""
+
+    target: str
+    hidden: int
+    head_size: int
+    width: int
+    chunk_size: int
+    step: Literal["chunks", "states", "heads"]
+    dtype: Literal["fp16", "fp32"] = "fp16"
+
+
+Build = FusedDeltaRuleBuild | DualStateDeltaRuleBuild
+
+
+@dataclass(frozen=True)
 class CompiledKernel:
     """A kernel in PTX with what its launch needs and what it costs.
 
@@ -53,10 +69,10 @@ class CompiledKernel:
     """Of a thread."""
     spill_bytes: int
     """Stored to and loaded from local memory, of a thread."""
-    constants: dict[str, int]
+    constants: dict[str, Any]
 
 
-def compile_kernel(build: FusedDeltaRuleBuild, cache: Path | None = None) -> CompiledKernel:
+def compile_kernel(build: Build, cache: Path | None = None) -> CompiledKernel:
     """Compile, or take from the cache what was compiled from the same source, options and Triton before.
 
     Args:
@@ -74,7 +90,13 @@ def compile_kernel(build: FusedDeltaRuleBuild, cache: Path | None = None) -> Com
     except (OSError, ValueError, TypeError):  # absent, or not whole
         pass
     # In a process of its own: LLVM aborts the whole process on a PTX version that it does not know.
-    command = [sys.executable, "-m", f"{__name__}.worker", json.dumps({**asdict(build), "ptx": TARGETS[build.target]})]
+    command = [
+        sys.executable,
+        "-m",
+        f"{__name__}.worker",
+        json.dumps({**asdict(build), "ptx": TARGETS[build.target]}),
+        type(build).__name__,
+    ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("TRITON_INTERPRET", None)
     result = subprocess.run(command, capture_output=True, text=True, env=environment)  # noqa: S603
@@ -101,9 +123,13 @@ def triton_version() -> str:
         raise KernelBuildError("triton is not installed here; run: pip install 'lam-export[kernels]'") from None
 
 
-def _key(build: FusedDeltaRuleBuild) -> str:
+def _key(build: Build) -> str:
     here = Path(__file__).parent
-    sources = (*sorted(here.glob("*.py")), here.parent / "fused_delta_rule" / "kernel.py")
+    sources = (
+        *sorted(here.glob("*.py")),
+        *sorted(here.parent.glob("*/kernel.py")),
+        *sorted(here.parent.glob("*/launch.py")),
+    )
     digest = hashlib.sha256(json.dumps([asdict(build), TARGETS[build.target], triton_version()]).encode())
     for source in sources:
         digest.update(source.read_bytes())

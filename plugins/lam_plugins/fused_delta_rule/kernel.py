@@ -143,26 +143,26 @@ def fused_delta_rule(
 
 
 @triton.jit
-def _sigmoid(x):
+def sigmoid(x):
     """In two instructions that are fast for every operand: ``1 / d`` is ``rsqrt(d)`` squared, and d is at least 1."""
     root = tl.rsqrt(1 + tl.exp2(x * -1.4426950408889634))
     return root * root
 
 
 @triton.jit
-def _unit(x):
+def unit(x):
     """Rows brought to unit length, ``x / max(|x|, 1e-12)``."""
     return x * tl.rsqrt(tl.maximum(tl.sum(x * x, axis=1), 1e-24))[:, None]
 
 
 @triton.jit
-def _gate(projected, row, column, length, WIDTH: tl.constexpr):
+def gate(projected, row, column, length, WIDTH: tl.constexpr):
     """``[BLOCK]``: the sigmoid of one column."""
-    return _sigmoid(tl.load(projected + row * WIDTH + column, mask=row < length, other=0.0).to(tl.float32))
+    return sigmoid(tl.load(projected + row * WIDTH + column, mask=row < length, other=0.0).to(tl.float32))
 
 
 @triton.jit
-def _columns(projected, row, column, length, WIDTH: tl.constexpr):
+def columns(projected, row, column, length, WIDTH: tl.constexpr):
     """``[BLOCK, D]`` in float32; zero outside the text."""
     inside = (row >= 0) & (row < length)
     return tl.load(projected + row[:, None] * WIDTH + column[None, :], mask=inside[:, None], other=0.0).to(tl.float32)
@@ -175,7 +175,7 @@ def _tap(packed, TAP: tl.constexpr):
 
 
 @triton.jit
-def _conv_silu(projected, conv_weight, conv_bias, row, column, length, WIDTH: tl.constexpr):
+def conv_silu(projected, conv_weight, conv_bias, row, column, length, WIDTH: tl.constexpr):
     """``[BLOCK, D]``: row t sees t-2 .. t+1.
 
     The weights are read again for every block: in registers they would take more room than all sums. The four taps of
@@ -193,11 +193,11 @@ def _conv_silu(projected, conv_weight, conv_bias, row, column, length, WIDTH: tl
         w2 = tl.load(conv_weight + column * 4 + 2)[None, :]
         w3 = tl.load(conv_weight + column * 4 + 3)[None, :]
     y = tl.load(conv_bias + column).to(tl.float32)[None, :]
-    y += w0 * _columns(projected, row - 2, column, length, WIDTH)
-    y += w1 * _columns(projected, row - 1, column, length, WIDTH)
-    y += w2 * _columns(projected, row, column, length, WIDTH)
-    y += w3 * _columns(projected, row + 1, column, length, WIDTH)
-    return y * _sigmoid(y)
+    y += w0 * columns(projected, row - 2, column, length, WIDTH)
+    y += w1 * columns(projected, row - 1, column, length, WIDTH)
+    y += w2 * columns(projected, row, column, length, WIDTH)
+    y += w3 * columns(projected, row + 1, column, length, WIDTH)
+    return y * sigmoid(y)
 
 
 @triton.jit
@@ -248,10 +248,10 @@ def fused_delta_rule_kernel(
         row = start + i
         below = row[:, None] > row[None, :]
         lower = row[:, None] >= row[None, :]
-        q = _unit(_conv_silu(projected, conv_weight, conv_bias, row, column, length, WIDTH)).to(TYPE)
-        k = _unit(_conv_silu(projected, conv_weight, conv_bias, row, HIDDEN + column, length, WIDTH))
-        v = _conv_silu(projected, conv_weight, conv_bias, row, 2 * HIDDEN + column, length, WIDTH)
-        beta = _gate(projected, row, 4 * HIDDEN + head, length, WIDTH)
+        q = unit(conv_silu(projected, conv_weight, conv_bias, row, column, length, WIDTH)).to(TYPE)
+        k = unit(conv_silu(projected, conv_weight, conv_bias, row, HIDDEN + column, length, WIDTH))
+        v = conv_silu(projected, conv_weight, conv_bias, row, 2 * HIDDEN + column, length, WIDTH)
+        beta = gate(projected, row, 4 * HIDDEN + head, length, WIDTH)
         kb = (beta[:, None] * k).to(TYPE)
         k = k.to(TYPE)
 
@@ -282,12 +282,12 @@ def fused_delta_rule_kernel(
         o_slow = _dot(q, ku, TYPE) + _dot(p, u, TYPE)
         ku = (ku + _dot(kt, u, TYPE)).to(TYPE)
 
-        fast_gate = _gate(projected, row, 4 * HIDDEN + HEADS + head, length, WIDTH) * (fast * 32 * scale)
-        slow_gate = _gate(projected, row, 4 * HIDDEN + 2 * HEADS + head, length, WIDTH) * (slow * 32 * scale)
+        fast_gate = gate(projected, row, 4 * HIDDEN + HEADS + head, length, WIDTH) * (fast * 32 * scale)
+        slow_gate = gate(projected, row, 4 * HIDDEN + 2 * HEADS + head, length, WIDTH) * (slow * 32 * scale)
         o = (fast_gate + slow_gate)[:, None] * o_fast + slow_gate[:, None] * o_slow
         o *= tl.rsqrt(tl.sum(o * o, axis=1) / HEAD_SIZE + 1e-5)[:, None]
         norm = tl.load(norm_weight + tl.arange(0, HEAD_SIZE)).to(tl.float32)
-        o *= norm[None, :] * _sigmoid(_columns(projected, row, 3 * HIDDEN + column, length, WIDTH))
+        o *= norm[None, :] * sigmoid(columns(projected, row, 3 * HIDDEN + column, length, WIDTH))
         o = tl.where((row < length)[:, None], o, 0.0)
         tl.store(heads + row[:, None] * HIDDEN + column[None, :], o.to(TYPE), mask=(row < tokens)[:, None])
 

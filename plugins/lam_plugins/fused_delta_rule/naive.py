@@ -66,24 +66,43 @@ def steps(
     hidden = conv_bias.shape[0] // 3
     head_size = norm_weight.shape[0]
     heads = hidden // head_size
-    valid = (torch.arange(tokens, device=projected.device) < lengths[:, None])[..., None]  # [B, L, 1]
-
+    valid = valid_rows(lengths, tokens)
     projected = torch.where(valid, projected, 0)
-    # Four shifted products rather than conv1d, which takes seconds for many channels in float64.
-    seen = F.pad(projected[..., : 3 * hidden], (0, 0, CONV_KERNEL // 2, CONV_KERNEL // 2 - 1))
-    qkv = conv_bias + sum(seen[:, tap : tap + tokens] * conv_weight[:, tap] for tap in range(CONV_KERNEL))
-    convolved = F.silu(qkv)
+    convolved = convolve(projected[..., : 3 * hidden], conv_weight, conv_bias)
     q, k, v = convolved.unflatten(-1, (3 * heads, head_size)).chunk(3, dim=2)
-    g = projected[..., 3 * hidden : 4 * hidden].unflatten(-1, (heads, head_size))
     gates = projected[..., 4 * hidden : 4 * hidden + 3 * heads].sigmoid()[..., None]  # [B, L, 3H, 1]
     beta, fast_gate, slow_gate = gates.chunk(3, dim=2)
 
     chunk = min(chunk_size, tokens)
     q, k, v, beta, fast_gate, slow_gate = (to_chunks(x, chunk) for x in (q, k, v, beta, fast_gate, slow_gate))
     mixed = from_chunks(flat_rule(q, k, v, beta, fast_gate, slow_gate, blend), tokens)
+    o = gated_norm(mixed, projected[..., 3 * hidden : 4 * hidden], norm_weight)
+    return Steps(convolved, mixed, torch.where(valid, o, 0))
 
-    o = mixed * torch.rsqrt(mixed.square().mean(-1, keepdim=True) + RMS_NORM_EPS) * norm_weight * g.sigmoid()
-    return Steps(convolved, mixed, torch.where(valid, o.flatten(2), 0))
+
+def valid_rows(lengths: Tensor, tokens: int) -> Tensor:
+    """``[B]`` to ``[B, L, 1]``: true for a text's own tokens, false for its padding."""
+    return (torch.arange(tokens, device=lengths.device) < lengths[:, None])[..., None]
+
+
+def convolve(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    """The short convolution and silu: ``[B, L, channels]``, zero in padded rows, to the same shape.
+
+    Args:
+        x: the projections.
+        weight: ``[channels, 4]``; output t sees tokens t-2 .. t+1.
+        bias: ``[channels]``.
+    """
+    tokens = x.shape[1]
+    # Four shifted products rather than conv1d, which takes seconds for many channels in float64.
+    seen = F.pad(x, (0, 0, CONV_KERNEL // 2, CONV_KERNEL // 2 - 1))
+    return F.silu(bias + sum(seen[:, tap : tap + tokens] * weight[:, tap] for tap in range(CONV_KERNEL)))
+
+
+def gated_norm(mixed: Tensor, g: Tensor, norm_weight: Tensor) -> Tensor:
+    """RMSNorm of each head, and its gate: ``mixed [B, L, H, D]``, ``g [B, L, M]`` before sigmoid, to ``[B, L, M]``."""
+    o = mixed * torch.rsqrt(mixed.square().mean(-1, keepdim=True) + RMS_NORM_EPS) * norm_weight
+    return o.flatten(2) * g.sigmoid()
 
 
 def flat_rule(
@@ -99,15 +118,35 @@ def flat_rule(
     Returns:
         ``[..., C, D]``, before normalisation. It grows with the chunk: ``T`` is no true inverse.
     """
+    _, _, v, _, t, p = within_chunks(q, k, v, beta)
+    return blend[0] * fast_gate * (p @ v) + blend[1] * slow_gate * (p @ (t @ v))
+
+
+class WithinChunks(NamedTuple):
+    """What the chunked forms have in common."""
+
+    q: Tensor
+    """``[..., C, D]``, of unit length; so is ``k``."""
+    k: Tensor
+    v: Tensor
+    """``[..., C, D]``, beta times v."""
+    kb: Tensor
+    """``[..., C, D]``, beta times k."""
+    t: Tensor
+    """``[..., C, C]``, unit lower triangular."""
+    p: Tensor
+    """``[..., C, C]``, lower triangular with the diagonal."""
+
+
+def within_chunks(q: Tensor, k: Tensor, v: Tensor, beta: Tensor) -> WithinChunks:
+    """The matrices of each chunk, of ``q, k, v [..., C, D]`` after convolution and silu and ``beta [..., C, 1]``."""
     q = F.normalize(q, dim=-1, eps=L2_NORM_EPS)
     k = F.normalize(k, dim=-1, eps=L2_NORM_EPS)
     v, kb = beta * v, beta * k
     a = -(kb @ k.mT).tril(-1)
     # A times A TRANSPOSED: not the second term of the inverse of I - A, but what the weights were trained with.
     t = torch.eye(q.shape[-2], dtype=q.dtype, device=q.device) + a + (a @ a.mT).tril(-1)
-    u = t @ v
-    p = (q @ k.mT).tril()
-    return blend[0] * fast_gate * (p @ v) + blend[1] * slow_gate * (p @ u)
+    return WithinChunks(q, k, v, kb, t, (q @ k.mT).tril())
 
 
 def to_chunks(x: Tensor, chunk: int) -> Tensor:

@@ -61,8 +61,8 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         valid = op.Less(token, op.Unsqueeze(op.Cast(lengths, to=onnx.TensorProto.INT64), one))
         valid = op.Cast(op.Unsqueeze(valid, two), to=onnx.TensorProto.FLOAT)  # [B, L, 1]
         alignment = op.Sub(size_w, op.Add(op.Add(size_3m, size_m), size_3h))
-        parts = op.Concat(size_3m, size_m, size_h, op.Mul(size_h, two), alignment, axis=0)
-        qkv, g, beta, gates, _unused = op.Split(x, parts, axis=2)
+        parts = op.Concat(size_3m, size_m, size_3h, alignment, axis=0)
+        qkv, g, gates, _unused = op.Split(x, parts, axis=2)
 
         # A two-dimensional convolution of width one, between transposes of [B, L, 1, 3M]: ONNX Runtime turns exactly
         # this into its blocked channel layout, without a transpose in memory.
@@ -72,8 +72,12 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         qkv = op.Squeeze(op.Transpose(qkv, perm=[0, 2, 3, 1]), two)
         convolved = op.Mul(qkv, op.Sigmoid(qkv))
 
-        # To chunks, [B, H, N, C, D] and [B, H, N, C, 1]. Gates are zero in padded rows, so heads are too.
-        gates = op.Concat(op.Sigmoid(beta), op.Mul(op.Sigmoid(gates), valid), axis=2)
+        # beta | fast_gate | slow_gate, zero in padded rows, so that heads are too; times 1 | blend[0] | blend[1].
+        scales = op.Unsqueeze(op.Concat(op.Constant(value_floats=[1.0]), weights, axis=0), one)
+        scales = op.Reshape(op.Expand(scales, op.Concat(one, size_h, axis=0)), last)
+        gates = op.Mul(op.Sigmoid(gates), op.Mul(valid, scales))
+
+        # To chunks, [B, H, N, C, D] and [B, H, N, C, 1].
         fill = op.Concat(op.Constant(value_ints=[0, 0, 0, 0]), op.Sub(filled, size_l), zero, axis=0)
         qkv = op.Reshape(op.Pad(convolved, fill), op.Concat(zero, size_n, size_c, size_3h, size_d, axis=0))
         gates = op.Reshape(op.Pad(gates, fill), op.Concat(zero, size_n, size_c, size_3h, one, axis=0))
@@ -82,8 +86,8 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
 
         # q's norm divides the gates, one number a row, instead of q.
         q_norm = op.Clip(op.ReduceL2(q, last), op.Constant(value_float=L2_NORM_EPS))
-        fast_gate = op.Div(op.Mul(fast_gate, op.Slice(weights, zero, one, zero)), q_norm)
-        slow_gate = op.Div(op.Mul(slow_gate, op.Slice(weights, one, two, zero)), q_norm)
+        fast_gate = op.Div(fast_gate, q_norm)
+        slow_gate = op.Div(slow_gate, q_norm)
         k = op.LpNormalization(k, axis=-1, p=2)
         kb = op.Mul(k, beta)
         v = op.Mul(v, beta)

@@ -1,0 +1,113 @@
+"""The operators that stay one node a layer in an exported graph, and the functions that define them."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, cast
+
+import onnx
+import torch
+from onnxscript.onnx_types import TensorType
+
+from lam_export.model.encoder import Encoder
+from lam_export.model.forms.flat import Flat
+from lam_export.model.forms.recurrent import Recurrent
+from lam_plugins import dual_state_delta_rule, fused_delta_rule
+from lam_plugins.dual_state_delta_rule import onnx_function as dual_state_function
+from lam_plugins.fused_delta_rule import onnx_function as fused_function
+
+
+@dataclass(frozen=True)
+class Operator:
+    """An operator with everything but its tensors decided."""
+
+    overload: Any
+    """What the encoder calls: a ``torch._ops.OpOverload``."""
+    op_type: str
+    inputs: tuple[str, ...]
+    function: onnx.FunctionProto
+    plugin: bool
+    """Whether there is a TensorRT plugin for it."""
+
+    def translation(self, op: Callable[..., Any]) -> Callable[..., Any]:
+        """What PyTorch's exporter calls in place of the operator; ``op`` makes the node of the tensors alone."""
+        return _fused(op) if self.plugin else _dual_state(op)
+
+
+def operator_of(encoder: Encoder, opset: int) -> Operator | None:
+    """The operator of an encoder's layers, or None if they are made of standard ones.
+
+    Args:
+        encoder: all its layers are of one form.
+        opset: of the standard operators in the function.
+    """
+    form = cast(Any, encoder.layers[0]).form
+    hidden_size = encoder.config.hidden_size
+    if isinstance(form, Flat):
+        return Operator(
+            torch.ops.lam.fused_delta_rule.default,
+            fused_delta_rule.op_type(form.chunk_size),
+            fused_function.FUNCTION_INPUTS,
+            fused_function.fused_delta_rule_function(form.chunk_size, hidden_size, opset),
+            plugin=True,
+        )
+    if isinstance(form, Recurrent):
+        shared = form.get_parameter("flux_weight").ndim == 2
+        return Operator(
+            torch.ops.lam.dual_state_delta_rule.default,
+            dual_state_delta_rule.op_type(form.chunk_size, form.options, shared_flux=shared),
+            tuple(dual_state_function.FUNCTION_INPUTS),
+            dual_state_function.dual_state_delta_rule_function(
+                form.chunk_size, hidden_size, encoder.config.head_size, opset, form.options, shared_flux=shared
+            ),
+            plugin=False,
+        )
+    return None
+
+
+def fused_layers(encoder: Encoder) -> int:
+    """How many nodes of its operator an encoder's graph has."""
+    return sum(isinstance(cast(Any, layer).form, Flat | Recurrent) for layer in encoder.layers)
+
+
+# PyTorch's exporter wants every parameter named and annotated.
+
+
+def _fused(op: Callable[..., Any]) -> Callable[..., Any]:
+    def fused_delta_rule(
+        projected: TensorType,
+        lengths: TensorType,
+        conv_weight: TensorType,
+        conv_bias: TensorType,
+        norm_weight: TensorType,
+        blend: TensorType,
+        chunk_size: int,
+    ) -> TensorType:
+        return op(projected, lengths, conv_weight, conv_bias, norm_weight, blend)
+
+    return fused_delta_rule
+
+
+def _dual_state(op: Callable[..., Any]) -> Callable[..., Any]:
+    def dual_state_delta_rule(
+        projected: TensorType,
+        lengths: TensorType,
+        conv_weight: TensorType,
+        conv_bias: TensorType,
+        norm_weight: TensorType,
+        decay_bias: TensorType,
+        flux_weight: TensorType,
+        flux_temperature: TensorType,
+        flux_in_weight: TensorType,
+        flux_in_bias: TensorType,
+        flux_out_weight: TensorType,
+        flux_out_bias: TensorType,
+        chunk_size: int,
+        cross_coupling: bool,
+        final_norm: bool,
+        readout_norm: bool,
+        surprise_threshold: float,
+    ) -> TensorType:
+        flux = (flux_weight, flux_temperature, flux_in_weight, flux_in_bias, flux_out_weight, flux_out_bias)
+        return op(projected, lengths, conv_weight, conv_bias, norm_weight, decay_bias, *flux)
+
+    return dual_state_delta_rule

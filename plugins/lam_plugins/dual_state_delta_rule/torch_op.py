@@ -1,0 +1,78 @@
+"""``torch.ops.lam.dual_state_delta_rule``: the operator as PyTorch sees it, traceable as one node."""
+
+from importlib.util import find_spec
+
+import torch
+from torch import Tensor
+
+from lam_plugins.fused_delta_rule.naive import Steps
+
+from . import Options, naive
+
+
+@torch.library.custom_op("lam::dual_state_delta_rule", mutates_args=())
+def dual_state_delta_rule(
+    projected: Tensor,
+    lengths: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    norm_weight: Tensor,
+    decay_bias: Tensor,
+    flux_weight: Tensor,
+    flux_temperature: Tensor,
+    flux_in_weight: Tensor,
+    flux_in_bias: Tensor,
+    flux_out_weight: Tensor,
+    flux_out_bias: Tensor,
+    chunk_size: int,
+    cross_coupling: bool,
+    final_norm: bool,
+    readout_norm: bool,
+    surprise_threshold: float | None,
+) -> Tensor:
+    """``[B, L, W]`` to ``[B, L, M]``; arguments and result as in :func:`naive.dual_state_delta_rule`.
+
+    In half precision the inputs are read and the normalised heads are written in it; everything between is float32.
+    """
+    weights = (conv_weight, conv_bias, norm_weight, decay_bias)
+    flux = (flux_weight, flux_temperature, flux_in_weight, flux_in_bias, flux_out_weight, flux_out_bias)
+    options = (cross_coupling, final_norm, readout_norm, surprise_threshold)
+    return steps(projected, lengths, *weights, *flux, chunk_size, *options).heads.to(projected.dtype)
+
+
+@dual_state_delta_rule.register_kernel("cuda")
+def _(projected, lengths, *weights_and_options):
+    *weights, chunk_size, cross_coupling, final_norm, readout_norm, surprise_threshold = weights_and_options
+    norm_weight = weights[2]
+    if find_spec("triton") is not None:
+        from . import launch  # imports Triton
+
+        if launch.supports(projected, norm_weight.shape[0], chunk_size):
+            options = Options(cross_coupling, final_norm, readout_norm, surprise_threshold)
+            return launch.dual_state_delta_rule(projected, lengths, tuple(weights), chunk_size, options)
+    return steps(projected, lengths, *weights_and_options).heads.to(projected.dtype)
+
+
+def steps(projected, lengths, conv_weight, conv_bias, norm_weight, decay_bias, *flux_and_options) -> Steps:
+    """What the operator computes on the way, in plain PyTorch; its arguments, in float32 at least."""
+    *flux, chunk_size, cross_coupling, final_norm, readout_norm, surprise_threshold = flux_and_options
+
+    def wide(tensor: Tensor) -> Tensor:
+        return tensor.float() if tensor.dtype.itemsize == 2 else tensor
+
+    return naive.steps(
+        wide(projected),
+        lengths,
+        wide(conv_weight),
+        wide(conv_bias),
+        wide(norm_weight),
+        wide(decay_bias),
+        naive.Flux(*map(wide, flux)),
+        chunk_size,
+        Options(cross_coupling, final_norm, readout_norm, surprise_threshold),
+    )
+
+
+@dual_state_delta_rule.register_fake
+def _(projected, lengths, conv_weight, conv_bias, *_):
+    return projected.new_empty(projected.shape[0], projected.shape[1], conv_bias.shape[0] // 3)
