@@ -1,0 +1,133 @@
+#include "bundle.h"
+
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstddef>
+#include <cstdlib>
+#include <new>
+#include <system_error>
+
+#include "lam/errors.h"
+#include "sha256.h"
+#include "text.h"
+
+namespace lam {
+namespace {
+
+namespace fs = std::filesystem;
+
+const char* const manifest_name = "manifest.json";
+
+/// An open file that is closed again.
+class File {
+  public:
+    // Without O_NONBLOCK, opening a pipe would wait for ever.
+    explicit File(const fs::path& path) : descriptor_(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)) {
+        if (descriptor_ < 0) fail();
+    }
+    File(const File&) = delete;
+    File& operator=(const File&) = delete;
+    ~File() { ::close(descriptor_); }
+
+    struct stat status() const {
+        struct stat found {};
+        if (::fstat(descriptor_, &found) != 0) fail();
+        return found;
+    }
+
+    std::size_t read(char* to, std::size_t size) const {
+        for (;;) {
+            const ssize_t count = ::read(descriptor_, to, size);
+            if (count >= 0) return static_cast<std::size_t>(count);
+            if (errno != EINTR) fail();
+        }
+    }
+
+  private:
+    [[noreturn]] static void fail() { throw std::system_error(errno, std::generic_category()); }
+
+    int descriptor_;
+};
+
+bool leads_outside(const fs::path& folder, const fs::path& file) {
+    const fs::path inside = fs::weakly_canonical(folder);
+    const fs::path resolved = fs::weakly_canonical(file);
+    return std::mismatch(inside.begin(), inside.end(), resolved.begin(), resolved.end()).first != inside.end();
+}
+
+/// A file's bytes; `hash` is fed with them piece by piece, while they are in the processor's cache.
+Content content_of(const fs::path& folder, const std::string& name, Sha256* hash) {
+    const fs::path path = folder / name;
+    try {
+        if (leads_outside(folder, path))
+            throw BundleError(path.string() + " leads outside the bundle and is not read; put the file itself there");
+        const File file(path);
+        const struct stat status = file.status();
+        if (!S_ISREG(status.st_mode))
+            throw BundleError("expected a file at " + path.string() + ", found something else; copy the bundle again");
+        constexpr std::size_t piece = std::size_t{1} << 19U;
+        Content content(static_cast<std::size_t>(status.st_size));
+        std::size_t done = 0;
+        while (done < content.size()) {
+            const std::size_t count = file.read(content.data() + done, std::min(piece, content.size() - done));
+            if (count == 0) break;  // it was cut short just now
+            if (hash != nullptr) hash->update(content.data() + done, count);
+            done += count;
+        }
+        content.cut(done);
+        return content;
+    } catch (const std::system_error& error) {
+        throw BundleError(path.string() + " cannot be read (" + error.code().message() + "); copy the bundle again");
+    }
+}
+
+Manifest manifest_of(const fs::path& folder) {
+    const fs::path path = folder / manifest_name;
+    std::error_code error;
+    if (!fs::exists(path, error) && (!error || error == std::errc::too_many_symbolic_link_levels))
+        throw BundleError(std::string("expected a bundle (a folder with ") + manifest_name + "), found none at " +
+                          folder.string() + "; make one: lam-export onnx CHECKPOINT -o " + folder.string());
+    return Manifest::from_json(content_of(folder, manifest_name, nullptr).view(), path.string());
+}
+
+}  // namespace
+
+Content::Content(std::size_t size) : size_(size) {
+    constexpr std::size_t page = std::size_t{1} << 21U;
+    const std::size_t alignment = size < page ? alignof(std::max_align_t) : page;
+    const std::size_t room = (size / alignment + 1) * alignment;
+    data_.reset(static_cast<char*>(std::aligned_alloc(alignment, room)));
+    if (!data_) throw std::bad_alloc();
+    if (size >= page) (void)::madvise(data_.get(), room, MADV_HUGEPAGE);  // without them it works as well
+}
+
+void Content::Free::operator()(char* data) const { std::free(data); }
+
+Bundle::Bundle(fs::path path) : path_(std::move(path)), manifest_(manifest_of(path_)) {}
+
+Content Bundle::read(const std::string& name) const {
+    const FileEntry* entry = manifest_.file(name);
+    if (entry == nullptr) {
+        std::vector<std::string> listed;
+        for (const auto& file : manifest_.files) listed.push_back(file.first);
+        throw BundleError("expected " + name + " in the bundle " + path_.string() + ", its manifest lists " +
+                          joined(listed) + "; make it again: lam-export onnx CHECKPOINT -o " + path_.string() +
+                          " --force");
+    }
+    Sha256 hash;
+    Content content = content_of(path_, name, &hash);
+    const std::string digest = hash.hex();
+    if (content.size() != entry->bytes || digest != entry->sha256)
+        throw BundleError((path_ / name).string() + " is not the file that the bundle was made with (expected " +
+                          std::to_string(entry->bytes) + " bytes, sha256 " + entry->sha256.substr(0, 12) +
+                          "..., found " + std::to_string(content.size()) + " bytes, " + digest.substr(0, 12) +
+                          "...); copy the bundle again");
+    return content;
+}
+
+}  // namespace lam

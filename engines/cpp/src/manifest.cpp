@@ -1,0 +1,129 @@
+#include "manifest.h"
+
+#include <algorithm>
+#include <set>
+
+#include "canonical_json.h"
+#include "lam/errors.h"
+#include "schema.h"
+#include "sha256.h"
+#include "text.h"
+
+namespace lam {
+namespace {
+
+constexpr std::int64_t format_version = 1;
+const char* const again = "; make the bundle again: lam-export onnx";
+
+/// What a manifest with these members, signed as they are, would be.
+std::string signed_text(const CanonicalObject& object) {
+    const char* comma = object.indented == "{" ? "" : ",";
+    return object.indented + comma + "\n  \"sha256\": \"" + sha256(object.canonical) + "\"\n}\n";
+}
+
+ModelInfo read_model(const Field& field) {
+    ModelInfo model;
+    model.hidden_size = field["hidden_size"].at_least(1);
+    model.vocab_size = field["vocab_size"].at_least(1);
+    model.pad_token_id = field["pad_token_id"].at_least(0);
+    if (model.pad_token_id >= model.vocab_size)
+        field.fail("Value error, pad_token_id must be below vocab_size (" + std::to_string(model.vocab_size) + ")");
+    return model;
+}
+
+FileEntry read_file(const Field& field) {
+    return {field["sha256"].sha256(), static_cast<std::uint64_t>(field["bytes"].at_least(0))};
+}
+
+Range read_range(const Field& field) {
+    const Range range{field["min"].at_least(1), field["opt"].integer(), field["max"].integer()};
+    if (range.min > range.opt || range.opt > range.max) field.fail("Value error, must be min <= opt <= max");
+    return range;
+}
+
+std::vector<Profile> read_profiles(const Field& field) {
+    std::vector<Profile> profiles;
+    for (const Field& profile : field.elements()) {
+        profiles.push_back({read_range(profile["batch"]), read_range(profile["tokens"])});
+    }
+    return profiles;
+}
+
+Plan read_plan(const Field& field, std::set<std::string>& named) {
+    named.insert(field["inspector"].path());
+    Plan plan;
+    plan.graph = field["graph"].path();
+    plan.graph_sha256 = field["graph_sha256"].sha256();
+    plan.precision = field["precision"].one_of({"fp32", "fp16", "bf16", "int8"});
+    plan.tensorrt = field["tensorrt"].text();
+    plan.compute_capability = field["compute_capability"].text();
+    plan.gpu = field["gpu"].text();
+    plan.profiles = read_profiles(field["profiles"]);
+    return plan;
+}
+
+Manifest read_manifest(const Field& field, const std::string& where) {
+    Manifest manifest;
+    manifest.model = read_model(field["model"]);
+    for (const auto& [name, entry] : field["files"].members()) {
+        entry.has_path_for_key(name);
+        manifest.files.emplace_back(name, read_file(entry));
+    }
+    std::set<std::string> named;
+    for (const auto& [name, graph] : field["graphs"].members()) {
+        graph.has_path_for_key(name);
+        named.insert(name);
+    }
+    // Bundles made before there were plans do without the two.
+    for (const auto& [name, plan] : field.object_or_empty("plans").members()) {
+        plan.has_path_for_key(name);
+        named.insert(name);
+        manifest.plans.emplace_back(name, read_plan(plan, named));
+    }
+    for (const auto& [key, cache] : field.object_or_empty("timing_cache").members()) named.insert(cache.path());
+    std::vector<std::string> unknown;
+    for (const std::string& name : named)
+        if (manifest.file(name) == nullptr) unknown.push_back(name);
+    if (!unknown.empty()) throw BundleError(where + " names " + joined(unknown) + ", not among its files" + again);
+    return manifest;
+}
+
+}  // namespace
+
+const FileEntry* Manifest::file(std::string_view name) const {
+    const auto found = std::find_if(files.begin(), files.end(), [&](const auto& file) { return file.first == name; });
+    return found == files.end() ? nullptr : &found->second;
+}
+
+Manifest Manifest::from_json(std::string_view content, const std::string& where) {
+    std::optional<CanonicalObject> object;
+    try {
+        object = canonical_object(content, "sha256");
+    } catch (const std::invalid_argument& error) {
+        throw BundleError(where + " is no valid JSON (" + error.what() + ")" + again);
+    }
+    Json fields = object ? Json::parse(content) : Json();
+    if (!fields.contains("format_version"))
+        throw BundleError("expected a bundle's manifest in " + where + ", found other JSON" + again);
+    const Json& version = fields["format_version"];
+    if (version != format_version) {
+        const std::string found = version.is_string()      ? lam::quoted(version.get<std::string>(), 30)
+                                  : version.is_primitive() ? version.dump()
+                                                           : "something else";
+        throw BundleError("expected bundle format " + std::to_string(format_version) + ", found " + found + " in " +
+                          where + "; make the bundle again with this version: lam-export onnx");
+    }
+    // All of the text, not its values alone: where a field stands twice, another reader may take the other one.
+    if (object->repeats || content != signed_text(*object))
+        throw BundleError(where +
+                          " was altered or damaged (it differs from its own sha256); copy the bundle again, or "
+                          "make it again: lam-export onnx");
+    fields.erase("sha256");
+    try {
+        return read_manifest({fields, ""}, where);
+    } catch (const SchemaError& error) {
+        throw BundleError(where + ": " + lam::quoted(error.place) + ": " + error.what() + again);
+    }
+}
+
+}  // namespace lam

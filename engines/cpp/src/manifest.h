@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace lam {
+
+/// A file of the bundle, as it was written.
+struct FileEntry {
+    std::string sha256;
+    std::uint64_t bytes = 0;
+};
+
+/// What a dimension may be in an optimization profile, and what its kernels were chosen for.
+struct Range {
+    std::int64_t min = 0;
+    std::int64_t opt = 0;
+    std::int64_t max = 0;
+};
+
+/// A TensorRT optimization profile: the shapes `[batch, tokens]` that it takes.
+struct Profile {
+    Range batch;
+    Range tokens;
+};
+
+/// A serialised TensorRT engine: of one GPU model and one TensorRT version.
+struct Plan {
+    std::string graph;
+    std::string graph_sha256;
+    std::string precision;
+    /// Full version, 10.9.0.34.
+    std::string tensorrt;
+    /// Of the GPU, 9.0.
+    std::string compute_capability;
+    std::string gpu;
+    std::vector<Profile> profiles;
+};
+
+/// What an engine needs to know of the model.
+struct ModelInfo {
+    std::int64_t hidden_size = 0;
+    std::int64_t vocab_size = 0;
+    std::int64_t pad_token_id = 0;
+};
+
+/// What an engine needs of `manifest.json`. Its digest is over all of it; the rest is not looked at.
+struct Manifest {
+    ModelInfo model;
+    /// By name, in the manifest's order.
+    std::vector<std::pair<std::string, FileEntry>> files;
+    std::vector<std::pair<std::string, Plan>> plans;
+
+    /// A file's entry; null if it is not listed.
+    const FileEntry* file(std::string_view name) const;
+
+    /// Read a manifest, trusting nothing in it; `where` names it in messages.
+    ///
+    /// Throws BundleError: it is no JSON, of another format version, altered, or breaks the schema.
+    static Manifest from_json(std::string_view content, const std::string& where);
+};
+
+}  // namespace lam

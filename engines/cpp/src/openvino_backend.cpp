@@ -1,0 +1,195 @@
+#include <algorithm>
+#include <istream>
+#include <map>
+#include <openvino/frontend/manager.hpp>
+#include <openvino/openvino.hpp>
+#include <streambuf>
+
+#include "backend.h"
+#include "lam/errors.h"
+#include "pool.h"
+#include "text.h"
+
+namespace lam {
+namespace {
+
+const char* const graph_name = "model.inlined.onnx";
+const char* const ids_name = "input_ids";
+const char* const mask_name = "attention_mask";
+const char* const output_name = "sentence_embedding";
+/// Of ONNX Runtime and OpenVINO alike: on two cores 512 to 2,048 tokens are within a tenth of each other.
+constexpr std::size_t batch_tokens = 1024;
+/// Prepared kernels that are kept for shapes seen before, about 0.3 MB each with the demo model. Lengths vary without
+/// end: with OpenVINO's own 5,000 a process grows by more than a gigabyte.
+constexpr int kernels = 1000;
+
+/// 2026.4.1 of 2026.4.1-22982-e213a147257-releases/2026/4
+std::string openvino_version() {
+    const std::string build = ov::get_openvino_version().buildNumber;
+    return build.substr(0, build.find('-'));
+}
+
+/// Older versions give NaN for every padded text: they divide a row of zeros by its norm, whatever the epsilon.
+void check_version() {
+    const std::string found = openvino_version();
+    int year = 0;
+    int release = 0;
+    if (std::sscanf(found.c_str(), "%d.%d", &year, &release) != 2 || std::pair(year, release) < std::pair(2026, 2))
+        throw EngineError("expected OpenVINO 2026.2 or newer, found " + found +
+                          ", which gives NaN for padded texts; run: pip install --upgrade 'openvino>=2026.2'");
+}
+
+/// What went wrong, without the places in OpenVINO's source that its messages begin with.
+std::string reason(const std::exception& error) {
+    std::string said;
+    std::string first;
+    std::string line;
+    for (const char* c = error.what();; ++c) {
+        if (*c != '\n' && *c != '\0') {
+            line += *c;
+            continue;
+        }
+        line = one_line(line);
+        if (first.empty()) first = line;
+        if (said.empty() && line.rfind("Exception from ", 0) != 0 && line.rfind("Check '", 0) != 0) said = line;
+        line.clear();
+        if (*c == '\0') break;
+    }
+    return (said.empty() ? first : said).substr(0, 300);
+}
+
+/// A stream over bytes that are there, which spares a copy of the whole graph.
+class Bytes : public std::streambuf {
+  public:
+    explicit Bytes(std::string_view content) {
+        char* begin = const_cast<char*>(content.data());  // a streambuf's way; nothing is written
+        setg(begin, begin, begin + content.size());
+    }
+
+  protected:
+    pos_type seekoff(off_type offset, std::ios_base::seekdir from, std::ios_base::openmode) override {
+        const char* base = from == std::ios_base::beg ? eback() : from == std::ios_base::cur ? gptr() : egptr();
+        const off_type at = base - eback() + offset;
+        if (at < 0 || at > egptr() - eback()) return pos_type(off_type(-1));
+        setg(eback(), eback() + at, egptr());
+        return at;
+    }
+    pos_type seekpos(pos_type position, std::ios_base::openmode mode) override {
+        return seekoff(position, std::ios_base::beg, mode);
+    }
+};
+
+std::shared_ptr<ov::Model> read_model(std::string_view content) {
+    Bytes bytes(content);
+    std::istream stream(&bytes);
+    ov::frontend::FrontEndManager manager;
+    const auto frontend = manager.load_by_framework("onnx");
+    return frontend->convert(frontend->load(static_cast<std::istream*>(&stream)));
+}
+
+ov::AnyMap settings(const Options& options) {
+    ov::AnyMap map{
+        // A CPU with bfloat16 instructions would use them unasked.
+        {ov::hint::inference_precision.name(), ov::element::f32},
+        {ov::hint::performance_mode.name(), ov::hint::PerformanceMode::LATENCY},
+        {"CPU_RUNTIME_CACHE_CAPACITY", kernels},
+    };
+    if (options.threads > 0) map[ov::inference_num_threads.name()] = options.threads;
+    if (!options.cache.empty()) map[ov::cache_dir.name()] = options.cache.string();
+    return map;
+}
+
+template <typename Ports>
+std::string listed(const Ports& ports) {
+    std::map<std::string, std::string> found;
+    for (const auto& port : ports)
+        for (const std::string& name : port.get_names()) found[name] = port.get_partial_shape().to_string();
+    std::vector<std::string> out;
+    for (const auto& [name, shape] : found) out.push_back(name + " " + shape);
+    return joined(out);
+}
+
+void check_interface(const ov::CompiledModel& model, std::int64_t hidden_size) {
+    const std::string inputs = listed(model.inputs());
+    const std::string outputs = listed(model.outputs());
+    const std::string width = "[?," + std::to_string(hidden_size) + "]";
+    const auto has_output = [&](const auto& port) {
+        return port.get_names().count(output_name) == 1 && port.get_partial_shape().to_string() == width;
+    };
+    const auto ports = model.outputs();
+    const bool right = inputs == std::string(mask_name) + " [?,?], " + ids_name + " [?,?]" &&
+                       std::any_of(ports.begin(), ports.end(), has_output);
+    if (!right)
+        throw BundleError(std::string("expected ") + graph_name + " with inputs " + ids_name + ", " + mask_name +
+                          " and output " + output_name + " " + width + ", found inputs " + inputs + " and outputs " +
+                          outputs + "; make the bundle again: lam-export onnx --inline");
+}
+
+ov::CompiledModel compile(const Bundle& bundle, const Options& options) {
+    const Content content = bundle.read(graph_name);
+    try {
+        ov::Core core;
+        return core.compile_model(read_model(content.view()), "CPU", settings(options));
+    } catch (const std::exception& error) {
+        throw BundleError("OpenVINO " + openvino_version() + " cannot load " + graph_name + ": " + reason(error) +
+                          "; make the bundle again: lam-export onnx --inline");
+    }
+}
+
+/// A bundle's `model.inlined.onnx` in OpenVINO, float32 on the CPU. Every thread has an inference request of its own.
+class OpenVinoBackend : public Backend {
+  public:
+    OpenVinoBackend(const Bundle& bundle, const Options& options)
+        : model_(compile(bundle, options)),
+          requests_([this] { return std::make_unique<ov::InferRequest>(model_.create_infer_request()); }) {
+        check_interface(model_, bundle.manifest().model.hidden_size);
+    }
+
+    std::size_t default_batch_tokens() const override { return batch_tokens; }
+
+    std::vector<float> infer(const Batch& batch) const override {
+        try {
+            return requests_.with([&](ov::InferRequest& request) {
+                const ov::Shape shape{batch.rows, batch.tokens};
+                // The inputs outlive the call; the output is copied, for the next call overwrites it.
+                request.set_tensor(ids_name, ov::Tensor(ov::element::i64, shape, shared(batch.input_ids)));
+                request.set_tensor(mask_name, ov::Tensor(ov::element::i64, shape, shared(batch.attention_mask)));
+                request.infer();
+                const ov::Tensor output = request.get_tensor(output_name);
+                const auto* values = output.data<const float>();
+                return std::vector<float>(values, values + output.get_size());
+            });
+        } catch (const std::exception& error) {
+            throw EngineError("OpenVINO failed on a batch of " + std::to_string(batch.rows) + " x " +
+                              std::to_string(batch.tokens) + " tokens: " + reason(error) +
+                              "; if memory is short, lower batch_tokens or cut the longest texts");
+        }
+    }
+
+  private:
+    static void* shared(const std::vector<std::int64_t>& values) {
+        return const_cast<std::int64_t*>(values.data());  // inputs are only read
+    }
+
+    mutable ov::CompiledModel model_;
+    mutable Pool<ov::InferRequest> requests_;
+};
+
+}  // namespace
+
+std::unique_ptr<Backend> make_openvino_backend(const Bundle& bundle, const Options& options) {
+    if (!options.precision.empty() && options.precision != "fp32")
+        throw EngineError("expected precision fp32 with the engine openvino, found " + lam::quoted(options.precision) +
+                          "; leave it out");
+    if (options.threads < 0)
+        throw EngineError("expected at least 1 thread, found " + std::to_string(options.threads) +
+                          "; leave it out for one per core");
+    if (bundle.manifest().file(graph_name) == nullptr)  // OpenVINO knows no local functions
+        throw BundleError(std::string("expected ") + graph_name + " in the bundle " + bundle.path().string() +
+                          ", found none; make it again: lam-export onnx CHECKPOINT -o " +
+                          shell_quoted(bundle.path().string()) + " --inline --force");
+    check_version();
+    return std::make_unique<OpenVinoBackend>(bundle, options);
+}
+
+}  // namespace lam

@@ -1,0 +1,116 @@
+#include <doctest/doctest.h>
+
+#include <functional>
+
+#include "bundle.h"
+#include "lam/errors.h"
+#include "sha256.h"
+#include "signed_manifest.h"
+
+using lam::Json;
+
+namespace {
+
+std::string refusal(const std::function<void()>& action) {
+    try {
+        action();
+    } catch (const lam::BundleError& error) {
+        return error.what();
+    }
+    return "accepted";
+}
+
+std::string refusal_of(const std::string& content) {
+    return refusal([&] { lam::Manifest::from_json(content, "manifest.json"); });
+}
+
+bool holds(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+
+Json with(const std::function<void(Json&)>& change) {
+    Json fields = lam::manifest_fields();
+    change(fields);
+    return fields;
+}
+
+}  // namespace
+
+TEST_CASE("a manifest is read") {
+    const Json fields = with([](Json& f) {
+        f["files"]["a/b é.onnx"] = {{"sha256", std::string(64, 'a')}, {"bytes", 3}};
+    });
+    const lam::Manifest manifest = lam::Manifest::from_json(lam::signed_manifest(fields), "m");
+    CHECK(manifest.model.hidden_size == 8);
+    REQUIRE(manifest.file("a/b é.onnx") != nullptr);
+    CHECK(manifest.file("a/b é.onnx")->bytes == 3);
+    CHECK(manifest.file("x") == nullptr);
+}
+
+TEST_CASE("every bit of a manifest counts, and every byte") {
+    const std::string content = lam::signed_manifest(lam::manifest_fields());
+    CHECK(refusal_of(content) == "accepted");
+    for (std::size_t i = 0; i < content.size(); ++i) {
+        for (int bit = 0; bit < 8; ++bit) {
+            std::string flipped = content;
+            flipped[i] = static_cast<char>(flipped[i] ^ (1 << bit));
+            CHECK(refusal_of(flipped) != "accepted");
+        }
+        CHECK(refusal_of(content.substr(0, i)) != "accepted");
+        CHECK(refusal_of(content.substr(0, i) + content.substr(i + 1)) != "accepted");
+        CHECK(refusal_of(content.substr(0, i) + " " + content.substr(i)) != "accepted");
+    }
+}
+
+TEST_CASE("names that lead out of the bundle") {
+    for (const char* name : {"../x", "a/../../x", "a/..", "..", ".", "", "./x", "a//x", "a/", "a/./x", "/etc/passwd",
+                             "//x", "..\\x", "C:/x", "x:stream", "x\ny", "x\u202ey"}) {
+        const Json entry = {{"sha256", std::string(64, 'a')}, {"bytes", 3}};
+        const std::string said = refusal_of(lam::signed_manifest(with([&](Json& f) { f["files"][name] = entry; })));
+        CHECK(holds(said, "must be a plain relative path inside the bundle"));
+    }
+}
+
+TEST_CASE("fields that cannot be right") {
+    const std::pair<std::function<void(Json&)>, const char*> cases[] = {
+        {[](Json& f) { f.erase("model"); }, "'model': Field required"},
+        {[](Json& f) { f["model"]["hidden_size"] = 0; }, "'model.hidden_size': Input should be greater than 0"},
+        {[](Json& f) { f["model"]["hidden_size"] = "wide"; }, "'model.hidden_size': Input should be a valid integer"},
+        {[](Json& f) { f["model"]["vocab_size"] = 1ULL << 63; }, "'model.vocab_size': Input should fit into 64 bits"},
+        {[](Json& f) { f["model"]["pad_token_id"] = 32; }, "pad_token_id must be below vocab_size (32)"},
+        {[](Json& f) { f["files"] = Json::array(); }, "'files': Input should be a valid dictionary"},
+        {[](Json& f) {
+             f["files"]["a"] = {{"sha256", "0"}, {"bytes", 1}};
+         },
+         "'files.a.sha256': String should match"},
+        {[](Json& f) { f["graphs"]["no.onnx"] = Json::object(); }, "names no.onnx, not among its files"},
+        {[](Json& f) { f["format_version"] = 2; }, "expected bundle format 1, found 2"},
+        {[](Json& f) { f["format_version"] = "1\n"; }, "expected bundle format 1, found '1\\n'"},
+        {[](Json& f) { f.erase("format_version"); }, "expected a bundle's manifest in manifest.json, found other JSON"},
+    };
+    for (const auto& [change, part] : cases) {
+        const std::string said = refusal_of(lam::signed_manifest(with(change)));
+        CAPTURE(said);
+        CHECK(holds(said, part));
+        CHECK(holds(said, "lam-export onnx"));
+    }
+}
+
+TEST_CASE("a file is read only if it is the one that the bundle was made with") {
+    const lam::Folder folder;
+    Json fields = lam::manifest_fields();
+    fields["files"]["a"] = {{"sha256", lam::sha256("content")}, {"bytes", 7}};
+    folder.write("manifest.json", lam::signed_manifest(fields));
+    folder.write("a", "content");
+    const lam::Bundle bundle(folder.path);
+    CHECK(bundle.read("a").view() == "content");
+    CHECK(holds(refusal([&] { bundle.read("b"); }), "its manifest lists a; make it again"));
+    for (const char* other : {"contenT", "conten", "content ", ""}) {
+        folder.write("a", other);
+        CHECK(holds(refusal([&] { bundle.read("a"); }),
+                    "is not the file that the bundle was made with (expected 7 bytes"));
+    }
+    std::filesystem::remove(folder.path / "a");
+    CHECK(holds(refusal([&] { bundle.read("a"); }), "a cannot be read (No such file or directory)"));
+    std::filesystem::create_symlink("/dev/zero", folder.path / "a");
+    CHECK(holds(refusal([&] { bundle.read("a"); }), "leads outside the bundle"));
+    CHECK(holds(refusal([&] { lam::Bundle(folder.path / "none"); }), "found none at"));
+}
