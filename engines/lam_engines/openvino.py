@@ -48,21 +48,10 @@ class OpenVinoEngine(EmbeddingEngine):
             )
         openvino = library()
         super().__init__(bundle, INLINED_MODEL)
-        from openvino import properties
-        from openvino.properties import hint
-
-        options: dict[Any, Any] = {
-            # A CPU with bfloat16 instructions would use them unasked.
-            hint.inference_precision: openvino.Type.f32,
-            hint.performance_mode: hint.PerformanceMode.LATENCY,
-            "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
-        }
-        if threads is not None:
-            options[properties.inference_num_threads] = threads
         graph = bundle.read(INLINED_MODEL)
         try:
             core = openvino.Core()
-            compiled = core.compile_model(core.read_model(graph, b""), "CPU", options)
+            compiled = core.compile_model(core.read_model(graph, b""), "CPU", compile_options(threads))
         except RuntimeError as error:
             raise BundleError(
                 f"OpenVINO {version_of(openvino)} cannot load {INLINED_MODEL}: {_reason(error)}; make the bundle "
@@ -92,6 +81,23 @@ class OpenVinoEngine(EmbeddingEngine):
     def close(self) -> None:
         with self._lock:
             self._request = None
+
+
+def compile_options(threads: int | None) -> dict[Any, Any]:
+    """How every graph is compiled; ``threads`` as for :class:`OpenVinoEngine`."""
+    openvino = library()
+    from openvino import properties
+    from openvino.properties import hint
+
+    options: dict[Any, Any] = {
+        # A CPU with bfloat16 instructions would use them unasked.
+        hint.inference_precision: openvino.Type.f32,
+        hint.performance_mode: hint.PerformanceMode.LATENCY,
+        "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
+    }
+    if threads is not None:
+        options[properties.inference_num_threads] = threads
+    return options
 
 
 def library() -> Any:

@@ -7,11 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from lam_engines.manifest import Precision, Sha256
 
 
-class _Strict(BaseModel):
+class Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
-class EntrantInfo(_Strict):
+class EntrantInfo(Strict):
     """One that takes part."""
 
     name: str
@@ -26,7 +26,7 @@ class EntrantInfo(_Strict):
     sha256: Sha256
 
 
-class ShapeInfo(_Strict):
+class ShapeInfo(Strict):
     """A piece of work that is timed."""
 
     name: str
@@ -40,7 +40,7 @@ class ShapeInfo(_Strict):
     """Tokens of all texts together, without padding."""
 
 
-class Times(_Strict):
+class Times(Strict):
     """What the timed runs took."""
 
     seconds: Annotated[tuple[float, ...], Field(min_length=1)]
@@ -54,7 +54,7 @@ class Times(_Strict):
     """Than each entrant of ``baselines`` that has times here: the median of the ratios of neighbouring runs."""
 
 
-class Memory(_Strict):
+class Memory(Strict):
     """Of the process that did the work and nothing else, in bytes of main memory."""
 
     loaded: int
@@ -63,7 +63,7 @@ class Memory(_Strict):
     """The most that it held while it was timed, ``loaded`` in it."""
 
 
-class Result(_Strict):
+class Result(Strict):
     """One entrant at one piece of work."""
 
     entrant: str
@@ -81,7 +81,7 @@ class Result(_Strict):
     """None where the system does not say."""
 
 
-class Benchmark(_Strict):
+class Benchmark(Strict):
     """``bench.json``."""
 
     bench_version: Literal[1] = 1

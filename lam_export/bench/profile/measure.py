@@ -1,0 +1,113 @@
+"""One engine at one shape: first its embeddings, then plain and profiled runs in turn."""
+
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from statistics import median
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+
+from lam_engines.errors import LamError
+from lam_export.bench.timing import in_turn
+from lam_export.validate.metrics import diff
+
+from .parts import Part, Place
+from .samples import Run
+from .schema import Cell, Result
+
+if TYPE_CHECKING:
+    from .subjects import Subject
+
+FEWEST, MOST = 5, 50
+_REST = 0.01
+"""Seconds before a run. The threads of who ran before spin for some milliseconds before they sleep."""
+
+Embed = Callable[[np.ndarray], np.ndarray]
+
+
+class Profiler(Protocol):
+    """A runtime that keeps a record of its runs."""
+
+    def record(self, input_ids: np.ndarray) -> np.ndarray:
+        """``[B, L]`` to ``[B, hidden]``, on record."""
+
+    def runs(self) -> list[Run]:
+        """All that is on record; nothing can be added afterwards."""
+
+
+def measure(subject: "Subject", ids: np.ndarray, expected: np.ndarray, *, seconds: float) -> Result:
+    """Compare, then time.
+
+    Args:
+        subject: an engine.
+        ids: ``[B, L]`` int64.
+        expected: ``[B, hidden]``, the reference's.
+        seconds: about how long to measure, at least :data:`FEWEST` runs of each.
+    """
+    about: dict[str, Any] = {"status": "not run", "note": "", "max_abs": None, "cosine": None}
+    times: dict[str, Any] = {"plain": (), "profiled": (), "cells": ()}
+    try:
+        with tempfile.TemporaryDirectory() as scratch:
+            recorder = subject.profiler(Path(scratch))
+            for which, embed in (("", subject.plain), ("profiled ", recorder.record)):
+                found = diff(embed(ids), expected, subject.thresholds)
+                about |= {"max_abs": found.max_abs, "cosine": found.cosine}
+                if not found:
+                    words = f"max-abs {found.max_abs:.1e}, 1 - cosine {1 - found.cosine:.1e}"
+                    about |= {"status": "mismatch", "note": f"{which}embeddings differ: {words}"}
+                    break
+            else:
+                times = _timed(subject.plain, recorder, ids, seconds)
+                about["status"] = "measured"
+    except LamError as error:
+        about["note"] = str(error)
+    return Result(entrant=subject.info.name, texts=ids.shape[0], tokens=ids.shape[1], **about, **times)
+
+
+def _timed(plain: Embed, recorder: Profiler, ids: np.ndarray, seconds: float) -> dict[str, Any]:
+    clocks = {"plain": partial(_seconds, plain, ids), "profiled": partial(_seconds, recorder.record, ids)}
+    once = sum(runs[0] for runs in in_turn(clocks, repeats=1).values())
+    repeats = int(np.clip(seconds / once, FEWEST, MOST))
+    taken = in_turn(clocks, repeats=repeats)
+    runs = recorder.runs()[-repeats:]
+    cells, operations = summed(runs)
+    profiled = tuple(run.seconds for run in runs)  # without what the record itself takes at its beginning and end
+    return {"plain": tuple(taken["plain"]), "profiled": profiled, "cells": cells, "operations": operations}
+
+
+def summed(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[Part, float]]:
+    """Time by part, layer and kind of operator, and the arithmetic of each part.
+
+    Of each operator the median over the runs is taken, so that a moment in which the machine did something else is in
+    no sum. What is left of a run, in the median, is the runtime's own.
+    """
+    seconds: dict[str, list[float]] = defaultdict(list)
+    samples = {}
+    for run in runs:
+        for sample in run.samples:
+            seconds[sample.name].append(sample.seconds)
+            samples[sample.name] = sample
+    sums: dict[tuple[Place, str], list[float]] = defaultdict(list)
+    operations: dict[Part, float] = defaultdict(float)
+    for name, sample in samples.items():
+        sums[sample.place, sample.kind].append(median(seconds[name]))
+        if sample.operations is not None:
+            operations[sample.place.part] += sample.operations
+    rest = median(max(0.0, run.seconds - sum(sample.seconds for sample in run.samples)) for run in runs)
+    sums[Place("runtime"), "–"] = [rest]
+    cells = tuple(
+        Cell(part=place.part, layer=place.layer, operator=kind, count=len(found), seconds=sum(found))
+        for (place, kind), found in sums.items()
+    )
+    return cells, dict(operations)
+
+
+def _seconds(embed: Embed, ids: np.ndarray) -> float:
+    time.sleep(_REST)
+    start = time.perf_counter()
+    embed(ids)
+    return time.perf_counter() - start

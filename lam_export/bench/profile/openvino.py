@@ -1,0 +1,79 @@
+"""Time in OpenVINO, from the counters of its nodes."""
+
+import time
+from typing import Any
+
+import numpy as np
+
+from lam_engines.bundle import INLINED_MODEL, Bundle
+from lam_engines.openvino import compile_options, library
+
+from .graph import Node, places_of_nodes, spread
+from .parts import Place
+from .samples import Run, Sample
+
+_NORMS = ("MVN", "RMS")
+"""Nodes that OpenVINO makes of norms, and names itself."""
+
+
+class OpenVinoProfiler:
+    """The bundle's inlined graph, compiled as the engine does, with counters."""
+
+    def __init__(self, bundle: Bundle, threads: int) -> None:
+        """Compile it.
+
+        Args:
+            bundle: an open bundle that has ``model.inlined.onnx``.
+            threads: for each operator.
+        """
+        import onnx
+
+        openvino = library()
+        graph = bundle.read(INLINED_MODEL)
+        core = openvino.Core()
+        options = compile_options(threads) | {openvino.properties.enable_profiling: True}
+        compiled = core.compile_model(core.read_model(graph, b""), "CPU", options)
+        self._places = _places(compiled.get_runtime_model(), places_of_nodes(onnx.load_from_string(graph)))
+        self._request = compiled.create_infer_request()
+        self._runs: list[Run] = []
+
+    def record(self, input_ids: np.ndarray) -> np.ndarray:
+        """``[B, L]`` to ``[B, hidden]``, on record."""
+        feed = {"input_ids": input_ids, "attention_mask": np.ones_like(input_ids)}
+        start = time.perf_counter()
+        vectors: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)["sentence_embedding"]
+        seconds = time.perf_counter() - start
+        samples = (
+            Sample(info.node_name, info.node_type, self._places.get(info.node_name, Place("other")), took)
+            for info in self._request.get_profiling_info()
+            if (took := info.real_time.total_seconds())
+        )
+        self._runs.append(Run(seconds, tuple(samples)))
+        return vectors
+
+    def runs(self) -> list[Run]:
+        """All runs until now."""
+        return self._runs
+
+
+def _places(runtime: Any, known: dict[str, Place]) -> dict[str, Place]:
+    """Name of a node as it is run to its place.
+
+    Args:
+        runtime: the graph as it is run. A node says which nodes of the original were fused in it.
+        known: name of a node of the original to its place.
+    """
+    nodes: list[Node] = []
+    places: dict[str, Place] = {}
+    for op in runtime.get_ordered_ops():
+        about, name = op.rt_info, op.get_friendly_name()
+        kind = about["layerType"].astype(str)
+        if kind != "Const":
+            sources = tuple(value.get_node().get_friendly_name() for value in op.input_values())
+            nodes.append(Node(name, "Shape" if kind == "ShapeOf" else kind, sources, (name,)))
+            origins = about["originalLayersNames"].astype(str).split(",")
+            if kind in _NORMS:
+                places[name] = Place("norms", next((places[x].layer for x in sources if x in places), None))
+            elif found := next((known[origin] for origin in origins if origin in known), None):
+                places[name] = found
+    return spread(nodes, places)

@@ -1,0 +1,76 @@
+"""A profile as one HTML file: a stacked bar for every shape, and all tables."""
+
+from collections.abc import Sequence
+
+from lam_export.bench.tables import milliseconds
+from lam_export.validate.report.render.drawing import BOTTOM, RIGHT, TOP, Bar, Note, Plot, linear_axis
+from lam_export.validate.report.render.html import document
+
+from .advice import by_part, next_to_optimise
+from .parts import MEANING, Part
+from .profile_tables import headline, provenance, tables
+from .schema import Profile, Result
+
+_STYLES: dict[Part, str] = {
+    "projections": "good",
+    "convolutions": "gold0",
+    "rule": "gold1",
+    "operator": "gold1",
+    "gates": "gold2",
+    "norms": "gold3",
+    "FFN": "gold4",
+    "other": "bad",
+}
+_REST = "total"
+"""Of the parts that have no colour of their own."""
+_PACKAGE = "lam_export.bench"
+
+
+def profile_page(profile: Profile) -> str:
+    """The profile as an HTML document that needs nothing else."""
+    return document(
+        _PACKAGE,
+        "profile.html",
+        profile=profile,
+        headline=headline(profile),
+        tables=tables(profile, layers=True),
+        plots=plots(profile),
+        provenance=provenance(profile),
+    )
+
+
+def plots(profile: Profile) -> tuple[Plot, ...]:
+    """A drawing for each engine that was timed, with a bar for each shape."""
+    names = dict.fromkeys(result.entrant for result in profile.results if result.status == "measured")
+    return tuple(_plot(name, [r for r in profile.results if r.entrant == name and r.cells]) for name in names)
+
+
+def _plot(name: str, results: Sequence[Result]) -> Plot:
+    x = linear_axis("% of the time", 0, 100)
+    row = (BOTTOM - TOP) / len(results)
+    bars, notes, seen = [], [], []
+    for i, result in enumerate(results):
+        seconds = by_part(result)
+        total, start = sum(seconds.values()), 0.0
+        top = TOP + i * row + min(16, row / 2)
+        notes.append(Note("", x.place(0), round(top - 3, 1), "start", f"{result.shape} tokens"))
+        notes.append(Note("", RIGHT, round(top - 3, 1), "end", f"{milliseconds(total)} ms"))
+        for part in (part for part in MEANING if seconds.get(part)):
+            end = start + 100 * seconds[part] / total
+            tip = f"{part}: {milliseconds(seconds[part])} ms, {end - start:.1f} %\n{MEANING[part]}"
+            left, right = x.place(start), x.place(end)
+            bars.append(
+                Bar(_STYLES.get(part, _REST), left, round(top, 1), right - left, TOP + (i + 1) * row - top - 2, tip)
+            )
+            start = end
+            seen.append(part)
+    legend = [(style, part) for part, style in _STYLES.items() if part in seen]
+    return Plot(
+        f"Where the time goes: {name}",
+        next_to_optimise(results[-1]),
+        description=" ".join(f"{result.shape} tokens: {next_to_optimise(result)}" for result in results),
+        x=x,
+        bars=tuple(bars),
+        notes=tuple(notes),
+        legend=(*legend, (_REST, "the rest")),
+    )

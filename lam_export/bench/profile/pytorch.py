@@ -1,0 +1,158 @@
+"""Time of the reference in PyTorch, from torch.profiler: on a GPU if there is one, else on the CPU."""
+
+import os
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from .parts import Part, Place, layer_of, place_of_module
+from .samples import Run, Sample
+
+if TYPE_CHECKING:
+    from torch import Tensor
+    from torch.autograd.profiler_util import FunctionEvent
+
+    from lam_export.model.encoder import Encoder
+
+_RUN, _MODULE = "lam.run", "lam.module:"
+_OPERATORS = "lam::"
+_NORMS = frozenset(f"aten::{name}" for name in ("linalg_vector_norm", "clamp_min", "div", "square", "mean", "rsqrt"))
+
+
+class PyTorchProfiler:
+    """The encoder on a device, with a mark around each module."""
+
+    def __init__(self, encoder: "Encoder", device: str, threads: int) -> None:
+        """Put the encoder there.
+
+        Args:
+            encoder: in float32; it is moved.
+            device: ``cpu`` or ``cuda``.
+            threads: of a CPU.
+        """
+        import torch
+
+        torch.set_num_threads(threads)
+        self.device = device
+        self._encoder = encoder.to(device)
+        self._records: list[list[FunctionEvent]] = []
+
+    def plain(self, input_ids: np.ndarray) -> np.ndarray:
+        """``[B, L]`` to ``[B, hidden]``."""
+        import torch
+
+        with torch.inference_mode():
+            ids = torch.from_numpy(input_ids).to(self.device)
+            vectors: Tensor = self._encoder(ids, torch.ones_like(ids))[0]
+            return vectors.cpu().numpy()  # waits for the GPU
+
+    def record(self, input_ids: np.ndarray) -> np.ndarray:
+        """As :meth:`plain`, on record."""
+        from torch.profiler import ProfilerActivity, profile, record_function
+
+        activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (self.device == "cuda")
+        profiler = profile(activities=activities, record_shapes=True, acc_events=True)
+        with _marked(self._encoder):
+            with _silent():
+                profiler.start()
+            with record_function(_RUN):
+                vectors = self.plain(input_ids)
+            with _silent():
+                profiler.stop()
+        self._records.append(list(profiler.events()))
+        return vectors
+
+    def runs(self) -> list[Run]:
+        """All runs until now."""
+        channels = 3 * self._encoder.config.hidden_size
+        return [_run(record, cuda=self.device == "cuda", channels=channels) for record in self._records]
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Nothing on standard error: the profiler's library writes there that it begins and that it ends."""
+    error = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(error, 2)
+        os.close(nowhere)
+        os.close(error)
+
+
+class _marked(ExitStack):  # noqa: N801  (used as a function)
+    """A record around each module's work while it lasts."""
+
+    def __init__(self, encoder: "Encoder") -> None:
+        super().__init__()
+        from torch.profiler import record_function
+
+        for name, module in encoder.named_modules():
+            marks: list[Any] = []
+
+            def enter(module: Any, inputs: Any, name: str = name, marks: list[Any] = marks) -> None:
+                marks.append(record_function(_MODULE + name))
+                marks[-1].__enter__()
+
+            def leave(module: Any, inputs: Any, output: Any, marks: list[Any] = marks) -> None:
+                marks.pop().__exit__(None, None, None)
+
+            self.callback(module.register_forward_pre_hook(enter).remove)
+            self.callback(module.register_forward_hook(leave).remove)
+
+
+def _run(events: "list[FunctionEvent]", *, cuda: bool, channels: int) -> Run:
+    whole = next(event for event in events if event.name == _RUN)
+    samples: list[Sample] = []
+    for event in events:
+        took = event.self_device_time_total if cuda else event.self_cpu_time_total
+        above = list(_above(event))
+        if took and any(parent is whole for parent in above) and not event.name.startswith(_MODULE):
+            place = _place(event, above, channels, cuda=cuda)
+            samples.append(Sample(f"{len(samples)} {event.name}", event.name, place, took / 1e6))
+    return Run(whole.cpu_time_total / 1e6, tuple(samples))
+
+
+def _above(event: "FunctionEvent") -> "Iterator[FunctionEvent]":
+    parent = event.cpu_parent
+    while parent is not None:
+        yield parent
+        parent = parent.cpu_parent
+
+
+def _place(event: "FunctionEvent", above: "Iterable[FunctionEvent]", channels: int, *, cuda: bool) -> Place:
+    """By the innermost module that the event is in; in the fused operator by what it does."""
+    path = [event, *above]
+    names = [found.name for found in path]
+    module = next((name.removeprefix(_MODULE) for name in names if name.startswith(_MODULE)), "")
+    layer = layer_of(module)
+    called = next((i for i, name in enumerate(names) if name.startswith(_OPERATORS)), None)
+    if called is not None:
+        inside = path[:called]
+        kernel: Part = "operator" if cuda else "runtime"  # on a CPU only the call itself is not of an operation inside
+        return Place(_fused_part(inside, channels) if inside else kernel, layer)
+    if place := place_of_module(module):
+        return place
+    if layer is not None:
+        return Place("FFN" if "aten::gelu" in names else "norms", layer)  # else the residual's sum
+    return Place("pooling")
+
+
+def _fused_part(path: "list[FunctionEvent]", channels: int) -> Part:
+    """Of an operation inside the plain PyTorch form of the fused operator, by its kind and its width."""
+    names = {event.name for event in path}
+    if "aten::sigmoid" in names:
+        return "gates"
+    if "aten::silu" in names or any(_width(event) == channels for event in path):
+        return "convolutions"
+    return "norms" if names & _NORMS else "rule"
+
+
+def _width(event: "FunctionEvent") -> int | None:
+    """Of the rows of its first input."""
+    shapes: Any = event.input_shapes
+    return shapes[0][-1] if shapes and shapes[0] else None

@@ -1,0 +1,80 @@
+"""Time of a TensorRT plan, from its profiler. Written against the documentation; it has not run yet."""
+
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from lam_engines.bundle import Bundle
+from lam_engines.tensorrt import TensorRtEngine, library
+from lam_export.export.tensorrt.inspector import layer_name, onnx_nodes
+
+from .graph import places_of_nodes
+from .parts import Place
+from .samples import Run, Sample
+
+
+class TensorRtProfiler(TensorRtEngine):
+    """A bundle's plan whose every run reports its layers. No CUDA graphs: a profiler sees nothing of these."""
+
+    def __init__(self, bundle: Bundle, precision: str) -> None:
+        """Load the plan. Errors as of the engine."""
+        import onnx
+
+        super().__init__(bundle, precision=precision)
+        known = places_of_nodes(onnx.load_from_string(bundle.read(self._plan.graph)))
+        self._places = layer_places(bundle.read(self._plan.inspector).decode("utf-8"), known)
+        self._report = _report()
+        self._runs: list[Run] = []
+
+    def record(self, input_ids: np.ndarray) -> np.ndarray:
+        """``[B, L]`` to ``[B, hidden]``, on record."""
+        self._report.layers.clear()
+        start = time.perf_counter()
+        vectors = self.embed_ids(input_ids)
+        seconds = time.perf_counter() - start
+        samples = (
+            Sample(f"{i} {name}", "kernel", self._places.get(layer_name(name), Place("other")), milliseconds / 1e3)
+            for i, (name, milliseconds) in enumerate(self._report.layers)
+        )
+        self._runs.append(Run(seconds, tuple(samples)))
+        return vectors
+
+    def runs(self) -> list[Run]:
+        """All runs until now."""
+        return self._runs
+
+    def _run(self, shape: Any) -> None:
+        shape.context.profiler = self._report
+        self._succeeded(shape.context.execute_async_v3(self._stream.handle))
+        self._stream.wait()
+
+
+def layer_places(inspector: str, known: Mapping[str, Place]) -> dict[str, Place]:
+    """Name of a layer of a plan to its place; a layer that was fused of several parts has none.
+
+    Args:
+        inspector: the engine inspector's JSON.
+        known: name of a node of the graph to its place.
+    """
+    found = {}
+    for layer, nodes in onnx_nodes(inspector).items():
+        places = {known[node] for node in nodes if node in known}
+        if len({place.part for place in places}) == 1:
+            found[layer] = min(places, key=lambda place: -1 if place.layer is None else place.layer)
+    return found
+
+
+def _report() -> Any:
+    trt: Any = library()
+
+    class Report(trt.IProfiler):  # type: ignore[name-defined]
+        def __init__(self) -> None:
+            trt.IProfiler.__init__(self)
+            self.layers: list[tuple[str, float]] = []
+
+        def report_layer_time(self, layer_name: str, ms: float) -> None:
+            self.layers.append((layer_name, ms))
+
+    return Report()
