@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from ._console import err, examples, out, say
+from ._embed_ray import embed_with_ray
 
 if TYPE_CHECKING:
     import numpy as np
@@ -16,6 +17,7 @@ EXAMPLES = examples(
     'lam-export embed my-model "How do I reset my password?" "Where can I change my login?"',
     "lam-export embed my-model --input reviews.csv --column body -o reviews.parquet",
     "cat texts.txt | lam-export embed my-model --input - -o vectors.npy",
+    "lam-export embed my-model --ray --input reviews -o vectors --workers 4",
 )
 _SHOWN = 20
 
@@ -25,7 +27,12 @@ def run(
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to embed.", show_default=False)] = None,
     input_file: Annotated[
         Path | None,
-        typer.Option("--input", "-i", help=".txt, .jsonl, .csv or .parquet; - for standard input.", show_default=False),
+        typer.Option(
+            "--input",
+            "-i",
+            help=".txt, .jsonl, .csv or .parquet, or a folder of them; - for standard input.",
+            show_default=False,
+        ),
     ] = None,
     column: Annotated[str | None, typer.Option(help="Column of the texts.", show_default="text")] = None,
     output: Annotated[
@@ -44,9 +51,19 @@ def run(
         int | None,
         typer.Option(min=1, help="Tokens that go through the model at once.", show_default="1024; 16384 with tensorrt"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an output file that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
+    ray: Annotated[
+        bool,
+        typer.Option("--ray", help="With several engines, into a folder of .parquet files; a killed run goes on."),
+    ] = False,
+    workers: Annotated[
+        int | None, typer.Option(min=1, max=1024, help="Engines of --ray.", show_default="one for every four cores")
+    ] = None,
+    partition_rows: Annotated[
+        int | None, typer.Option(min=1, help="Texts in each file of --ray.", show_default="8192")
+    ] = None,
 ) -> None:
-    """Embed texts from the command line or a file of any size."""
+    """Embed texts from the command line, or files of any size."""
     from contextlib import ExitStack
     from itertools import islice
 
@@ -55,6 +72,26 @@ def run(
     from lam_engines import InputError, load_engine
     from lam_engines.files import open_writer, read_texts
 
+    if ray:
+        from lam_engines.ray.run import PARTITION_ROWS, Options
+
+        if texts:
+            raise InputError("expected no texts as arguments with --ray; name files: --input FOLDER -o FOLDER")
+        options = Options(
+            engine=engine,
+            precision=precision,
+            device=device,
+            column=column,
+            batch_tokens=batch_tokens,
+            workers=workers,
+            threads=threads,
+            partition_rows=partition_rows or PARTITION_ROWS,
+            force=force,
+        )
+        embed_with_ray(bundle, input_file, output, options)
+        return
+    if workers is not None or partition_rows is not None:
+        raise InputError("--workers and --partition-rows are for --ray; add it, or leave them out")
     if (input_file is None) == (not texts):
         raise InputError("expected texts as arguments, or --input FILE, and not both; see: lam-export embed --help")
 

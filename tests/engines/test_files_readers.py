@@ -197,12 +197,12 @@ def test_damaged_parquet_pages(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".csv", ".parquet"])
-def test_missing_files_and_folders_are_refused_before_the_first_text(tmp_path: Path, suffix: str) -> None:
+def test_missing_files_and_empty_folders_are_refused_before_the_first_text(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(InputError, match="No such file"):
         read_texts(tmp_path / f"none{suffix}")
     folder = tmp_path / f"folder{suffix}"
     folder.mkdir()
-    with pytest.raises(InputError, match="directory"):
+    with pytest.raises(InputError, match="found none; name another folder, or a file"):
         read_texts(folder)
 
 

@@ -5,11 +5,13 @@ import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
 from ..errors import InputError
 from .arrow import require_pyarrow
+from .folders import FolderSource, text_files
 from .lines import STANDARD_INPUT, Lines, open_binary, unreadable
 
 _DEFAULT_COLUMN = "text"
@@ -70,24 +72,28 @@ class TextReader(Iterator[str], AbstractContextManager["TextReader"]):
 
 
 def read_texts(path: Path, column: str | None = None) -> TextReader:
-    r"""The texts of a file, read as they are asked for.
+    r"""The texts of a file or a folder, read as they are asked for.
 
     - ``.txt``: one text a line; an empty line is an empty text.
     - ``.jsonl``: each line is a JSON string, or an object whose ``column`` is a string.
     - ``.csv``: comma-separated, quotes doubled inside quotes, with a header row.
     - ``.parquet``: strings without nulls; needs pyarrow.
     - ``-``: standard input, read as ``.txt``.
+    - a folder: its files of one of these kinds, those in its folders too, sorted by path.
 
     Text files are UTF-8, with or without a byte order mark; only ``\n``, ``\r\n`` and ``\r`` end a line. The file is
     opened, and the header of a table checked, before this returns.
 
     Args:
-        path: the file; its suffix says how to read it.
+        path: the file, whose suffix says how to read it, or the folder.
         column: the column or key that holds the texts; by default "text", or a table's only column.
 
     Raises:
         InputError: here or from the iterator, where the file is not as described; it names the line or row, from 1.
     """
+    if path != STANDARD_INPUT and path.is_dir():
+        folder = FolderSource(text_files(path), partial(read_texts, column=column))
+        return TextReader(folder.texts(), folder)
     suffix = ".txt" if path == STANDARD_INPUT else path.suffix.lower()
     source: Lines | _ParquetRows
     if suffix == ".parquet":
@@ -95,8 +101,8 @@ def read_texts(path: Path, column: str | None = None) -> TextReader:
         return TextReader(source.texts(), source)
     if suffix not in _LINE_READERS:
         raise InputError(
-            f"expected texts in a .txt, .jsonl, .csv or .parquet file, or - for standard input, found {path}; "
-            "rename or convert it"
+            f"expected texts in a .txt, .jsonl, .csv or .parquet file, a folder of such files, or - for standard "
+            f"input, found {path}; rename or convert it"
         )
     # A quoted CSV field keeps its line ends as they are.
     source = Lines(path, newline="" if suffix == ".csv" else None)

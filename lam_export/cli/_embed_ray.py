@@ -1,0 +1,50 @@
+"""``lam-export embed --ray``."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lam_engines import InputError
+
+from ._console import err, say
+
+if TYPE_CHECKING:
+    from lam_engines.ray.run import Options
+
+
+def embed_with_ray(bundle: Path, source: Path | None, output: Path | None, options: "Options") -> None:
+    """Embed a file or folder into a folder of Parquet files, with progress on standard error.
+
+    Raises:
+        LamError: see :func:`lam_engines.ray.run.embed_folder`.
+    """
+    if source is None or output is None or str(source) == "-":
+        raise InputError("expected files for --ray; name them: --input FOLDER -o FOLDER")
+    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+
+    from lam_engines.ray.run import Observer, embed_folder
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.completed:,} texts"),
+        TaskProgressColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+
+        def begin(step: str, texts: int | None) -> None:
+            for task in bars.task_ids:
+                bars.remove_task(task)
+            bars.add_task(step, total=texts)
+
+        def advance(texts: int) -> None:
+            for task in bars.task_ids:
+                bars.advance(task, texts)
+
+        done = embed_folder(bundle, source, output, options, Observer(begin, advance))
+    before = f", {done.partitions_before} of them by earlier runs" if done.partitions_before else ""
+    say(
+        err,
+        f"Wrote {output} ({done.rows:,} embeddings of {done.hidden_size} in {done.partitions} files{before})",
+        style="green",
+    )
