@@ -4,11 +4,14 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.request import urlopen
 
 import pytest
 
 if TYPE_CHECKING:
     from lam_engines.engine import EmbeddingEngine
+    from lam_engines.triton import TritonServer
+    from lam_engines.triton.installation import Installation
     from lam_export.model.encoder import Encoder
 
 # Read when torch is first imported. On the tests' tiny tensors more threads only wait for each other.
@@ -57,6 +60,36 @@ def tiny_engine(tiny_bundle: Path) -> Iterator["EmbeddingEngine"]:
 
     with load_engine(tiny_bundle) as engine:
         yield engine
+
+
+@pytest.fixture(scope="session")
+def triton_installation() -> "Installation":
+    """Triton Inference Server from PyPI, in the user's cache; installed there by the first test that needs it."""
+    from lam_engines import EngineError
+    from lam_engines.triton.wheel import UnfitMachineError, wheel_installation
+
+    try:
+        return wheel_installation(print)
+    except UnfitMachineError as error:
+        pytest.skip(str(error))
+    except EngineError as error:
+        try:
+            urlopen("https://pypi.org/simple/nvidia-pytriton/", timeout=20).close()
+        except OSError as unreachable:
+            pytest.skip(f"Triton Inference Server is not installed and PyPI is not reachable ({unreachable}): {error}")
+        raise
+
+
+@pytest.fixture(scope="session")
+def tiny_server(
+    tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path, triton_installation: "Installation"
+) -> "Iterator[TritonServer]":
+    """Triton Inference Server with the tiny bundle, on the CPU."""
+    from lam_engines.triton import TritonServer, write_repository
+
+    repository = write_repository(tiny_bundle, tmp_path_factory.mktemp("tiny-server") / "models")
+    with TritonServer(repository, installation=triton_installation) as server:
+        yield server
 
 
 @pytest.fixture(scope="session")

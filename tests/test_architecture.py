@@ -74,14 +74,27 @@ def test_no_file_is_long() -> None:
     ("statement", "absent"),
     [
         (
-            "import lam_engines, lam_engines.engine, lam_engines.openvino, lam_engines.tensorrt, lam_engines.plans",
-            ["torch", "onnx", "onnxruntime", "openvino", "tensorrt", "cuda", "tokenizers"],
+            "import lam_engines, lam_engines.engine, lam_engines.openvino, lam_engines.tensorrt, lam_engines.plans, "
+            "lam_engines.triton_client",
+            ["torch", "onnx", "onnxruntime", "openvino", "tensorrt", "cuda", "tokenizers", "tritonclient", "grpc"],
         ),
         (
             "import lam_export.cli as cli; cli._app()",
-            ["torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tokenizers", "numpy", "pydantic"],
+            [
+                "torch",
+                "onnx",
+                "onnxruntime",
+                "openvino",
+                "tensorrt",
+                "tokenizers",
+                "numpy",
+                "pydantic",
+                "ray",
+                "pandas",
+            ],
         ),
         ("import lam_plugins.fused_delta_rule", ["torch", "onnx", "triton"]),
+        ("import lam_plugins.dual_state_delta_rule", ["torch", "onnx", "triton"]),
     ],
 )
 def test_heavy_modules_wait_until_they_are_used(statement: str, absent: list[str]) -> None:

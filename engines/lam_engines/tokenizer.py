@@ -1,11 +1,14 @@
 """Texts to token ids, with the tokenizer that travels in the bundle."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .bundle import TOKENIZER, Bundle
 from .errors import BundleError
+
+if TYPE_CHECKING:
+    from .bundle import Bundle
 
 # What every tokenizer must cope with: nothing, and characters that it has never seen.
 _PROBE = ("", "a ж 東 🧿")
@@ -66,10 +69,12 @@ def _without_surrogates(text: str) -> str:
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
-def tokenizer_of(bundle: Bundle) -> Tokenizer:
+def tokenizer_of(bundle: "Bundle") -> Tokenizer:
     """A bundle's tokenizer.
 
     Raises:
         BundleError: it is missing, altered or none.
     """
+    from .bundle import TOKENIZER
+
     return Tokenizer(bundle.read(TOKENIZER), bundle.manifest.model.vocab_size)

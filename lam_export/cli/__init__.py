@@ -45,7 +45,22 @@ def main() -> None:
 
 
 def _app() -> typer.Typer:
-    from . import bench, demo, doctor, embed, gate, inspect, kernels, onnx, report, trt, validate
+    from . import (
+        bench,
+        demo,
+        doctor,
+        embed,
+        gate,
+        inspect,
+        kernels,
+        onnx,
+        profile,
+        report,
+        serve,
+        triton,
+        trt,
+        validate,
+    )
 
     app = typer.Typer(
         name="lam-export",
@@ -66,7 +81,22 @@ def _app() -> typer.Typer:
             typer.echo(f"lam-export {__version__}")
             raise typer.Exit
 
-    for command in (demo, inspect, onnx, validate, report, gate, bench, trt, embed, kernels, doctor):
+    for command in (
+        demo,
+        inspect,
+        onnx,
+        validate,
+        report,
+        gate,
+        bench,
+        profile,
+        trt,
+        embed,
+        triton,
+        serve,
+        kernels,
+        doctor,
+    ):
         app.command(name=command.__name__.rpartition(".")[2], epilog=command.EXAMPLES)(command.run)
     return app
 

@@ -89,3 +89,19 @@ def test_little_is_padding(budget: int) -> None:
     lengths = np.random.default_rng(0).integers(1, 200, 2000)
     padded = sum(len(rows) * lengths[rows].max() for rows in batches(lengths, batch_tokens=budget))
     assert padded <= 1.05 * lengths.sum()
+
+
+@given(st.lists(st.integers(1, 300), max_size=80), st.integers(0, 200))
+def test_no_batch_has_more_padding_than_it_may(lengths: list[int], max_padding: int) -> None:
+    found = list(batches(lengths, batch_tokens=1024, max_padding=max_padding))
+    assert sorted(int(i) for batch in found for i in batch) == list(range(len(lengths)))
+    for batch in found:
+        rows = [lengths[i] for i in batch]
+        assert sum(max(rows) - row for row in rows) <= max_padding
+        assert len(rows) == 1 or max(rows) * len(rows) <= 1024
+
+
+def test_unlike_texts_go_apart() -> None:
+    lengths = [100, 20, 19, 18, 98, 17]
+    assert [batch.tolist() for batch in batches(lengths, batch_tokens=1024, max_padding=8)] == [[0, 4], [1, 2, 3, 5]]
+    assert [batch.tolist() for batch in batches(lengths, batch_tokens=1024)] == [[0, 4, 1, 2, 3, 5]]

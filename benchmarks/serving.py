@@ -1,0 +1,90 @@
+"""A served model under load: throughput, latency, errors, and every answer compared with the engine's own.
+
+    lam-export serve demo-bundle --openai
+    python benchmarks/serving.py grpc://127.0.0.1:8001 demo-bundle --clients 1,8,32 --rates 20,50 -o serving
+    python benchmarks/serving.py http://127.0.0.1:8000 demo-bundle
+    python benchmarks/serving.py http://127.0.0.1:8080/v1 demo-bundle --texts 16
+
+Writes serving.html and serving.json. Exit code 2 if an answer was wrong.
+"""
+
+from datetime import datetime, timezone
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lam_engines import load_engine
+from lam_engines.atomic import write_whole
+from lam_engines.errors import LamError
+from lam_export.bench.record import Setting
+from lam_export.bench.serving.load import TOLERANCE, Mix, closed, opened
+from lam_export.bench.serving.page import HEAD, row, serving_page
+from lam_export.bench.serving.schema import ServingBenchmark
+from lam_export.bench.serving.targets import target
+from lam_export.bench.shapes import shapes
+from lam_export.validate.report.environment import machine, tools
+
+WARM_UP = 2.0
+"""Seconds of load before anything counts."""
+
+
+def mix_of(bundle: Path, count: int, texts: int) -> Mix:
+    """Texts of log-normal lengths, with the embeddings of the bundle's own engine."""
+    with load_engine(bundle) as engine:
+        chosen = shapes(engine.tokenizer, (), (), count)[-1].work
+        tokens = [len(ids) for ids in engine.tokenizer.encode(chosen)]
+        return Mix(chosen, tokens, engine.embed(chosen), texts)
+
+
+def main(
+    url: Annotated[str, typer.Argument(help="grpc://HOST:8001, http://HOST:8000 or http://HOST:8080/v1")],
+    bundle: Annotated[Path, typer.Argument(help="The one that is served.")],
+    clients: Annotated[str, typer.Option(help="Closed loads: clients of each.")] = "1,8,32",
+    rates: Annotated[str, typer.Option(help="Open loads: requests a second of each.")] = "",
+    seconds: Annotated[float, typer.Option(help="Of each load.")] = 20.0,
+    texts: Annotated[int, typer.Option(min=1, help="Of a request.")] = 1,
+    mix: Annotated[int, typer.Option(min=1, help="Different texts.")] = 500,
+    timeout: Annotated[float, typer.Option(help="Seconds for a request.")] = 60.0,
+    output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("serving"),
+) -> None:
+    setting = Setting.here(None)
+    if note := setting.warning():
+        print(note)
+    numbers = [float(x) for x in clients.split(",") if x]
+    levels = [("closed", x) for x in numbers] + [("open", float(x)) for x in rates.split(",") if x]
+    try:
+        server = target(url, timeout=timeout, connections=int(max([*numbers, 256 if rates else 1])))
+        work = mix_of(bundle, mix, texts)
+        closed(server, work, clients=4, seconds=WARM_UP)
+        loads = []
+        print("\t".join(HEAD))
+        for kind, level in levels:
+            if kind == "closed":
+                loads.append(closed(server, work, clients=int(level), seconds=seconds))
+            else:
+                loads.append(opened(server, work, rate=level, seconds=seconds))
+            print("\t".join(row(loads[-1])), flush=True)
+    except LamError as error:
+        print(f"error: {error}")
+        raise typer.Exit(1) from None
+    benchmark = ServingBenchmark(
+        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
+        protocol=server.protocol,
+        machine=machine(),
+        load_before=setting.load,
+        tools=tools(),
+        bundle=bundle.resolve().name,
+        texts_per_request=texts,
+        longest=max(work.tokens),
+        tolerance=TOLERANCE,
+        loads=tuple(loads),
+        accounts=server.accounts(),
+    )
+    write_whole(output / "serving.html", serving_page(benchmark).encode())
+    write_whole(output / "serving.json", benchmark.model_dump_json(indent=2).encode() + b"\n")
+    raise typer.Exit(2 if any(load.wrong for load in loads) else 0)
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -1,0 +1,1 @@
+"""The Python models of the repository, which run in Triton's Python backend, where the package is not installed."""

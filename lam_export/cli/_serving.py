@@ -1,0 +1,80 @@
+"""What ``triton`` and ``serve`` share: the options of a model repository."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from ._console import out, say
+
+if TYPE_CHECKING:
+    from lam_engines.triton import ServingOptions
+
+BundleArgument = Annotated[Path, typer.Argument(help="The bundle.", show_default=False)]
+Flavour = Annotated[str, typer.Option(help="What computes: python (ONNX Runtime, CPU), onnxruntime or tensorrt.")]
+Precision = Annotated[str | None, typer.Option(help="fp32, fp16 or int8.", show_default="fp32; fp16 with tensorrt")]
+Device = Annotated[str, typer.Option(help="cpu or cuda, with the flavour onnxruntime.")]
+PlanName = Annotated[
+    str | None, typer.Option("--plan", help="With tensorrt: which of the bundle's plans.", show_default="the only one")
+]
+MaxTokens = Annotated[
+    int | None, typer.Option(min=8, help="The longest text.", show_default="8192, or the plan's longest")
+]
+Truncation = Annotated[str, typer.Option(help="refuse or truncate longer ones; truncated ones are told as such.")]
+MaxBatch = Annotated[int, typer.Option(min=1, help="Texts of a request, and texts taken from the queue at once.")]
+BatchTokens = Annotated[
+    int | None,
+    typer.Option(min=1, help="Tokens that go through the model at once.", show_default="512; 16384 on a GPU"),
+]
+Instances = Annotated[int, typer.Option(min=1, help="Of the network.")]
+Threads = Annotated[
+    int | None, typer.Option(min=1, help="Of each instance on a CPU.", show_default="all, shared among instances")
+]
+QueueSize = Annotated[int, typer.Option(min=1, help="Requests that may wait; more are refused.")]
+QueueTimeout = Annotated[float, typer.Option(min=0, help="Seconds that a request may wait before it is refused.")]
+QueueDelay = Annotated[float, typer.Option(min=0, help="Milliseconds that an idle model waits for more texts.")]
+Cache = Annotated[bool, typer.Option("--cache", help="Answer texts that were sent before from memory.")]
+
+
+def serving_options(
+    *,
+    flavour: str,
+    precision: str | None,
+    device: str,
+    plan: str | None,
+    max_tokens: int | None,
+    truncation: str,
+    max_batch: int,
+    batch_tokens: int | None,
+    instances: int,
+    threads: int | None,
+    queue_size: int,
+    queue_timeout: float,
+    queue_delay: float,
+    cache: bool,
+) -> "ServingOptions":
+    """The options as the engine's package knows them: seconds for milliseconds."""
+    from lam_engines.triton import ServingOptions
+
+    return ServingOptions(
+        flavour=flavour,
+        precision=precision,
+        device=device,
+        plan=plan,
+        max_tokens=max_tokens,
+        truncation=truncation,
+        max_batch=max_batch,
+        batch_tokens=batch_tokens,
+        instances=instances,
+        threads=threads,
+        queue_size=queue_size,
+        queue_timeout=queue_timeout,
+        queue_delay=queue_delay / 1000,
+        cache=cache,
+    )
+
+
+def say_limits(resolved: "ServingOptions") -> None:
+    """What becomes of long texts, in one line."""
+    done = {"refuse": "refused", "truncate": "cut, and answered with truncated = true"}[resolved.truncation]
+    say(out, f"  texts of more than {resolved.max_tokens:,} tokens are {done}")

@@ -1,0 +1,128 @@
+"""``lam-export serve``: a bundle behind NVIDIA Triton Inference Server, on this machine. Never imports torch."""
+
+import tempfile
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from . import _serving as options
+from ._console import err, examples, out, say, steps
+from ._requirements import require
+
+EXAMPLES = examples(
+    "lam-export serve my-model",
+    "lam-export serve my-model --openai",
+    "lam-export serve my-model --max-tokens 512 --truncation truncate --cache",
+    "lam-export serve my-model --flavour tensorrt --tritonserver /opt/tritonserver/bin/tritonserver",
+)
+_Port = Annotated[int, typer.Option(min=0, max=65535)]
+
+
+def run(
+    bundle: options.BundleArgument,
+    flavour: options.Flavour = "python",
+    precision: options.Precision = None,
+    device: options.Device = "cpu",
+    plan: options.PlanName = None,
+    max_tokens: options.MaxTokens = None,
+    truncation: options.Truncation = "refuse",
+    max_batch: options.MaxBatch = 64,
+    batch_tokens: options.BatchTokens = None,
+    instances: options.Instances = 1,
+    threads: options.Threads = None,
+    queue_size: options.QueueSize = 256,
+    queue_timeout: options.QueueTimeout = 30.0,
+    queue_delay: options.QueueDelay = 0.0,
+    cache: options.Cache = False,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
+    http_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free; so are the others.")] = 8000,
+    grpc_port: _Port = 8001,
+    metrics_port: _Port = 8002,
+    openai: Annotated[bool, typer.Option("--openai", help="Serve OpenAI's /v1/embeddings too.")] = False,
+    openai_port: _Port = 8080,
+    tritonserver: Annotated[
+        str | None,
+        typer.Option(
+            help="The server, or a command that starts one in a container; its arguments are added at the end.",
+            show_default="the one on PATH, else PyPI's, installed once",
+        ),
+    ] = None,
+    log: Annotated[
+        Path | None, typer.Option(help="The server's own messages.", show_default="in the user's cache folder")
+    ] = None,
+    start_timeout: Annotated[float, typer.Option(min=1, help="Seconds until the first text must be embedded.")] = 120.0,
+    stop_timeout: Annotated[float, typer.Option(min=6, help="Seconds for what is under way at the end.")] = 15.0,
+) -> None:
+    """Serve a bundle until Ctrl-C: HTTP, gRPC and metrics, restarted when a part of it dies."""
+    from lam_engines.bundle import Bundle
+    from lam_engines.triton import TritonServer, write_repository
+    from lam_engines.triton.flavours import resolve
+    from lam_engines.triton.installation import find_installation
+    from lam_engines.triton.server import ServerStartError
+    from lam_engines.triton.wheel import logs_folder
+
+    if openai:
+        require("orjson", "starlette", "uvicorn", extra="serve")
+        from lam_engines.openai import OpenAiFront, Settings, bind
+
+    opened = Bundle(bundle)
+    chosen = options.serving_options(
+        flavour=flavour,
+        precision=precision,
+        device=device,
+        plan=plan,
+        max_tokens=max_tokens,
+        truncation=truncation,
+        max_batch=max_batch,
+        batch_tokens=batch_tokens,
+        instances=instances,
+        threads=threads,
+        queue_size=queue_size,
+        queue_timeout=queue_timeout,
+        queue_delay=queue_delay,
+        cache=cache,
+    )
+    chosen = resolve(opened, chosen)
+    log = log or logs_folder() / f"{opened.path.resolve().name}.log"
+    with ExitStack() as stack:
+        with steps() as step:
+            step("looking for Triton Inference Server")
+            installation = find_installation(tritonserver, on_install=step)
+            installation.require_backend(flavour)
+            step("writing the repository")
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lam-export-")))
+            repository = write_repository(opened, folder / "models", chosen)
+            if openai:
+                bound = stack.enter_context(bind(host, openai_port))  # a port in use shows before the server is started
+            step("starting the server")
+            server = TritonServer(
+                repository,
+                installation=installation,
+                host=host,
+                http_port=http_port,
+                grpc_port=grpc_port,
+                metrics_port=metrics_port,
+                log=log,
+                start_timeout=start_timeout,
+                stop_timeout=stop_timeout,
+                on_event=lambda event: say(err, event),
+            )
+            try:
+                stack.enter_context(server)
+            except ServerStartError as error:
+                for line in error.tail:
+                    say(err, line)
+                raise
+        say(out, f"Serving {bundle} as lam_embed; Ctrl-C ends it", style="green")
+        say(out, f"  HTTP     http://{server.http_url}/v2/models/lam_embed/infer")
+        say(out, f"  gRPC     {server.grpc_url}")
+        say(out, f"  metrics  http://{server.metrics_url}/metrics")
+        if openai:
+            name = opened.path.resolve().name
+            front = stack.enter_context(OpenAiFront(Settings(triton=server.grpc_url, model=name), bound))
+            say(out, f"  OpenAI   {front.url} (model {name})")
+        say(out, f"  log      {log}")
+        options.say_limits(chosen)
+        server.wait()
