@@ -4,9 +4,9 @@ The plan's steps leave parts of the rule out; each is a field of the checkpoint'
 exported, compared with its own float64 reference, and only then timed, in turn with the published rule, in ONNX Runtime
 on a CPU. The change of embeddings is over the built-in texts (and the STS sentences).
 
-A text of one chunk reads no state, so nothing changes for it: an STS benchmark of single sentences, most of them shorter
-than 32 tokens, cannot tell the steps apart, and the cosines of longer texts must. Without any norm (steps 2 and 3
-together) the states of long texts may grow without end; texts whose embedding is not finite are counted.
+A text of one chunk reads no state, so nothing changes for it: an STS benchmark of single sentences, most of them
+shorter than 32 tokens, cannot tell the steps apart, and the cosines of longer texts must. Without any norm (steps 2 and
+3 together) the states of long texts may grow without end; texts whose embedding is not finite are counted.
 
 The steps were proposed for weights that were trained with the whole rule. On weights that never saw it (the demo's were
 trained for the flat form) the figures of speed hold and those of quality mean nothing.
