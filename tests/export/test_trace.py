@@ -72,7 +72,9 @@ def test_inputs_and_outputs(model: onnx.ModelProto) -> None:
     def describe(values: object) -> dict[str, list[object]]:
         return {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
 
-    assert describe(model.graph.input) == {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]}
+    rows = {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]}
+    assert describe(model.graph.input) == {**rows, "window": [4]}
+    assert {v.name for v in model.graph.input} & {v.name for v in model.graph.initializer} == {"window"}
     assert describe(model.graph.output) == {
         "sentence_embedding": ["batch", 32],
         "token_embeddings": ["batch", "tokens", 32],
