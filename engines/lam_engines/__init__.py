@@ -1,5 +1,6 @@
 """Bundles to embeddings: numpy, tokenizers and one runtime. Never torch."""
 
+import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,6 +10,9 @@ if TYPE_CHECKING:
     from .engine import EmbeddingEngine
 
 __all__ = ["BundleError", "EngineError", "InputError", "LamError", "load_engine"]
+
+# ONNX Runtime 1.29 and newer sends reports of its use, unless this is set when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 ENGINES = ("onnxruntime", "openvino", "tensorrt")
 
