@@ -17,8 +17,8 @@ const char* const graph_name = "model.inlined.onnx";
 const char* const ids_name = "input_ids";
 const char* const mask_name = "attention_mask";
 const char* const output_name = "sentence_embedding";
-/// Of ONNX Runtime and OpenVINO alike: on two cores 512 to 2,048 tokens are within a tenth of each other.
-constexpr std::size_t batch_tokens = 1024;
+/// What 512 tokens become between two operators fits into a CPU's caches.
+constexpr std::size_t batch_tokens = 512;
 /// Prepared kernels that are kept for shapes seen before, about 0.3 MB each with the demo model. Lengths vary without
 /// end: with OpenVINO's own 5,000 a process grows by more than a gigabyte.
 constexpr int kernels = 1000;

@@ -16,7 +16,7 @@
 namespace lam {
 namespace {
 
-/// A GPU is not busy with a CPU's 1,024. Not measured.
+/// A GPU is not busy with a CPU's 512. Not measured.
 constexpr std::size_t batch_tokens = 16384;
 
 std::string tensorrt_version() {

@@ -100,7 +100,7 @@ const char* help() {
            "      --engine NAME     openvino or tensorrt, as far as built.\n"
            "      --precision NAME  openvino: fp32; tensorrt: fp16 (its default) or fp32.\n"
            "      --threads N       Of the CPU. [default: one per core]\n"
-           "      --batch-tokens N  Tokens that go through the model at once. [default: 1024; 16384 with tensorrt]\n"
+           "      --batch-tokens N  Tokens that go through the model at once. [default: 512; 16384 with tensorrt]\n"
            "      --cache DIR       Where openvino keeps the compiled graph for the next start. What is there is used\n"
            "                        unchecked: let only yourself write to it.\n"
            "      --version         Print the version and exit.\n"
