@@ -68,7 +68,7 @@ class TensorRtEngine(EmbeddingEngine):
     """
 
     default_batch_tokens = 16_384
-    """A GPU is not busy with a CPU's 1,024. Not measured."""
+    """A GPU is not busy with a CPU's 512. Not measured."""
 
     def __init__(self, bundle: Bundle, *, precision: str = "fp16") -> None:
         """Load the plan of that precision, seen to be for this TensorRT and this GPU.
