@@ -81,7 +81,10 @@ def onnx_from_encoder(
         )
     model = program.model  # type: ignore[union-attr]  # None is for the exporter without dynamo
     name_parts(model, "encoder", {name for name, part in encoder.named_modules() if hasattr(part, "weight")})
-    sum_residuals(model)
+    # The worst of 2,000 single tokens lies near the parity limit in float32, and which one it is changes with the
+    # rounding: graphs that give them keep the fused kernel, with which they are known to hold it.
+    if not token_embeddings:
+        sum_residuals(model)
     if windowed:
         window = model.graph.inputs[len(INPUTS)]
         window.const_value = ir.tensor(np.zeros(4, np.int64), name=WINDOW)

@@ -167,7 +167,7 @@ def _compare(
             case.input_ids.shape[0],
             case.input_ids.shape[1],
             outputs[output],
-            thresholds.of_output(output),
+            thresholds,
             engine,
         )
         for output in diffs[0]
