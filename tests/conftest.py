@@ -1,6 +1,7 @@
 """Fixtures of many tests: the small LAM of ``tiny.py``, written and loaded once. Never change them in place."""
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
 # Read when torch is first imported. On the tests' tiny tensors more threads only wait for each other.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A shell starts what it puts in the background deaf to Ctrl-C, and what the tests start would be deaf too.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

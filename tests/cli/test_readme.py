@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-README = (Path(__file__).parents[1] / "README.md").read_text(encoding="utf-8")
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.demo
@@ -44,7 +44,7 @@ def test_commands_and_python_of_the_readme(tmp_path: Path) -> None:
 
 def test_every_option_the_readme_names_exists() -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", README))
-    source = "".join(p.read_text() for p in Path(__file__).parents[1].glob("lam_export/cli/*.py"))
+    source = "".join(p.read_text() for p in Path(__file__).parents[2].glob("lam_export/cli/*.py"))
     parameters = set(re.findall(r"^    (\w+): (?:Annotated|options\.)", source, flags=re.MULTILINE))
     unknown = {o for o in named if f'"{o}"' not in source and o[2:].replace("-", "_") not in parameters}
     assert not unknown
