@@ -115,10 +115,11 @@ def main(
     rounds: Annotated[int, typer.Option(help="Turns of each.")] = 5,
     seconds: Annotated[float, typer.Option(help="Of each turn of the server.")] = 20.0,
     texts: Annotated[int, typer.Option(help="Different ones.")] = 500,
-    instances: Annotated[int, typer.Option(help="Of the network in the server.")] = 1,
+    instances: Annotated[int, typer.Option(help="Batches that the server computes at the same time.")] = 1,
+    server_threads: Annotated[int | None, typer.Option(help="Of the network in the server.")] = None,
 ) -> None:
     threads = len(os.sched_getaffinity(0))
-    options = ServingOptions(instances=instances, threads=max(1, threads // instances))
+    options = ServingOptions(instances=instances, threads=server_threads)
     with tempfile.TemporaryDirectory() as folder, load_engine(bundle, threads=threads) as engine:
         chosen = shapes(engine.tokenizer, (), (), texts)[-1].work
         tokens = [len(ids) for ids in engine.tokenizer.encode(chosen)]

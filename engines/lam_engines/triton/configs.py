@@ -43,24 +43,22 @@ def tokenizer_config(model: ModelInfo, options: ServingOptions) -> "ModelConfig"
     return config
 
 
-def core_config(
-    model: ModelInfo, options: ServingOptions, network: Mapping[str, object], instances: int
-) -> "ModelConfig":
+def core_config(model: ModelInfo, options: ServingOptions, network: Mapping[str, object]) -> "ModelConfig":
     """``lam_core``: token ids to embeddings.
 
     Args:
         model: of the bundle.
         options: of the repository.
         network: parameters that say what computes.
-        instances: how many.
     """
     config = _python_model(CORE, options)
     config.input.add(name="input_ids", data_type="TYPE_INT32", dims=[-1], allow_ragged_batch=True)
     config.input.add(name="token_count", data_type="TYPE_INT32", dims=[1])
     config.output.add(name="sentence_embedding", data_type="TYPE_FP32", dims=[model.hidden_size])
-    config.instance_group.add(kind="KIND_CPU", count=instances)
+    config.instance_group.add(kind="KIND_CPU", count=1)
     _parameters(
         config,
+        workers=options.instances + 1,  # one batch more, to be prepared and answered while others are computed
         batch_tokens=options.tokens_at_once,
         max_padding=MAX_PADDING["cuda" if options.on_gpu else "cpu"],
         hidden_size=model.hidden_size,

@@ -80,8 +80,8 @@ _Network = tuple[list[Model], Graph, Sequence[Profile]]
 
 def _python(bundle: Bundle, options: ServingOptions) -> _Network:
     name = bundle.graph(options.precision or "fp32")
-    network = {"network": "onnxruntime", "threads": options.threads or 0, "instances": options.instances}
-    config = configs.core_config(bundle.manifest.model, options, network, options.instances)
+    network = {"network": "onnxruntime", "threads": options.threads or 0}
+    config = configs.core_config(bundle.manifest.model, options, network)
     files = _in_version({**_core_modules(), "model.onnx": bundle.read(name)})
     for tokens in _warm_up_tokens(options):
         ids = np.full(tokens, bundle.manifest.model.pad_token_id, dtype=np.int32)
@@ -146,14 +146,13 @@ def _only_plan(bundle: Bundle, precision: str) -> str:
 
 
 def _asking(bundle: Bundle, options: ServingOptions, parameters: Mapping[str, object]) -> Model:
-    """``lam_core`` where ``lam_model`` computes: one instance more, to prepare a batch while others wait for theirs."""
-    network = {"network": configs.NETWORK, **parameters}
-    config = configs.core_config(bundle.manifest.model, options, network, options.instances + 1)
+    """``lam_core`` where ``lam_model`` computes."""
+    config = configs.core_config(bundle.manifest.model, options, {"network": configs.NETWORK, **parameters})
     return config, _in_version(_core_modules())
 
 
 def _core_modules() -> dict[str, bytes]:
-    models = (f"triton/models/{name}.py" for name in ("lam_core", "requests", "networks"))
+    models = (f"triton/models/{name}.py" for name in ("lam_core", "pool", "requests", "networks"))
     return copied_modules(*models, "batching.py", "plans.py", "errors.py")
 
 

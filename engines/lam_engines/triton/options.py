@@ -35,9 +35,10 @@ class ServingOptions:
     batch_tokens: int | None = None
     """Tokens that go through the model at once, padding counted; None: as many as the engine takes, on a GPU 16,384."""
     instances: int = 1
-    """Of the network, each with memory of its own."""
+    """Batches that are computed at the same time; one more is prepared and answered meanwhile. With onnxruntime and
+    tensorrt each has memory of its own."""
     threads: int | None = None
-    """Of each instance on a CPU; None: those processors that the server may use, shared among the instances."""
+    """On a CPU, shared by the batches (with onnxruntime: of each); None: the processors that the server may use."""
     queue_size: int = 256
     """Requests that may wait for the model; more are refused with UNAVAILABLE."""
     queue_timeout: float = 30.0

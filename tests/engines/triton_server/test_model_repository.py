@@ -69,7 +69,8 @@ def test_the_options(tmp_path: Path, tiny_bundle: Path) -> None:
     found = configs(repository)
     assert {config.max_batch_size for config in found.values()} == {16}
     core = found["lam_core"]
-    assert core.instance_group[0].count == 2
+    assert core.instance_group[0].count == 1  # one process, with one text pool
+    assert core.parameters["workers"].string_value == "3"
     assert parameters(core)["threads"] == "3"
     assert parameters(core)["batch_tokens"] == "2048"
     policy = core.dynamic_batching.default_queue_policy

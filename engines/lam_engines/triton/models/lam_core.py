@@ -1,21 +1,26 @@
 """``lam_core``: token ids to embeddings, in Triton's Python backend.
 
-It gets whatever requests have gathered in the queue, each with a shape of its own, and cuts their texts into batches of
-like length under a token budget. Each request is answered when its last text is done, not when the whole queue is.
-Its parameters are ``network`` and what it needs, ``batch_tokens``, ``max_padding``, ``hidden_size``, ``vocab_size`` and
-``pad_token_id``.
+Texts go from the requests into one pool, from which some threads take batches of like length under a token budget. Each
+request is answered when its last text is done. Its parameters are ``network`` and what it needs, ``workers``,
+``batch_tokens``, ``max_padding``, ``hidden_size``, ``vocab_size`` and ``pad_token_id``.
 """
 
+import threading
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
-from ...batching import batches, pad
+from ...batching import pad
 from .networks import network_of
+from .pool import Pool
 from .requests import RequestError, answer, failure, output, parameters_of, refusal
+
+_POOL_BATCHES = 4
+"""So many full batches may wait here, where texts of like length find each other; more wait in Triton's queue, where
+they can be refused."""
 
 
 class TritonPythonModel:
@@ -23,47 +28,54 @@ class TritonPythonModel:
 
     def initialize(self, args: dict[str, str]) -> None:
         parameters = parameters_of(args)
-        self.batch_tokens = int(parameters["batch_tokens"])
-        self.max_padding = int(parameters["max_padding"])
+        batch_tokens = int(parameters["batch_tokens"])
         self.vocab_size = int(parameters["vocab_size"])
         self.pad_token_id = int(parameters["pad_token_id"])
         self.hidden_size = int(parameters["hidden_size"])
         self.network = network_of(parameters, Path(__file__).parents[3])
+        self.pool: Pool[_Text] = Pool(
+            batch_tokens=batch_tokens,
+            max_padding=int(parameters["max_padding"]),
+            max_batch=self.network.max_batch,
+            most_tokens=_POOL_BATCHES * batch_tokens,
+        )
+        self.workers = [threading.Thread(target=self.work) for _ in range(int(parameters["workers"]))]
+        for worker in self.workers:
+            worker.start()
 
     def execute(self, requests: Sequence[Any]) -> None:
-        waiting: list[_Waiting] = []
-        rows: list[np.ndarray] = []
-        owners: list[tuple[_Waiting, int]] = []
+        """Put the texts into the pool; they are answered from there, later."""
+        texts: list[_Text] = []
         for request in requests:
             sender = request.get_response_sender()
             try:
-                found = self.rows_of(request)
+                rows = self.rows_of(request)
             except RequestError as refused:
                 _send(sender, refusal(refused))
                 continue
-            mine = _Waiting(request, sender, np.empty((len(found), self.hidden_size), np.float32))
-            waiting.append(mine)
-            rows += found
-            owners += [(mine, i) for i in range(len(found))]
-        parts = batches(
-            [len(row) for row in rows],
-            batch_tokens=self.batch_tokens,
-            max_padding=self.max_padding,
-            max_batch=self.network.max_batch,
-        )
-        for batch in parts:
-            wanted = [i for i in batch if owners[i][0].wanted()]
+            owner = _Waiting(request, sender, np.empty((len(rows), self.hidden_size), np.float32))
+            texts += [_Text(owner, i, row) for i, row in enumerate(rows)]
+        self.pool.add(texts)
+
+    def finalize(self) -> None:
+        self.pool.close()
+        for worker in self.workers:
+            worker.join()
+
+    def work(self) -> None:
+        """Batch after batch, until the pool is closed."""
+        while batch := self.pool.take():
+            wanted = [text for text in batch if text.owner.wanted()]
             if not wanted:
                 continue
             try:
-                vectors = self.network.run(*pad([rows[i] for i in wanted], self.pad_token_id))
+                vectors = self.network.run(*pad([text.ids for text in wanted], self.pad_token_id))
             except Exception as error:
-                for i in wanted:
-                    owners[i][0].fail(error)
+                for text in wanted:
+                    text.owner.fail(error)
                 continue
-            for i, vector in zip(wanted, vectors, strict=True):
-                owner, row = owners[i]
-                owner.take(row, vector)
+            for text, vector in zip(wanted, vectors, strict=True):
+                text.owner.take(text.row, vector)
 
     def rows_of(self, request: Any) -> list[np.ndarray]:
         ids = pb_utils.get_input_tensor_by_name(request, "input_ids").as_numpy()
@@ -77,15 +89,16 @@ class TritonPythonModel:
 
 
 class _Waiting:
-    """A request of which not all texts are done."""
+    """A request of which not all texts are done. Several threads may have texts of it."""
 
     def __init__(self, request: Any, sender: Any, vectors: np.ndarray) -> None:
         self.request, self.sender, self.vectors = request, sender, vectors
         self.left = len(vectors)
+        self.lock = threading.Lock()
 
     def wanted(self) -> bool:
         """Whether its texts are still to be computed; a request whose client has gone is dropped here."""
-        if self.left and self.request.is_cancelled():
+        if self.left > 0 and self.request.is_cancelled():
             self._end(
                 pb_utils.InferenceResponse(error=pb_utils.TritonError("cancelled", pb_utils.TritonError.CANCELLED))
             )
@@ -93,17 +106,32 @@ class _Waiting:
 
     def take(self, row: int, vector: np.ndarray) -> None:
         self.vectors[row] = vector
-        self.left -= 1
-        if self.left == 0:
+        with self.lock:
+            self.left -= 1
+            done = self.left == 0  # below zero it has ended otherwise
+        if done:
             _send(self.sender, answer(output("sentence_embedding", self.vectors)))
 
     def fail(self, error: Exception) -> None:
-        if self.left:
-            self._end(failure(error))
+        self._end(failure(error))
 
     def _end(self, response: Any) -> None:
-        self.left = 0
-        _send(self.sender, response)
+        with self.lock:
+            open_still, self.left = self.left > 0, 0
+        if open_still:
+            _send(self.sender, response)
+
+
+class _Text(NamedTuple):
+    """One of a request's texts."""
+
+    owner: _Waiting
+    row: int
+    ids: np.ndarray
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
 
 
 def _send(sender: Any, response: Any) -> None:

@@ -24,8 +24,7 @@ class Network(Protocol):
 def network_of(parameters: dict[str, str], folder: Path) -> Network:
     """The network that the parameters of ``lam_core`` name, with its files in ``folder``."""
     if parameters["network"] == "onnxruntime":
-        threads = int(parameters["threads"]) or max(1, processors() // int(parameters["instances"]))
-        return OnnxRuntimeNetwork(folder / "model.onnx", threads)
+        return OnnxRuntimeNetwork(folder / "model.onnx", int(parameters["threads"]) or processors())
     if "profiles" in parameters:
         return PlanModel(parameters["network"], parameters["profiles"], int(parameters["pad_token_id"]))
     return ServedModel(parameters["network"])
