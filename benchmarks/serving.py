@@ -2,7 +2,7 @@
 
     lam-export serve demo-bundle --openai
     python benchmarks/serving.py grpc://127.0.0.1:8001 demo-bundle --clients 1,8,32 --rates 20,50 -o serving
-    python benchmarks/serving.py http://127.0.0.1:8000 demo-bundle
+    python benchmarks/serving.py http://127.0.0.1:8000 demo-bundle --metrics http://127.0.0.1:8002/metrics
     python benchmarks/serving.py http://127.0.0.1:8080/v1 demo-bundle --texts 16
 
 Writes serving.html and serving.json. Exit code 2 if an answer was wrong.
@@ -46,6 +46,7 @@ def main(
     texts: Annotated[int, typer.Option(min=1, help="Of a request.")] = 1,
     mix: Annotated[int, typer.Option(min=1, help="Different texts.")] = 500,
     timeout: Annotated[float, typer.Option(help="Seconds for a request.")] = 60.0,
+    metrics: Annotated[str | None, typer.Option(help="Of Triton: how long texts waited and were computed.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("serving"),
 ) -> None:
     setting = Setting.here(None)
@@ -54,7 +55,7 @@ def main(
     numbers = [float(x) for x in clients.split(",") if x]
     levels = [("closed", x) for x in numbers] + [("open", float(x)) for x in rates.split(",") if x]
     try:
-        server = target(url, timeout=timeout, connections=int(max([*numbers, 256 if rates else 1])))
+        server = target(url, timeout=timeout, connections=int(max([*numbers, 256 if rates else 1])), metrics=metrics)
         work = mix_of(bundle, mix, texts)
         closed(server, work, clients=4, seconds=WARM_UP)
         loads = []

@@ -126,7 +126,12 @@ def main(
         mix = Mix(chosen, tokens, engine.embed(chosen))
         repository = write_repository(bundle, Path(folder) / "models", options)
         with TritonServer(repository) as server:
-            asked = target(f"grpc://{server.grpc_url}", timeout=120, connections=clients)
+            asked = target(
+                f"grpc://{server.grpc_url}",
+                timeout=120,
+                connections=clients,
+                metrics=f"http://{server.metrics_url}/metrics",
+            )
             closed(asked, mix, clients=clients, seconds=WARM_UP)
             ratios, costs, good = [], [], True
             for turn in range(rounds):

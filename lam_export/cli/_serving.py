@@ -27,7 +27,7 @@ BatchTokens = Annotated[
     typer.Option(min=1, help="Tokens that go through the model at once.", show_default="512; 16384 on a GPU"),
 ]
 Instances = Annotated[int, typer.Option(min=1, help="Batches computed at the same time.")]
-Threads = Annotated[int | None, typer.Option(min=1, help="On a CPU, shared by the batches.", show_default="all")]
+Threads = Annotated[int | None, typer.Option(min=1, help="For a batch, on a CPU.", show_default="all but one")]
 QueueSize = Annotated[int, typer.Option(min=1, help="Requests that may wait; more are refused.")]
 QueueTimeout = Annotated[float, typer.Option(min=0, help="Seconds that a request may wait before it is refused.")]
 QueueDelay = Annotated[float, typer.Option(min=0, help="Milliseconds that an idle model waits for more texts.")]

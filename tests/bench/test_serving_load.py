@@ -70,6 +70,8 @@ def test_the_driver(tiny_server: "TritonServer", tiny_bundle: Path, tmp_path: Pa
     with OpenAiFront(Settings(triton=tiny_server.grpc_url), bind("127.0.0.1", 0)) as front:
         urls = {"grpc": f"grpc://{tiny_server.grpc_url}", "http": f"http://{tiny_server.http_url}", "openai": front.url}
         load = ["--clients", "1,8", "--rates", "20", "--seconds", "1", "--mix", "60", "--texts", "2"]
+        if way == "http":
+            load += ["--metrics", f"http://{tiny_server.metrics_url}/metrics"]
         command = [sys.executable, str(DRIVER), urls[way], str(tiny_bundle), *load, "-o", str(tmp_path)]
         result = subprocess.run(command, capture_output=True, text=True, env={"PYTHONPATH": ":".join(sys.path)})
     assert result.returncode == 0, result.stdout + result.stderr
@@ -79,8 +81,13 @@ def test_the_driver(tiny_server: "TritonServer", tiny_bundle: Path, tmp_path: Pa
         assert (load.errors, load.wrong) == ({}, 0)
         assert load.max_abs <= 1e-5
         assert load.requests > 5
-    names = {account.model for account in found.accounts}
-    assert names >= {"lam_tokenizer", "lam_core"} if way != "openai" else not names
+    names = {account.model for account in found.accounts} - {"lam_embed"}
+    known = {"grpc": {"lam_tokenizer"}, "http": {"lam_tokenizer", "lam_core"}, "openai": set()}
+    assert names == known[way]
+    for account in found.accounts:
+        if account.model == "lam_core":
+            assert 0 < account.executions <= account.requests * 2
+            assert account.queue > 0 < account.compute
     page = (tmp_path / "serving.html").read_text()
     assert page == serving_page(found)
     assert page.count("<svg") == 1

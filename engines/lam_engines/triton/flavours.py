@@ -152,7 +152,7 @@ def _asking(bundle: Bundle, options: ServingOptions, parameters: Mapping[str, ob
 
 
 def _core_modules() -> dict[str, bytes]:
-    models = (f"triton/models/{name}.py" for name in ("lam_core", "pool", "requests", "networks"))
+    models = (f"triton/models/{name}.py" for name in ("lam_core", "counters", "networks", "pool", "requests"))
     return copied_modules(*models, "batching.py", "plans.py", "errors.py")
 
 

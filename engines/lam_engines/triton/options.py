@@ -38,7 +38,7 @@ class ServingOptions:
     """Batches that are computed at the same time; one more is prepared and answered meanwhile. With onnxruntime and
     tensorrt each has memory of its own."""
     threads: int | None = None
-    """On a CPU, shared by the batches (with onnxruntime: of each); None: the processors that the server may use."""
+    """That a batch is computed with, on a CPU; None: all that the server may use, less one for each batch beside it."""
     queue_size: int = 256
     """Requests that may wait for the model; more are refused with UNAVAILABLE."""
     queue_timeout: float = 30.0

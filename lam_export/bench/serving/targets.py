@@ -36,32 +36,35 @@ class Target(ABC):
         return ()
 
 
-def target(url: str, *, timeout: float, connections: int) -> Target:
+def target(url: str, *, timeout: float, connections: int, metrics: str | None = None) -> Target:
     """``grpc://HOST:8001`` or ``http://HOST:8000`` for Triton, ``http://HOST:8080/v1`` for the OpenAI front.
 
     Args:
         url: as above.
         timeout: seconds for a request.
         connections: that are kept open.
+        metrics: ``http://HOST:8002/metrics`` of a Triton server; without it nothing is known of ``lam_core``.
 
     Raises:
         LamError: another kind of address, or no answer there.
     """
     parts = urlsplit(url)
     if parts.scheme == "grpc" and parts.netloc:
-        return _Grpc(parts.netloc, timeout)
+        return _Grpc(parts.netloc, timeout, metrics)
     if parts.scheme == "http" and parts.netloc:
-        kind = _OpenAi if parts.path.rstrip("/").endswith("/v1") else _Http
-        return kind(url.rstrip("/"), timeout, connections)
+        if parts.path.rstrip("/").endswith("/v1"):
+            return _OpenAi(url.rstrip("/"), timeout, connections)
+        return _Http(url.rstrip("/"), timeout, connections, metrics)
     raise LamError(f"expected grpc://HOST:8001, http://HOST:8000 or http://HOST:8080/v1, found {url}")
 
 
 class _Grpc(Target):
     protocol = "Triton, gRPC"
 
-    def __init__(self, address: str, timeout: float) -> None:
+    def __init__(self, address: str, timeout: float, metrics: str | None) -> None:
         from lam_engines.triton_client import TritonClient
 
+        self._metrics = metrics
         self._client = TritonClient(address, timeout=timeout, retries=0)
         self._client.served()
 
@@ -77,7 +80,8 @@ class _Grpc(Target):
         from tritonclient.grpc import InferenceServerClient
 
         with InferenceServerClient(self._client.url) as client:
-            return _accounts(client.get_inference_statistics(as_json=True, client_timeout=self._client.timeout))
+            statistics = client.get_inference_statistics(as_json=True, client_timeout=self._client.timeout)
+        return _accounts(statistics, self._metrics)
 
 
 class _Pool(Target):
@@ -111,8 +115,9 @@ class _Pool(Target):
 class _Http(_Pool):
     protocol = "Triton, HTTP"
 
-    def __init__(self, url: str, timeout: float, connections: int) -> None:
+    def __init__(self, url: str, timeout: float, connections: int, metrics: str | None) -> None:
         super().__init__(url, timeout, connections)
+        self._metrics = metrics
         self._first("/v2/models/lam_embed")
 
     def send(self, texts: Sequence[str]) -> np.ndarray:
@@ -122,7 +127,7 @@ class _Http(_Pool):
         return np.array(found["data"], dtype=np.float32).reshape(found["shape"])
 
     def accounts(self) -> tuple[Account, ...]:
-        return _accounts(self._json("/v2/models/stats"))
+        return _accounts(self._json("/v2/models/stats"), self._metrics)
 
 
 class _OpenAi(_Pool):
@@ -138,8 +143,11 @@ class _OpenAi(_Pool):
         return np.stack([np.frombuffer(base64.b64decode(item["embedding"]), dtype="<f4") for item in found])
 
 
-def _accounts(statistics: dict[str, Any]) -> tuple[Account, ...]:
-    """From the JSON of Triton's statistics, in which gRPC gives numbers as strings and leaves out zeros."""
+def _accounts(statistics: dict[str, Any], metrics: str | None) -> tuple[Account, ...]:
+    """From the JSON of Triton's statistics, in which gRPC gives numbers as strings and leaves out zeros.
+
+    ``lam_core``, for which a request is over when its texts are in its pool, is told by its own counters.
+    """
 
     def account(model: dict[str, Any]) -> Account:
         spent = model.get("inference_stats", {})
@@ -158,4 +166,32 @@ def _accounts(statistics: dict[str, Any]) -> tuple[Account, ...]:
             compute=sum(mean(part) for part in parts),
         )
 
-    return tuple(account(model) for model in statistics["model_stats"])
+    found = {model["name"]: account(model) for model in statistics["model_stats"]}
+    core = found.pop("lam_core", None)
+    if core is not None and metrics is not None:
+        counted = _counters(metrics)
+        texts = max(1.0, counted["lam_texts"])
+        found["lam_core"] = Account(
+            model="lam_core",
+            requests=core.requests,
+            executions=round(counted["lam_batches"]),
+            queue=core.queue + counted["lam_wait_seconds"] / texts * 1e3,
+            compute=counted["lam_compute_seconds"] / texts * 1e3,
+        )
+    return tuple(found.values())
+
+
+def _counters(url: str) -> dict[str, float]:
+    """What ``lam_core`` has counted, from Prometheus' text format."""
+    import urllib3
+
+    try:
+        lines = urllib3.request("GET", url, timeout=10, retries=False).data.decode().splitlines()
+    except urllib3.exceptions.HTTPError as error:
+        raise LamError(
+            f"expected the server's metrics at {url}, found none ({error}); see what serve printed"
+        ) from None
+    counted = dict(line.split() for line in lines if line.startswith("lam_"))
+    if "lam_texts" not in counted:
+        raise LamError(f"expected the counters of lam_core at {url}, found none; give the address that serve printed")
+    return {name: float(value) for name, value in counted.items()}

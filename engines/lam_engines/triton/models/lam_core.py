@@ -8,12 +8,14 @@ request is answered when its last text is done. Its parameters are ``network`` a
 import threading
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
 from ...batching import pad
+from .counters import Counters
 from .networks import network_of
 from .pool import Pool
 from .requests import RequestError, answer, failure, output, parameters_of, refusal
@@ -33,6 +35,7 @@ class TritonPythonModel:
         self.pad_token_id = int(parameters["pad_token_id"])
         self.hidden_size = int(parameters["hidden_size"])
         self.network = network_of(parameters, Path(__file__).parents[3])
+        self.counters = Counters()
         self.pool: Pool[_Text] = Pool(
             batch_tokens=batch_tokens,
             max_padding=int(parameters["max_padding"]),
@@ -54,7 +57,8 @@ class TritonPythonModel:
                 _send(sender, refusal(refused))
                 continue
             owner = _Waiting(request, sender, np.empty((len(rows), self.hidden_size), np.float32))
-            texts += [_Text(owner, i, row) for i, row in enumerate(rows)]
+            now = monotonic()
+            texts += [_Text(owner, i, row, now) for i, row in enumerate(rows)]
         self.pool.add(texts)
 
     def finalize(self) -> None:
@@ -68,14 +72,26 @@ class TritonPythonModel:
             wanted = [text for text in batch if text.owner.wanted()]
             if not wanted:
                 continue
+            input_ids, attention_mask = pad([text.ids for text in wanted], self.pad_token_id)
+            begun = monotonic()
             try:
-                vectors = self.network.run(*pad([text.ids for text in wanted], self.pad_token_id))
+                vectors = self.network.run(input_ids, attention_mask)
             except Exception as error:
                 for text in wanted:
                     text.owner.fail(error)
                 continue
+            computed = monotonic() - begun
             for text, vector in zip(wanted, vectors, strict=True):
                 text.owner.take(text.row, vector)
+            tokens = sum(text.tokens for text in wanted)
+            self.counters.add(
+                lam_texts=len(wanted),
+                lam_tokens=tokens,
+                lam_padding_tokens=input_ids.size - tokens,
+                lam_batches=1,
+                lam_wait_seconds=sum(begun - text.since for text in wanted),
+                lam_compute_seconds=computed * len(wanted),
+            )
 
     def rows_of(self, request: Any) -> list[np.ndarray]:
         ids = pb_utils.get_input_tensor_by_name(request, "input_ids").as_numpy()
@@ -128,6 +144,8 @@ class _Text(NamedTuple):
     owner: _Waiting
     row: int
     ids: np.ndarray
+    since: float
+    """When it came, by the monotonic clock."""
 
     @property
     def tokens(self) -> int:

@@ -24,7 +24,9 @@ class Network(Protocol):
 def network_of(parameters: dict[str, str], folder: Path) -> Network:
     """The network that the parameters of ``lam_core`` name, with its files in ``folder``."""
     if parameters["network"] == "onnxruntime":
-        return OnnxRuntimeNetwork(folder / "model.onnx", int(parameters["threads"]) or processors())
+        # One thread of the network's is the worker's own: together as many as there are processors.
+        threads = int(parameters["threads"]) or max(1, processors() + 1 - int(parameters["workers"]))
+        return OnnxRuntimeNetwork(folder / "model.onnx", threads)
     if "profiles" in parameters:
         return PlanModel(parameters["network"], parameters["profiles"], int(parameters["pad_token_id"]))
     return ServedModel(parameters["network"])
