@@ -67,6 +67,16 @@ def tiny_engine(tiny_bundle: Path) -> Iterator["EmbeddingEngine"]:
 
 
 @pytest.fixture(scope="session")
+def tiny_memory(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_folder: Path) -> Path:
+    """A verified bundle of the tiny LAM's last layer as a memory."""
+    from lam_export.model.checkpoint import load_checkpoint
+    from lam_export.validate.verified_memory import export_verified_memory
+
+    folder = tmp_path_factory.mktemp("tiny-memory") / "memory"
+    return export_verified_memory(load_checkpoint(tiny_checkpoint_folder), folder).path
+
+
+@pytest.fixture(scope="session")
 def triton_installation() -> "Installation":
     """Triton Inference Server from PyPI, in the user's cache; installed there by the first test that needs it."""
     from lam_engines import EngineError

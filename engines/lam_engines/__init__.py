@@ -4,12 +4,12 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .errors import BundleError, EngineError, InputError, LamError
+from .errors import BundleError, EngineError, InputError, LamError, SnapshotError
 
 if TYPE_CHECKING:
     from .engine import EmbeddingEngine
 
-__all__ = ["BundleError", "EngineError", "InputError", "LamError", "load_engine"]
+__all__ = ["BundleError", "EngineError", "InputError", "LamError", "SnapshotError", "load_engine"]
 
 # ONNX Runtime 1.29 and newer sends reports of its use, unless this is set when it is imported.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")

@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 from .atomic import flush, write_whole
 from .errors import BundleError
@@ -17,22 +18,31 @@ MODEL = "model.onnx"
 INLINED_MODEL = "model.inlined.onnx"
 FP16_MODEL = "model.fp16.onnx"
 INT8_MODEL = "model.int8.onnx"
+STREAM_MODEL = "model.stream.onnx"
+"""The recurrent form with its states as inputs and outputs, for texts that come in windows."""
+MEMORY_MODEL = "memory.onnx"
 GRAPHS = {"fp32": MODEL, "fp16": FP16_MODEL, "int8": INT8_MODEL}
 """Precision to the graph of a bundle."""
 TOKENIZER = "tokenizer.json"
 REPORTS = "reports"
 """A folder of evidence: reports, and the history of changes. No engine reads it, and no hash guards it."""
+_KINDS = {"encoder": "an encoder", "memory": "a memory"}
 _BEGINNING = b'{\n  "format_version": '
 
 
 class Bundle:
     """A bundle on disk. Its manifest is checked when it is opened, each file when it is read."""
 
-    def __init__(self, path: Path | str) -> None:
+    def __init__(self, path: Path | str, *, kind: Literal["encoder", "memory"] | None = "encoder") -> None:
         """Open a bundle.
 
+        Args:
+            path: its folder.
+            kind: what it must be of: an ``encoder`` (``lam-export onnx``) or a ``memory`` (``lam-export memory``);
+                None: either.
+
         Raises:
-            BundleError: there is none, or its manifest is not to be trusted.
+            BundleError: there is none, its manifest is not to be trusted, or it is of the other kind.
         """
         self.path = Path(path)
         manifest = self.path / MANIFEST
@@ -46,6 +56,13 @@ class Bundle:
         except (OSError, UnicodeDecodeError) as error:
             raise BundleError(f"{manifest} cannot be read ({_reason(error)}); copy the bundle again") from None
         self.manifest = Manifest.from_json(content, str(manifest))
+        found = "encoder" if self.manifest.memory_layer is None else "memory"
+        if kind not in (None, found):
+            command = {"encoder": "onnx", "memory": "memory"}[kind]
+            raise BundleError(
+                f"expected the bundle of {_KINDS[kind]} at {self.path}, found that of {_KINDS[found]}; make one: "
+                f"lam-export {command} CHECKPOINT -o BUNDLE"
+            )
 
     def read(self, name: str) -> bytes:
         """The content of one of the bundle's files, equal to what was written when the bundle was made.

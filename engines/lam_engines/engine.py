@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from numbers import Integral
 
 import numpy as np
 
-from .batching import DEFAULT_BATCH_TOKENS, batches, pad, windows
+from .batching import DEFAULT_BATCH_TOKENS, MAX_PADDING, batches, pad, windows
 from .bundle import Bundle
-from .errors import InputError
+from .errors import EngineError, InputError
+from .streaming import counted, token_pieces
 from .tokenizer import tokenizer_of
 
 Progress = Callable[[int], None]
@@ -19,6 +21,9 @@ class EmbeddingEngine(ABC):
 
     default_batch_tokens: int = DEFAULT_BATCH_TOKENS
     """Tokens that go through the model at once, padding counted, where the caller does not say."""
+
+    max_padding: int = MAX_PADDING
+    """Tokens of padding in a batch at most: with more, two batches are faster."""
 
     def __init__(self, bundle: Bundle, file: str) -> None:
         self.bundle = bundle
@@ -34,6 +39,17 @@ class EmbeddingEngine(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back the runtime's memory. The engine cannot be used afterwards."""
+
+    def _streamer(self) -> Callable[[Iterable[np.ndarray], int], np.ndarray]:
+        """What embeds the pieces of a text's checked ids, so many in all, in constant memory: to ``[hidden]``.
+
+        Raises:
+            EngineError: this engine cannot; says what can.
+        """
+        raise EngineError(
+            f"expected the engine onnxruntime, which takes a text in pieces, found {self.file} in another; load it so: "
+            f"load_engine(BUNDLE)"
+        )
 
     @property
     def max_tokens(self) -> int | None:
@@ -80,6 +96,44 @@ class EmbeddingEngine(ABC):
         _check_collection(texts)
         for window in windows(texts):
             yield window, self.embed(window, batch_tokens=batch_tokens, progress=progress)
+
+    def embed_stream(self, pieces: Iterable[str] | Iterable[np.ndarray], *, tokens: int | None = None) -> np.ndarray:
+        """Embed one text of any length that comes in pieces, as :meth:`embed` does the whole, in constant memory.
+
+        Token ids go through the model in windows, which are read from ``pieces`` as they are needed. But where in the
+        position table a token of a long text looks depends on the length of the text. So without ``tokens`` there are
+        two passes: first all is tokenised and kept in a temporary file (4 bytes a token, without a name, in the folder
+        that TMPDIR names), then it is embedded.
+
+        Args:
+            pieces: of one text, in order: strings, such as the lines of an open file, or rows of token ids, special
+                tokens included. They may be cut anywhere. No piece at all is the empty text. A text without a space,
+                tab or line break is held whole, and so is every text where the bundle's tokenizer is not BERT's (see
+                :meth:`Tokenizer.encode_pieces`).
+            tokens: how many the text has, special tokens included, if that is known: one pass.
+
+        Returns:
+            ``[hidden]`` float32 of unit length; zeros for a text of no tokens.
+
+        Raises:
+            InputError: a piece is neither text nor integers in one dimension, an id is out of range, or there are not
+                ``tokens`` tokens.
+            EngineError: the engine or the form of the model cannot do this, the engine is closed, or memory or the
+                temporary folder do not suffice.
+        """
+        if self.bundle.manifest.form == "parallel":
+            raise EngineError(
+                "expected a bundle of the form flat or recurrent, found parallel, in which every token reads the whole "
+                "text: it cannot come in pieces; pass it whole: embed([text])"
+            )
+        embed = self._streamer()
+        if tokens is not None and (not isinstance(tokens, Integral) or tokens < 0):
+            raise InputError(f"expected tokens as a number, at least 0, or None, found {tokens!r}")
+        ids = token_pieces(pieces, self.tokenizer, self.model.vocab_size)
+        if tokens is not None:
+            return embed(ids, int(tokens))
+        with counted(ids) as (every, found):
+            return embed(every, found)
 
     def embed_ids(self, input_ids: np.ndarray, attention_mask: np.ndarray | None = None) -> np.ndarray:
         """Embed tokenised texts, as many at once as :attr:`default_batch_tokens` holds.
@@ -161,7 +215,13 @@ class EmbeddingEngine(ABC):
         vectors = np.empty((len(texts), self.model.hidden_size), dtype=np.float32)
         ids = self.tokenizer.encode(texts)
         lengths = [len(i) for i in ids]
-        for rows in batches(lengths, batch_tokens=batch_tokens, batch_size=batch_size, max_batch=self._max_batch):
+        for rows in batches(
+            lengths,
+            batch_tokens=batch_tokens,
+            batch_size=batch_size,
+            max_padding=self.max_padding,
+            max_batch=self._max_batch,
+        ):
             vectors[rows] = self._infer(*pad([ids[row] for row in rows], self.model.pad_token_id))
             if progress is not None:
                 progress(len(rows))

@@ -15,3 +15,7 @@ class EngineError(LamError):
 
 class InputError(LamError, ValueError):
     """Texts or token ids that no engine may be given."""
+
+
+class SnapshotError(LamError):
+    """A memory's snapshot that is missing, broken, of another model or format version, or cannot be written."""

@@ -110,7 +110,7 @@ class ModelInfo(_Strict):
 
     hidden_size: Annotated[int, Field(gt=0)]
     num_hidden_layers: int
-    num_attention_heads: int
+    num_attention_heads: Annotated[int, Field(gt=0)]
     intermediate_size: int
     vocab_size: Annotated[int, Field(gt=0)]
     type_vocab_size: int
@@ -139,6 +139,8 @@ class Manifest(_Strict):
     form: str
     chunk_size: int | None
     """Tokens in a chunk; None for a form without chunks."""
+    memory_layer: Annotated[int, Field(ge=0)] | None = None
+    """Of a memory's bundle, the layer whose weights it has; None: the bundle is an encoder's."""
     checkpoint: Source
     teacher: Source | None
     files: dict[RelativePath, FileEntry]

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from . import cuda
-from .batching import pad_to
+from .batching import GPU_BATCH_TOKENS, GPU_MAX_PADDING, pad_to
 from .bundle import Bundle
 from .engine import EmbeddingEngine
 from .errors import BundleError, EngineError
@@ -67,8 +67,8 @@ class TensorRtEngine(EmbeddingEngine):
     whenever a context changes its shapes (NVIDIA/TensorRT#4849).
     """
 
-    default_batch_tokens = 16_384
-    """A GPU is not busy with a CPU's 512. Not measured."""
+    default_batch_tokens = GPU_BATCH_TOKENS
+    max_padding = GPU_MAX_PADDING
 
     def __init__(self, bundle: Bundle, *, precision: str = "fp16") -> None:
         """Load the plan of that precision, seen to be for this TensorRT and this GPU.

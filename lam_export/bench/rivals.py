@@ -70,12 +70,9 @@ def transformer_onnx(bundle: Path, graph: Path, *, threads: int | None) -> Embed
     """A graph of :func:`transformer.export_transformer` in ONNX Runtime, with the same options as the bundle's."""
     import onnxruntime
 
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4
-    options.enable_mem_pattern = False
-    if threads is not None:
-        options.intra_op_num_threads = threads
-    session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
+    from lam_engines.onnxruntime import session_options
+
+    session = onnxruntime.InferenceSession(str(graph), session_options(threads), providers=["CPUExecutionProvider"])
 
     def infer(input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         return session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]

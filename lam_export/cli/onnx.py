@@ -13,7 +13,7 @@ EXAMPLES = examples(
     "lam-export onnx my-checkpoint -o my-model",
     "lam-export onnx student.safetensors --teacher all-MiniLM-L6-v2 -o my-model --inline",
     "lam-export onnx my-checkpoint -o my-model --precision fp16 --precision int8",
-    "lam-export onnx my-checkpoint -o my-model --form recurrent",
+    "lam-export onnx my-checkpoint -o my-model --form recurrent --stream",
 )
 
 
@@ -48,6 +48,13 @@ def run(
     inline: Annotated[
         bool, typer.Option("--inline", help="Also write model.inlined.onnx, for runtimes that know no local functions.")
     ] = False,
+    stream: Annotated[
+        bool,
+        typer.Option(
+            "--stream",
+            help="With --form recurrent: also write model.stream.onnx, for texts that come in pieces (embed_stream).",
+        ),
+    ] = False,
     precision: Annotated[
         list[str] | None,
         typer.Option(
@@ -75,6 +82,9 @@ def run(
         raise LamError(f"expected --form {' or '.join(FORMS)}, found {form!r}")
     if CHUNK_SIZES[form] is None and chunk_size is not None:
         raise LamError(f"expected no --chunk-size with --form {form}, which has no chunks; leave it out")
+    if stream and form != "recurrent":
+        why = "streams with its graph as it is" if form == "flat" else "needs the whole text at once"
+        raise LamError(f"expected --stream with --form recurrent, found it with {form}, which {why}; leave it out")
     precisions = set(precision or ())
     if unknown := sorted(precisions - set(GRAPHS)):
         raise LamError(f"expected --precision {', '.join(GRAPHS)}, found {', '.join(unknown)}")
@@ -99,6 +109,7 @@ def run(
             opset=opset,
             token_embeddings="token_embeddings" in wanted,
             inline=inline,
+            stream=stream,
             precisions=precisions,
             keep_fp32=keep_fp32 or (),
             force=force,

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from . import _serving as options
+from . import _triton_memory as memory
 from ._console import examples, out, say, steps
 from ._requirements import require
 
@@ -16,10 +17,12 @@ EXAMPLES = examples(
     "lam-export triton my-model -o repository --flavour onnxruntime --device cuda --precision fp16",
     "lam-export triton my-model -o repository --flavour tensorrt --instances 2",
     "lam-export triton my-model -o deploy/models --deploy deploy",
+    "lam-export triton my-memory -o repository --idle-timeout 3600",
 )
 
 
 def run(
+    context: typer.Context,
     bundle: options.BundleArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the repository goes.", show_default=False)],
     flavour: options.Flavour = "python",
@@ -36,6 +39,8 @@ def run(
     queue_timeout: options.QueueTimeout = 30.0,
     queue_delay: options.QueueDelay = 0.0,
     cache: options.Cache = False,
+    idle_timeout: memory.IdleTimeout = None,
+    max_memories: memory.MaxMemories = None,
     deploy: Annotated[
         Path | None,
         typer.Option(help="Folder around the repository for a Dockerfile, Compose and Kubernetes.", show_default=False),
@@ -47,14 +52,31 @@ def run(
 ) -> None:
     """Write a model repository for NVIDIA Triton Inference Server: text in, embedding out.
 
-    Its model lam_embed takes text (BYTES, UTF-8) and gives sentence_embedding, token_count and truncated.
+    Its model lam_embed takes text (BYTES, UTF-8) and gives sentence_embedding, token_count and truncated. That of a
+    memory's bundle, lam_memory, takes key, value, query and store, and gives recall and stored.
     """
     from lam_engines.bundle import Bundle
     from lam_engines.deployment import Deployment, check_deployment, write_deployment
     from lam_engines.triton import write_repository
     from lam_engines.triton.flavours import resolve
 
-    opened = Bundle(bundle)
+    opened = Bundle(bundle, kind=None)
+    of_memory = opened.manifest.memory_layer is not None
+    memory.check_options(context, memory=of_memory)
+    if of_memory:
+        memory.write_memory(
+            opened,
+            output,
+            force=force,
+            flavour=flavour,
+            device=device,
+            max_batch=max_batch,
+            instances=instances,
+            threads=threads,
+            idle_timeout=idle_timeout,
+            max_memories=max_memories,
+        )
+        return
     chosen = options.serving_options(
         flavour=flavour,
         precision=precision,

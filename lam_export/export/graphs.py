@@ -81,11 +81,12 @@ def _check_valid(model: onnx.ModelProto, name: str) -> None:
 def _describe(model: onnx.ModelProto, name: str) -> Graph:
     precision = next((precision for precision, graph in GRAPHS.items() if graph == name), "fp32")
     opset = next(o.version for o in model.opset_import if o.domain == "")
+    given = {value.name for value in model.graph.initializer}  # inputs that need not be given
     return Graph(
         precision=cast(Precision, precision),
         opset=opset,
         inlined=name == INLINED_MODEL,
-        inputs=tuple(_tensor_spec(value) for value in model.graph.input if value.name != WINDOW),
+        inputs=tuple(_tensor_spec(value) for value in model.graph.input if value.name not in given),
         outputs=tuple(_tensor_spec(value) for value in model.graph.output),
     )
 

@@ -24,21 +24,21 @@ class Operator:
     """What the encoder calls: a ``torch._ops.OpOverload``."""
     op_type: str
     inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
     function: onnx.FunctionProto
-    plugin: bool
+    translate: Callable[[Callable[..., Any]], Callable[..., Any]]
+    """What makes a node of the tensors alone, to what PyTorch's exporter calls in place of the operator."""
+    plugin: bool = False
     """Whether there is a TensorRT plugin for it."""
 
-    def translation(self, op: Callable[..., Any]) -> Callable[..., Any]:
-        """What PyTorch's exporter calls in place of the operator; ``op`` makes the node of the tensors alone."""
-        return _fused(op) if self.plugin else _dual_state(op)
 
-
-def operator_of(encoder: Encoder, opset: int) -> Operator | None:
+def operator_of(encoder: Encoder, opset: int, *, stream: bool = False) -> Operator | None:
     """The operator of an encoder's layers, or None if they are made of standard ones.
 
     Args:
         encoder: all its layers are of one form.
         opset: of the standard operators in the function.
+        stream: the one that goes on from a place in the text, of the form ``recurrent``.
     """
     form = cast(Any, encoder.layers[0]).form
     hidden_size = encoder.config.hidden_size
@@ -47,19 +47,30 @@ def operator_of(encoder: Encoder, opset: int) -> Operator | None:
             torch.ops.lam.fused_delta_rule.default,
             fused_delta_rule.op_type(form.chunk_size),
             fused_function.FUNCTION_INPUTS,
+            ("heads",),
             fused_function.fused_delta_rule_function(form.chunk_size, hidden_size, opset),
+            _fused,
             plugin=True,
         )
     if isinstance(form, Recurrent):
         shared = form.get_parameter("flux_weight").ndim == 2
+        function = dual_state_function.dual_state_delta_rule_function(
+            form.chunk_size,
+            hidden_size,
+            encoder.config.head_size,
+            opset,
+            form.options,
+            shared_flux=shared,
+            stream=stream,
+        )
+        ops = torch.ops.lam
         return Operator(
-            torch.ops.lam.dual_state_delta_rule.default,
-            dual_state_delta_rule.op_type(form.chunk_size, form.options, shared_flux=shared),
-            tuple(dual_state_function.FUNCTION_INPUTS),
-            dual_state_function.dual_state_delta_rule_function(
-                form.chunk_size, hidden_size, encoder.config.head_size, opset, form.options, shared_flux=shared
-            ),
-            plugin=False,
+            ops.dual_state_delta_rule_stream.default if stream else ops.dual_state_delta_rule.default,
+            dual_state_delta_rule.op_type(form.chunk_size, form.options, shared_flux=shared, stream=stream),
+            tuple(dual_state_function.STREAM_FUNCTION_INPUTS if stream else dual_state_function.FUNCTION_INPUTS),
+            ("heads", "state_after") if stream else ("heads",),
+            function,
+            _dual_state_stream if stream else _dual_state,
         )
     return None
 
@@ -111,3 +122,33 @@ def _dual_state(op: Callable[..., Any]) -> Callable[..., Any]:
         return op(projected, lengths, conv_weight, conv_bias, norm_weight, decay_bias, *flux)
 
     return dual_state_delta_rule
+
+
+def _dual_state_stream(op: Callable[..., Any]) -> Callable[..., Any]:
+    def dual_state_delta_rule_stream(
+        projected: TensorType,
+        lengths: TensorType,
+        own: TensorType,
+        context: TensorType,
+        state: TensorType,
+        conv_weight: TensorType,
+        conv_bias: TensorType,
+        norm_weight: TensorType,
+        decay_bias: TensorType,
+        flux_weight: TensorType,
+        flux_temperature: TensorType,
+        flux_in_weight: TensorType,
+        flux_in_bias: TensorType,
+        flux_out_weight: TensorType,
+        flux_out_bias: TensorType,
+        chunk_size: int,
+        cross_coupling: bool,
+        final_norm: bool,
+        readout_norm: bool,
+        surprise_threshold: float,
+    ) -> TensorType:
+        weights = (conv_weight, conv_bias, norm_weight, decay_bias)
+        flux = (flux_weight, flux_temperature, flux_in_weight, flux_in_bias, flux_out_weight, flux_out_bias)
+        return op(projected, lengths, own, context, state, *weights, *flux)
+
+    return dual_state_delta_rule_stream

@@ -17,6 +17,7 @@ from lam_export.export.operators import Operator, operator_of
 from lam_export.export.residuals import sum_residuals
 from lam_export.model.encoder import Encoder
 from lam_export.model.forms.flat import Flat
+from lam_plugins.dual_state_delta_rule.onnx_function import INTEGER_INPUTS
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 
 INPUTS = ("input_ids", "attention_mask")
@@ -58,29 +59,22 @@ def onnx_from_encoder(
         token_embeddings: add that output.
         verbose: let the exporter's own messages through.
     """
-    operator = operator_of(encoder, opset)
     # An example batch of 1 would be baked in as a constant.
     example = torch.zeros(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64)
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     sizes = {0: batch, 1: tokens}
     # State crosses the chunks of the other forms.
     windowed = isinstance(encoder.layers[0].form, Flat)
-    outputs = [SENTENCE_EMBEDDING] + [TOKEN_EMBEDDINGS] * token_embeddings
-    with contextlib.nullcontext() if verbose else quiet(), _bodyless(operator) as translations:
-        program = torch.onnx.export(
-            _Traced(encoder, token_embeddings).eval(),
-            (*example, torch.zeros(4, dtype=torch.int64)) if windowed else example,
-            dynamo=True,
-            input_names=[*INPUTS, WINDOW] if windowed else list(INPUTS),
-            output_names=outputs,
-            dynamic_shapes=((sizes, sizes, None) if windowed else (sizes, sizes),),
-            opset_version=opset,
-            custom_translation_table=translations,
-            optimize=True,
-            verbose=verbose,
-        )
-    model = program.model  # type: ignore[union-attr]  # None is for the exporter without dynamo
-    name_parts(model, "encoder", {name for name, part in encoder.named_modules() if hasattr(part, "weight")})
+    model = traced(
+        _Traced(encoder, token_embeddings).eval(),
+        (*example, torch.zeros(4, dtype=torch.int64)) if windowed else example,
+        ((sizes, sizes, None) if windowed else (sizes, sizes),),
+        inputs=[*INPUTS, WINDOW] if windowed else list(INPUTS),
+        outputs=[SENTENCE_EMBEDDING] + [TOKEN_EMBEDDINGS] * token_embeddings,
+        operator=operator_of(encoder, opset),
+        opset=opset,
+        verbose=verbose,
+    )
     # The worst of 2,000 single tokens lies near the parity limit in float32, and which one it is changes with the
     # rounding: graphs that give them keep the fused kernel, with which they are known to hold it.
     if not token_embeddings:
@@ -89,10 +83,51 @@ def onnx_from_encoder(
         window = model.graph.inputs[len(INPUTS)]
         window.const_value = ir.tensor(np.zeros(4, np.int64), name=WINDOW)
         model.graph.initializers[WINDOW] = window
+    return ir.to_proto(model)
+
+
+def traced(
+    module: torch.nn.Module,
+    example: tuple[torch.Tensor, ...],
+    dynamic_shapes: tuple[Any, ...],
+    *,
+    inputs: list[str],
+    outputs: list[str],
+    operator: Operator | None,
+    opset: int,
+    verbose: bool,
+) -> ir.Model:
+    """A module whose part ``encoder`` is an :class:`Encoder`, as a graph with one node of the operator per layer.
+
+    Args:
+        module: what is traced.
+        example: its arguments.
+        dynamic_shapes: as of :func:`torch.onnx.export`.
+        inputs, outputs: the names that they get.
+        operator: of the encoder's layers; None if they are made of standard ones.
+        opset: of the standard operators.
+        verbose: let the exporter's own messages through.
+    """
+    with contextlib.nullcontext() if verbose else quiet(), _bodyless(operator) as translations:
+        program = torch.onnx.export(
+            module,
+            example,
+            dynamo=True,
+            input_names=inputs,
+            output_names=outputs,
+            dynamic_shapes=dynamic_shapes,
+            opset_version=opset,
+            custom_translation_table=translations,
+            optimize=True,
+            verbose=verbose,
+        )
+    model = program.model  # type: ignore[union-attr]  # None is for the exporter without dynamo
+    encoder = module.get_submodule("encoder")
+    name_parts(model, "encoder", {name for name, part in encoder.named_modules() if hasattr(part, "weight")})
     if operator is not None:
         _attach(model, operator)
-    _finish(model, encoder.config.hidden_size)
-    return ir.to_proto(model)
+    finish(model)
+    return model
 
 
 @contextlib.contextmanager
@@ -111,15 +146,15 @@ def _bodyless(operator: Operator | None) -> Iterator[dict[Any, Callable[..., Any
         name,
         OP_DOMAIN,
         1,
-        inputs=[parameter(i, "tensor(int32)" if i == "lengths" else "T") for i in operator.inputs],
-        outputs=[parameter("heads", "T")],
+        inputs=[parameter(i, "tensor(int32)" if i in INTEGER_INPUTS else "T") for i in operator.inputs],
+        outputs=[parameter(o, "T") for o in operator.outputs],
         type_constraints=[("T", ["tensor(float)", "tensor(float16)"], "")],
     )
     op = onnxscript.values.Op(onnxscript.values.Opset(OP_DOMAIN, 1), name, schema)
 
     onnx.defs.register_schema(schema)
     try:
-        yield {operator.overload: operator.translation(op)}
+        yield {operator.overload: operator.translate(op)}
     finally:
         onnx.defs.deregister_schema(name, 1, OP_DOMAIN)
 
@@ -140,7 +175,7 @@ def _attach(model: ir.Model, operator: Operator) -> None:
             node.attributes["aot"] = ir.AttrInt64("aot", 1)
 
 
-def _finish(model: ir.Model, hidden_size: int) -> None:
+def finish(model: ir.Model) -> None:
     """Drop what the exporter remembers of the machine it ran on; sign the model."""
     for graph in (model.graph, *(f.graph for f in model.functions.values())):
         graph.doc_string = None

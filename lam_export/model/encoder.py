@@ -141,7 +141,11 @@ class Layer(nn.Module):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """``x [B, L, M]`` to ``[B, L, M]``."""
-        x = self.mixer_norm(x + self.o_proj(self.form(x, lengths)))
+        return self.after_form(x, self.form(x, lengths))
+
+    def after_form(self, x: Tensor, heads: Tensor) -> Tensor:
+        """The layer's input and what the form makes of it, ``[B, L, M]`` each, to the layer's result."""
+        x = self.mixer_norm(x + self.o_proj(heads))
         inner = self.ffn_in(x)
         for _ in range(self.activation_passes):
             inner = F.gelu(inner)

@@ -10,14 +10,14 @@ from polygraphy.comparator import Comparator, RunResults
 from polygraphy.logger import G_LOGGER
 
 from lam_engines import load_engine
-from lam_engines.bundle import Bundle
+from lam_engines.bundle import STREAM_MODEL, Bundle
 from lam_engines.errors import BundleError
 from lam_engines.tokenizer import tokenizer_of
 from lam_export.model.encoder import Encoder
 
 from .cases import Case, parity_cases
 from .metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
-from .runners import EngineRunner, ReferenceRunner, runner_from_graph
+from .runners import EngineRunner, ReferenceRunner, StreamRunner, runner_from_graph
 
 
 @dataclass(frozen=True)
@@ -120,7 +120,7 @@ def _graph_runners(bundle: Bundle, precision: str | None) -> dict[str, BaseRunne
     if precision is not None:
         bundle.graph(precision)
     return {
-        graph: runner_from_graph(bundle, graph)
+        graph: StreamRunner(bundle) if graph == STREAM_MODEL else runner_from_graph(bundle, graph)
         for graph, entry in bundle.manifest.graphs.items()
         if precision in (None, entry.precision)
     }

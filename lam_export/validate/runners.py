@@ -11,8 +11,10 @@ from polygraphy.backend.base import BaseRunner
 from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
 from polygraphy.common import TensorMetadata
 
-from lam_engines.bundle import Bundle
+from lam_engines.bundle import STREAM_MODEL, Bundle
 from lam_engines.engine import EmbeddingEngine
+from lam_engines.onnxruntime import provider_of
+from lam_engines.recurrent_stream import RecurrentStream
 from lam_export.export.trace import INPUTS, SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from lam_export.model.encoder import Encoder
 
@@ -48,6 +50,26 @@ class EngineRunner(BaseRunner):
     def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
         start = time.perf_counter()
         vectors = self._engine.embed_ids(*(feed_dict[name] for name in INPUTS))
+        self.inference_time = time.perf_counter() - start
+        return OrderedDict([(SENTENCE_EMBEDDING, vectors)])
+
+
+class StreamRunner(BaseRunner):
+    """A bundle's ``model.stream.onnx``, each text by itself in windows of two chunks. Sentence embeddings alone."""
+
+    def __init__(self, bundle: Bundle) -> None:
+        super().__init__(name=f"ONNX Runtime {STREAM_MODEL}")
+        self._chunk_size = bundle.manifest.chunk_size or 1
+        self._stream = RecurrentStream(bundle, self._chunk_size, provider_of("cpu"), None)
+
+    def get_input_metadata_impl(self) -> TensorMetadata:
+        return _inputs()
+
+    def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
+        start = time.perf_counter()
+        lengths = feed_dict["attention_mask"].sum(axis=1).tolist()
+        texts = [ids[:length] for ids, length in zip(feed_dict["input_ids"], lengths, strict=True)]
+        vectors = np.stack([self._stream.embed([text], len(text), 2 * self._chunk_size) for text in texts])
         self.inference_time = time.perf_counter() - start
         return OrderedDict([(SENTENCE_EMBEDDING, vectors)])
 

@@ -12,6 +12,7 @@ from lam_engines.bundle import (
     INT8_MODEL,
     MANIFEST,
     MODEL,
+    STREAM_MODEL,
     TOKENIZER,
     Bundle,
     file_entry,
@@ -24,6 +25,7 @@ from lam_export.export.graphs import ExportError, inlined, write_graphs
 from lam_export.export.int8 import int8_model
 from lam_export.export.mixed_precision import half_precision
 from lam_export.export.operators import fused_layers
+from lam_export.export.stream import onnx_from_stream
 from lam_export.export.trace import DEFAULT_OPSET, onnx_from_encoder
 from lam_export.model.checkpoint import Checkpoint, CheckpointError, sha256_of
 from lam_export.model.encoder import Encoder
@@ -45,6 +47,7 @@ def export_verified_bundle(
     opset: int = DEFAULT_OPSET,
     token_embeddings: bool = False,
     inline: bool = False,
+    stream: bool = False,
     precisions: Collection[str] = (),
     keep_fp32: Collection[str] = (),
     force: bool = False,
@@ -61,6 +64,7 @@ def export_verified_bundle(
         opset: of the graph, 18 to 23.
         token_embeddings: give the graph that output too; not the one of int8, see :func:`int8_model`.
         inline: also write ``model.inlined.onnx``.
+        stream: also write ``model.stream.onnx``, of the form ``recurrent``.
         precisions: also write the graphs of these: ``fp16``, the mixed-precision graph for GPUs, and ``int8``, the
             quantised graph for CPUs. ``fp32`` is always written.
         keep_fp32: parts that stay float32 in the fp16 graph, as ``lam-export validate --bisect`` names them.
@@ -83,6 +87,9 @@ def export_verified_bundle(
         encoder = Encoder(checkpoint, form=form, chunk_size=chunk_size)
         trace = partial(onnx_from_encoder, opset=opset, token_embeddings=token_embeddings, verbose=verbose)
         models = {MODEL: trace(encoder)}
+        if stream:
+            on_step("tracing the encoder for streams")
+            models[STREAM_MODEL] = onnx_from_stream(encoder, opset=opset, verbose=verbose)
         if "fp16" in precisions:
             on_step("tracing the encoder in mixed precision")
             models[FP16_MODEL] = trace(half_precision(encoder, keep_fp32))
@@ -109,7 +116,7 @@ def export_verified_bundle(
             graphs=graphs,
             max_tokens_tested=0,
             parity={},
-            tools=_versions(),
+            tools=versions(),
         )
         (draft / MANIFEST).write_bytes(manifest.to_json().encode())
         report = check_parity(
@@ -133,11 +140,12 @@ def _failure(report: ParityReport) -> str:
     )
 
 
-def _versions() -> dict[str, str]:
-    versions = {"lam-export": __version__, "python": platform.python_version()}
+def versions() -> dict[str, str]:
+    """Of everything that has a part in an export."""
+    found = {"lam-export": __version__, "python": platform.python_version()}
     for tool in _TOOLS:
         try:
-            versions[tool] = version(tool)
+            found[tool] = version(tool)
         except PackageNotFoundError:  # onnxruntime's GPU build is another distribution
             continue
-    return versions
+    return found

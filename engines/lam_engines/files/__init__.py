@@ -1,7 +1,8 @@
 """Texts in, embeddings out: the files that ``lam-export embed`` reads and writes."""
 
 from .folders import text_files
+from .pieces import read_pieces
 from .readers import TextReader, read_texts
 from .writers import EmbeddingWriter, OutputError, open_writer
 
-__all__ = ["EmbeddingWriter", "OutputError", "TextReader", "open_writer", "read_texts", "text_files"]
+__all__ = ["EmbeddingWriter", "OutputError", "TextReader", "open_writer", "read_pieces", "read_texts", "text_files"]

@@ -32,7 +32,7 @@ class Lines(Iterator[str]):
         self._owned = path != STANDARD_INPUT
         self.name = str(path) if self._owned else "standard input"
         self.number = 0
-        self._file = open_binary(path) if self._owned else _standard_input()
+        self._file = open_binary(path) if self._owned else open_standard_input()
         self.total = (os.fstat(self._file.fileno()).st_size or None) if self._owned else None  # a pipe has no size
         self._bytes = _CountedBytes(self._file)
         # Bytes that are not UTF-8 pass as lone surrogates, to be found line by line: a strict decoder would fail for a
@@ -81,7 +81,8 @@ def unreadable(name: str, error: Exception) -> InputError:
     return InputError(f"expected a readable file of texts, found {name}: {reason}; check the path and the file")
 
 
-def _standard_input() -> BinaryIO:
+def open_standard_input() -> BinaryIO:
+    """Standard input as bytes; :class:`InputError` where there is none."""
     if sys.stdin is None:
         raise InputError("expected texts on standard input, found it closed; pipe them in, or name a file")
     return sys.stdin.buffer

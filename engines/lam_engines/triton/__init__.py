@@ -7,8 +7,17 @@
 Needs the extra ``serve``.
 """
 
+from .memory import MemoryServing, write_memory_repository
 from .options import FLAVOURS, TRUNCATIONS, ServingOptions
 from .repository import write_repository
 from .server import TritonServer
 
-__all__ = ["FLAVOURS", "TRUNCATIONS", "ServingOptions", "TritonServer", "write_repository"]
+__all__ = [
+    "FLAVOURS",
+    "TRUNCATIONS",
+    "MemoryServing",
+    "ServingOptions",
+    "TritonServer",
+    "write_memory_repository",
+    "write_repository",
+]

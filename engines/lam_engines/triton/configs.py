@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
+from ..batching import GPU_MAX_PADDING, MAX_PADDING
 from ..manifest import Graph, ModelInfo, Profile, TensorSpec
 from .options import BYTES_PER_TOKEN, DEFAULT_MAX_TOKENS, ServingOptions
 
@@ -16,9 +17,6 @@ TOKENIZER, CORE, NETWORK, ENSEMBLE = "lam_tokenizer", "lam_core", "lam_model", "
 """The models of a repository. ``lam_model`` is there where the network runs in a backend of its own."""
 TYPES = {"int64": "TYPE_INT64", "float32": "TYPE_FP32"}
 """Types of a graph's tensors to Triton's."""
-MAX_PADDING = {"cpu": 32, "cuda": 2048}
-"""Tokens of padding in a batch: what a batch costs by itself. On a CPU, one text of a few tokens takes as long as 20
-tokens of a large batch on one thread, and as 30 or so on two. On a GPU not measured."""
 GRAPH_BATCHES = (1, 2, 4, 8)
 GRAPH_TOKENS = (16, 32, 64, 128, 256)
 """Shapes whose CUDA graphs are captured: those of few texts, where launching the kernels takes longer than they do."""
@@ -60,7 +58,7 @@ def core_config(model: ModelInfo, options: ServingOptions, network: Mapping[str,
         config,
         workers=options.instances + 1,  # one batch more, to be prepared and answered while others are computed
         batch_tokens=options.tokens_at_once,
-        max_padding=MAX_PADDING["cuda" if options.on_gpu else "cpu"],
+        max_padding=GPU_MAX_PADDING if options.on_gpu else MAX_PADDING,
         hidden_size=model.hidden_size,
         pad_token_id=model.pad_token_id,
         vocab_size=model.vocab_size,

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, fields
 
-from ..batching import DEFAULT_BATCH_TOKENS
+from ..batching import DEFAULT_BATCH_TOKENS, GPU_BATCH_TOKENS
 from ..errors import InputError
 
 FLAVOURS = ("python", "onnxruntime", "tensorrt")
@@ -76,7 +76,7 @@ class ServingOptions:
 
     @property
     def tokens_at_once(self) -> int:
-        return self.batch_tokens or (16_384 if self.on_gpu else DEFAULT_BATCH_TOKENS)
+        return self.batch_tokens or (GPU_BATCH_TOKENS if self.on_gpu else DEFAULT_BATCH_TOKENS)
 
     def as_dict(self) -> dict[str, object]:
         return {field.name: getattr(self, field.name) for field in fields(self)}

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,6 +16,9 @@ from .options import ServingOptions
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
+
+    from .check import Expected
+    from .flavours import Model
 
 RECORD = "repository.json"
 """What a repository was made from, and with which options. Triton takes no notice of it."""
@@ -45,15 +48,46 @@ def write_repository(
         BundleError: the bundle is broken, has nothing for the flavour, or the folder is taken or cannot be written.
         EngineError: the extra ``serve`` is not installed.
     """
-    from .check import check_repository
     from .flavours import models_of, resolve
 
-    _require_client()
+    require_client()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
     options = resolve(bundle, options or ServingOptions())
-    folder = Path(folder)
+    return put_repository(Path(folder), *models_of(bundle, options), record_of(bundle, options.as_dict()), force=force)
+
+
+def record_of(bundle: Bundle, options: Mapping[str, object]) -> str:
+    """What a repository says of itself, as JSON."""
+    record = {
+        "lam_repository": 1,
+        "bundle": bundle.path.resolve().name,
+        "manifest_sha256": hashlib.sha256(bundle.manifest.to_json().encode()).hexdigest(),
+        "options": options,
+    }
+    return json.dumps(record, indent=2) + "\n"
+
+
+def put_repository(
+    folder: Path, models: "Iterable[Model]", expected: "Expected", record: str, *, force: bool = False
+) -> Path:
+    """Write models beside their place, check them, and rename them there.
+
+    Args:
+        folder: of the repository.
+        models: what it holds.
+        expected: what they must agree with.
+        record: from :func:`record_of`.
+        force: replace a repository that is there.
+
+    Returns:
+        ``folder``.
+
+    Raises:
+        BundleError: the folder is taken or cannot be written, or the models do not hang together.
+    """
+    from .check import check_repository
+
     check_place(folder, force)
-    models, expected = models_of(bundle, options)
     try:
         folder = folder.resolve()
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -63,13 +97,7 @@ def write_repository(
     try:
         for config, files in models:
             _write_model(draft / config.name, config, files)
-        record = {
-            "lam_repository": 1,
-            "bundle": bundle.path.resolve().name,
-            "manifest_sha256": hashlib.sha256(bundle.manifest.to_json().encode()).hexdigest(),
-            "options": options.as_dict(),
-        }
-        (draft / RECORD).write_text(json.dumps(record, indent=2) + "\n", encoding="ascii")
+        (draft / RECORD).write_text(record, encoding="ascii")
         check_repository(draft, expected)
         for file in draft.rglob("*"):
             if file.is_file():
@@ -120,7 +148,8 @@ def check_place(folder: Path, force: bool) -> None:
         raise BundleError(f"there is a repository at {folder} already; replace it with --force, or choose another -o")
 
 
-def _require_client() -> None:
+def require_client() -> None:
+    """Raises EngineError if the extra ``serve`` is not installed."""
     try:
         import tritonclient.grpc.model_config_pb2  # noqa: F401
     except ImportError:

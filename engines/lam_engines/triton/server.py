@@ -13,7 +13,7 @@ from ..errors import EngineError
 from .configs import ENSEMBLE
 from .installation import Installation, find_installation
 from .ports import free_ports
-from .probe import Health, probe
+from .probe import Health, new_memory, new_text, probe
 from .process import ServerProcess
 
 CACHE_BYTES = 64 << 20
@@ -90,6 +90,7 @@ class TritonServer:
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self._failure: Exception | None = None
+        self._asked, self._request = _what_to_ask(self.repository)
 
     @property
     def http_url(self) -> str:
@@ -154,8 +155,8 @@ class TritonServer:
             raise self._failure
 
     def probe(self, timeout: float | None = None) -> tuple[Health, str]:
-        """Embed a text, within a minute by default; see :func:`~lam_engines.triton.probe.probe`."""
-        return probe(self.http_url, ENSEMBLE, timeout or _PROBE_TIMEOUT)
+        """Embed a text, or ask an empty memory, within a minute by default; see :mod:`lam_engines.triton.probe`."""
+        return probe(self.http_url, self._asked, timeout or _PROBE_TIMEOUT, self._request)
 
     def __enter__(self) -> "TritonServer":
         try:
@@ -258,6 +259,13 @@ class TritonServer:
         self.restarts += 1
         if not self._stopping.is_set():
             self._on_event("the server serves again")
+
+
+def _what_to_ask(repository: Path) -> tuple[str, Callable[[], str]]:
+    """The model of a repository that shows whether all of it works, and its requests."""
+    from .memory import MODEL, hidden_size_of
+
+    return (MODEL, new_memory(hidden_size_of(repository))) if (repository / MODEL).is_dir() else (ENSEMBLE, new_text)
 
 
 def steady_arguments(stop_timeout: float = 15.0) -> list[str]:

@@ -1,6 +1,7 @@
 """Form 2, recurrent: the original loop over chunks, with a fast and a slow state that cross them."""
 
 from collections.abc import Mapping
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -26,9 +27,31 @@ class Recurrent(PackedWithFlux):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """``x [B, L, M]``, ``lengths [B]`` int32 to heads ``[B, L, M]``."""
-        return torch.ops.lam.dual_state_delta_rule(
-            self.in_proj(x),
-            lengths,
+        return torch.ops.lam.dual_state_delta_rule(self.in_proj(x), lengths, *self._weights_and_options())
+
+    def stream(self, x: Tensor, own: Tensor, context: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The same from a place in the text on, which is a chunk's beginning.
+
+        Args:
+            x: ``[B, L, M]``, all rows true.
+            own: ``[B]`` int32, how many of the rows are the text's own: whole chunks, or all. The others look ahead.
+            context: ``[B, 2, 3M]``, what the convolution has to know of the two rows before; zeros at the beginning.
+            state: ``[B, H, 2, D, D]``, before the first row; zeros at the beginning.
+
+        Returns:
+            Heads ``[B, L, M]``, and context and state after the own rows.
+        """
+        projected = self.in_proj(x)
+        lengths = torch.full_like(own, x.shape[1])
+        heads, after = torch.ops.lam.dual_state_delta_rule_stream(
+            projected, lengths, own, context, state, *self._weights_and_options()
+        )
+        seen = torch.cat([context, projected[..., : context.shape[2]]], dim=1)
+        last = (own[:, None] + torch.arange(2, device=own.device))[..., None].long()
+        return heads, seen.gather(1, last.expand(-1, -1, seen.shape[2])), after
+
+    def _weights_and_options(self) -> tuple[Any, ...]:
+        return (
             self.conv_weight,
             self.conv_bias,
             self.norm_weight,

@@ -17,8 +17,11 @@ class Options:
     """The slow state takes up a chunk only where psi exceeds this; None: every chunk."""
 
 
-def op_type(chunk_size: int, options: Options, *, shared_flux: bool) -> str:
-    """The ONNX op type: chunk size, options and layout of the flux are part of it, as each makes another function."""
+def op_type(chunk_size: int, options: Options, *, shared_flux: bool, stream: bool = False) -> str:
+    """The ONNX op type: chunk size, options and layout of the flux are part of it, as each makes another function.
+
+    With ``stream`` it is that of the operator that goes on from a place in the text.
+    """
     changes = {
         "uncoupled": not options.cross_coupling,
         "unnormed": not options.final_norm,
@@ -26,4 +29,5 @@ def op_type(chunk_size: int, options: Options, *, shared_flux: bool) -> str:
         "surprise": options.surprise_threshold is not None,
         "sharedflux": shared_flux,
     }
-    return "_".join([f"DualStateDeltaRule_c{chunk_size}", *(name for name, changed in changes.items() if changed)])
+    rule = "DualStateDeltaRuleStream" if stream else "DualStateDeltaRule"
+    return "_".join([f"{rule}_c{chunk_size}", *(name for name, changed in changes.items() if changed)])

@@ -115,24 +115,81 @@ def steps(
     options: Options = Options(),
 ) -> Steps:
     """:func:`dual_state_delta_rule` and what it computes on the way. Only ``heads`` means anything in padded rows."""
+    convolved, g, chunks = _prepared(projected, lengths, conv_weight, conv_bias, norm_weight, decay_bias, chunk_size)
+    o, _ = recurrent_rule(chunks, flux, options, State.zero(chunks.q))
+    mixed = from_chunks(o, projected.shape[1])
+    o = torch.where(valid_rows(lengths, projected.shape[1]), gated_norm(mixed, g, norm_weight), 0)
+    return Steps(convolved, mixed, o)
+
+
+def dual_state_delta_rule_stream(
+    projected: Tensor,
+    lengths: Tensor,
+    own: Tensor,
+    context: Tensor,
+    state: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    norm_weight: Tensor,
+    decay_bias: Tensor,
+    flux: Flux,
+    chunk_size: int,
+    options: Options = Options(),
+) -> tuple[Tensor, Tensor]:
+    """:func:`dual_state_delta_rule` from a place in the text on, with what the rows before it left behind.
+
+    Rows of look-ahead may follow a text's own ones. They are computed too, but the state that is returned is that
+    before them, for a later call to go on from.
+
+    Args:
+        projected: ``[B, L, W]``; the first row stands at the beginning of a chunk. Columns and what is not described
+            here are as in :func:`dual_state_delta_rule`.
+        lengths: ``[B]`` int32, rows of each text that are there.
+        own: ``[B]`` int32, how many of them are the text's own: whole chunks, or all that are there.
+        context: ``[B, 2, 3M]``, the columns ``q | k | v`` of the two rows before; zeros at a text's beginning.
+        state: ``[B, H, 2, D, D]``, fast and slow, before the first row; zeros at a text's beginning.
+
+    Returns:
+        The heads ``[B, L, M]``, and the state after the own rows. The last row of all has not seen the one after it,
+        if there is one.
+    """
+    tokens = projected.shape[1]
+    weights = (conv_weight, conv_bias, norm_weight, decay_bias)
+    _, g, chunks = _prepared(projected, lengths, *weights, chunk_size, context)
+    before = State(*state.unbind(2))
+    o, _ = recurrent_rule(chunks, flux, options, before)
+    heads = torch.where(valid_rows(lengths, tokens), gated_norm(from_chunks(o, tokens), g, norm_weight), 0)
+    of_own = to_chunks(valid_rows(own, tokens)[..., None], chunks.q.shape[3])
+    _, after = recurrent_rule(chunks._replace(valid=chunks.valid & of_own), flux, options, before)
+    return heads, torch.stack(after, dim=2)
+
+
+def _prepared(
+    projected: Tensor,
+    lengths: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    norm_weight: Tensor,
+    decay_bias: Tensor,
+    chunk_size: int,
+    context: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Chunks]:
+    """The convolved q, k and v ``[B, L, 3M]``, g ``[B, L, M]``, and what the rule reads."""
     tokens = projected.shape[1]
     hidden = conv_bias.shape[0] // 3
-    head_size = norm_weight.shape[0]
-    heads = hidden // head_size
+    heads = hidden // norm_weight.shape[0]
     valid = valid_rows(lengths, tokens)
     projected = torch.where(valid, projected, 0)
-    convolved = convolve(projected[..., : 3 * hidden], conv_weight, conv_bias)
-    q, k, v = convolved.unflatten(-1, (3 * heads, head_size)).chunk(3, dim=2)
+    qkv = projected[..., : 3 * hidden]
+    seen = qkv if context is None else torch.cat([context, qkv], dim=1)
+    convolved = convolve(seen, conv_weight, conv_bias)[:, -tokens:]
+    q, k, v = convolved.unflatten(-1, (3 * heads, -1)).chunk(3, dim=2)
     gates = projected[..., 4 * hidden : 4 * hidden + 3 * heads]
     decays = projected[..., 4 * hidden + 3 * heads : 4 * hidden + 5 * heads] + decay_bias
     scalars = torch.cat([gates, decays], dim=-1).sigmoid()[..., None].chunk(5, dim=2)  # [B, L, H, 1] each
-
     chunk = min(chunk_size, tokens)
     chunks = Chunks(*(to_chunks(x, chunk) for x in (q, k, v, *scalars, valid[..., None])))
-    o, _ = recurrent_rule(chunks, flux, options, State.zero(chunks.q))
-    mixed = from_chunks(o, tokens)
-    o = gated_norm(mixed, projected[..., 3 * hidden : 4 * hidden], norm_weight)
-    return Steps(convolved, mixed, torch.where(valid, o, 0))
+    return convolved, projected[..., 3 * hidden : 4 * hidden], chunks
 
 
 def recurrent_rule(chunks: Chunks, flux: Flux, options: Options, state: State) -> tuple[Tensor, State]:

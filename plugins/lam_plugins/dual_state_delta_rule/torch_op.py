@@ -53,21 +53,21 @@ def _(projected, lengths, *weights_and_options):
     return steps(projected, lengths, *weights_and_options).heads.to(projected.dtype)
 
 
-def steps(projected, lengths, conv_weight, conv_bias, norm_weight, decay_bias, *flux_and_options) -> Steps:
+def steps(projected, lengths, *weights_and_options) -> Steps:
     """What the operator computes on the way, in plain PyTorch; its arguments, in float32 at least."""
+    return naive.steps(_wide(projected), lengths, *_for_naive(*weights_and_options))
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    return tensor.float() if tensor.dtype.itemsize == 2 else tensor
+
+
+def _for_naive(conv_weight, conv_bias, norm_weight, decay_bias, *flux_and_options):
+    """The last arguments of the operators as ``naive.py`` takes them."""
     *flux, chunk_size, cross_coupling, final_norm, readout_norm, surprise_threshold = flux_and_options
-
-    def wide(tensor: Tensor) -> Tensor:
-        return tensor.float() if tensor.dtype.itemsize == 2 else tensor
-
-    return naive.steps(
-        wide(projected),
-        lengths,
-        wide(conv_weight),
-        wide(conv_bias),
-        wide(norm_weight),
-        wide(decay_bias),
-        naive.Flux(*map(wide, flux)),
+    return (
+        *map(_wide, (conv_weight, conv_bias, norm_weight, decay_bias)),
+        naive.Flux(*map(_wide, flux)),
         chunk_size,
         Options(cross_coupling, final_norm, readout_norm, surprise_threshold),
     )
@@ -76,3 +76,41 @@ def steps(projected, lengths, conv_weight, conv_bias, norm_weight, decay_bias, *
 @dual_state_delta_rule.register_fake
 def _(projected, lengths, conv_weight, conv_bias, *_):
     return projected.new_empty(projected.shape[0], projected.shape[1], conv_bias.shape[0] // 3)
+
+
+@torch.library.custom_op("lam::dual_state_delta_rule_stream", mutates_args=())
+def dual_state_delta_rule_stream(
+    projected: Tensor,
+    lengths: Tensor,
+    own: Tensor,
+    context: Tensor,
+    state: Tensor,
+    conv_weight: Tensor,
+    conv_bias: Tensor,
+    norm_weight: Tensor,
+    decay_bias: Tensor,
+    flux_weight: Tensor,
+    flux_temperature: Tensor,
+    flux_in_weight: Tensor,
+    flux_in_bias: Tensor,
+    flux_out_weight: Tensor,
+    flux_out_bias: Tensor,
+    chunk_size: int,
+    cross_coupling: bool,
+    final_norm: bool,
+    readout_norm: bool,
+    surprise_threshold: float | None,
+) -> tuple[Tensor, Tensor]:
+    """Arguments and results as in :func:`naive.dual_state_delta_rule_stream`; plain PyTorch on any device."""
+    weights = (conv_weight, conv_bias, norm_weight, decay_bias)
+    flux = (flux_weight, flux_temperature, flux_in_weight, flux_in_bias, flux_out_weight, flux_out_bias)
+    options = (cross_coupling, final_norm, readout_norm, surprise_threshold)
+    heads, after = naive.dual_state_delta_rule_stream(
+        _wide(projected), lengths, own, _wide(context), state, *_for_naive(*weights, *flux, chunk_size, *options)
+    )
+    return heads.to(projected.dtype), after
+
+
+@dual_state_delta_rule_stream.register_fake
+def _(projected, lengths, own, context, state, conv_weight, conv_bias, *_):
+    return projected.new_empty(projected.shape[0], projected.shape[1], conv_bias.shape[0] // 3), torch.empty_like(state)

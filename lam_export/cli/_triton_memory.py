@@ -1,0 +1,57 @@
+"""``lam-export triton`` with the bundle of a memory."""
+
+from pathlib import Path
+from shlex import quote
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lam_engines.errors import InputError
+
+from ._console import out, say, steps
+
+if TYPE_CHECKING:
+    from lam_engines.bundle import Bundle
+
+IdleTimeout = Annotated[
+    float | None, typer.Option(help="Of a memory: seconds without a request until it is forgotten.", show_default="600")
+]
+MaxMemories = Annotated[
+    int | None, typer.Option(help="Memories that an instance keeps at once.", show_default="1024, of a memory's bundle")
+]
+_OF_MEMORIES = ("idle_timeout", "max_memories")
+_OF_BOTH = ("bundle", "output", "flavour", "device", "max_batch", "instances", "threads", "force", *_OF_MEMORIES)
+
+
+def check_options(context: typer.Context, *, memory: bool) -> None:
+    """Refuse options that mean nothing with a bundle of this kind.
+
+    Raises:
+        InputError: names them.
+    """
+    given = [name for name in context.params if _was_given(context, name)]
+    strange = [name for name in given if (name not in _OF_BOTH if memory else name in _OF_MEMORIES)]
+    if strange:
+        names = ", ".join("--" + name.replace("_", "-") for name in strange)
+        kind = "a memory" if memory else "an encoder"
+        raise InputError(
+            f"expected options for the bundle of {kind}, found {names}, which mean nothing there; leave out"
+        )
+
+
+def write_memory(bundle: "Bundle", output: Path, *, force: bool, **given: str | float | None) -> None:
+    """Write the repository and say what it holds; ``given`` are fields of ``MemoryServing``, None: its default."""
+    from lam_engines.triton.memory import MemoryServing, write_memory_repository
+
+    with steps() as step:
+        step("writing the repository")
+        chosen = MemoryServing(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        write_memory_repository(bundle, output, chosen, force=force)
+    say(out, f"Wrote {output}", style="green")
+    say(out, f"  lam_memory keeps a memory for each sequence of requests, for {chosen.idle_timeout:g} s without one")
+    say(out, f"Serve it: tritonserver --model-repository={quote(str(output))}")
+
+
+def _was_given(context: typer.Context, name: str) -> bool:
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"

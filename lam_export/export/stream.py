@@ -1,0 +1,43 @@
+"""The recurrent form as a stateful graph, for texts that come in windows."""
+
+import onnx
+import onnx_ir as ir
+import torch
+
+from lam_export.model.encoder import Encoder
+from lam_export.model.streaming import StreamingEncoder, beginning
+
+from .operators import operator_of
+from .residuals import sum_residuals
+from .trace import DEFAULT_OPSET, WINDOW, traced
+
+INPUTS = ("input_ids", WINDOW, "past_contexts", "past_states")
+OUTPUTS = ("sum", "present_contexts", "present_states")
+
+
+def onnx_from_stream(encoder: Encoder, *, opset: int = DEFAULT_OPSET, verbose: bool = False) -> onnx.ModelProto:
+    """Export a recurrent encoder for use window by window.
+
+    Inputs ``input_ids`` (int64, ``[1, tokens]``), ``window`` (int64, ``[4]``), and the carry, ``past_contexts``
+    (float32, ``[layers, 2, 3 hidden]``) and ``past_states`` (float32, ``[layers, heads, 2, size, size]``), zeros at a
+    text's beginning; outputs ``sum`` (float32, ``[1, hidden]``), of the window's own token embeddings, and the carry
+    after them, ``present_contexts`` and ``present_states``. See :meth:`StreamingEncoder.forward`.
+
+    Args:
+        encoder: of the form ``recurrent``, in float32.
+        opset: of the standard operators, one of ``trace.OPSETS``.
+        verbose: let the exporter's own messages through.
+    """
+    ids = torch.zeros(1, 7, dtype=torch.int64)
+    model = traced(
+        StreamingEncoder(encoder).eval(),
+        (ids, torch.tensor([0, 7, 0, 7]), *beginning(encoder)),
+        ({1: torch.export.Dim("tokens")}, None, None, None),
+        inputs=list(INPUTS),
+        outputs=list(OUTPUTS),
+        operator=operator_of(encoder, opset, stream=True),
+        opset=opset,
+        verbose=verbose,
+    )
+    sum_residuals(model)
+    return ir.to_proto(model)
