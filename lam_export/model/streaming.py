@@ -14,7 +14,8 @@ class StreamingEncoder(nn.Module):
     A layer needs the states before a chunk, the two rows before it, the chunk, and one row after it: the convolution
     looks one token ahead, and a chunk's flux and decays are means over all of it. So N layers look N chunks ahead:
     where the rows reach N chunks beyond a window's own ones, those that layer i (from 0) reads are right but for the
-    last i chunks. What is handed on is what the own rows leave behind; the look-ahead is computed again in the next window.
+    last i chunks. What is handed on is what the own rows leave behind; the look-ahead is computed again in the next
+    window.
     """
 
     def __init__(self, encoder: Encoder) -> None:
