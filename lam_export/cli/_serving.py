@@ -34,42 +34,14 @@ QueueDelay = Annotated[float, typer.Option(min=0, help="Milliseconds that an idl
 Cache = Annotated[bool, typer.Option("--cache", help="Answer texts that were sent before from memory.")]
 
 
-def serving_options(
-    *,
-    flavour: str,
-    precision: str | None,
-    device: str,
-    plan: str | None,
-    max_tokens: int | None,
-    truncation: str,
-    max_batch: int,
-    batch_tokens: int | None,
-    instances: int,
-    threads: int | None,
-    queue_size: int,
-    queue_timeout: float,
-    queue_delay: float,
-    cache: bool,
-) -> "ServingOptions":
-    """The options as the engine's package knows them: seconds for milliseconds."""
+def serving_options(context: typer.Context) -> "ServingOptions":
+    """Those of the command's parameters that the engine's package knows, under its names; seconds for milliseconds."""
+    from dataclasses import fields
+
     from lam_engines.triton import ServingOptions
 
-    return ServingOptions(
-        flavour=flavour,
-        precision=precision,
-        device=device,
-        plan=plan,
-        max_tokens=max_tokens,
-        truncation=truncation,
-        max_batch=max_batch,
-        batch_tokens=batch_tokens,
-        instances=instances,
-        threads=threads,
-        queue_size=queue_size,
-        queue_timeout=queue_timeout,
-        queue_delay=queue_delay / 1000,
-        cache=cache,
-    )
+    given = {field.name: context.params[field.name] for field in fields(ServingOptions)}
+    return ServingOptions(**given | {"queue_delay": given["queue_delay"] / 1000})
 
 
 def say_limits(resolved: "ServingOptions") -> None:

@@ -21,6 +21,7 @@ _Port = Annotated[int, typer.Option(min=0, max=65535)]
 
 
 def run(
+    context: typer.Context,
     bundle: options.BundleArgument,
     flavour: options.Flavour = "python",
     precision: options.Precision = None,
@@ -68,22 +69,7 @@ def run(
         from lam_engines.openai import OpenAiFront, Settings, bind
 
     opened = Bundle(bundle)
-    chosen = options.serving_options(
-        flavour=flavour,
-        precision=precision,
-        device=device,
-        plan=plan,
-        max_tokens=max_tokens,
-        truncation=truncation,
-        max_batch=max_batch,
-        batch_tokens=batch_tokens,
-        instances=instances,
-        threads=threads,
-        queue_size=queue_size,
-        queue_timeout=queue_timeout,
-        queue_delay=queue_delay,
-        cache=cache,
-    )
+    chosen = options.serving_options(context)
     chosen = resolve(opened, chosen)
     log = log or logs_folder() / f"{opened.path.resolve().name}.log"
     with ExitStack() as stack:

@@ -77,22 +77,7 @@ def run(
             max_memories=max_memories,
         )
         return
-    chosen = options.serving_options(
-        flavour=flavour,
-        precision=precision,
-        device=device,
-        plan=plan,
-        max_tokens=max_tokens,
-        truncation=truncation,
-        max_batch=max_batch,
-        batch_tokens=batch_tokens,
-        instances=instances,
-        threads=threads,
-        queue_size=queue_size,
-        queue_timeout=queue_timeout,
-        queue_delay=queue_delay,
-        cache=cache,
-    )
+    chosen = options.serving_options(context)
     with steps() as step:
         step("writing the repository")
         chosen = resolve(opened, chosen)
