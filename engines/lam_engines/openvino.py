@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .bundle import INLINED_MODEL, Bundle
+from .bundle import INLINED_MODEL, MODEL, Bundle
 from .engine import EmbeddingEngine
 from .errors import BundleError, EngineError
+from .openvino_operators import check_operators, find_operators
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest
@@ -23,7 +24,10 @@ end: with OpenVINO's own 5,000 a process grows by more than a gigabyte."""
 
 
 class OpenVinoEngine(EmbeddingEngine):
-    """A bundle's ``model.inlined.onnx`` in OpenVINO, float32 on the CPU.
+    """A bundle in OpenVINO, float32 on the CPU.
+
+    It runs ``model.inlined.onnx``, or ``model.onnx`` where there is a native operator for its nodes: the environment
+    variable ``LAM_OPERATORS`` names the library, and the bundle is of the flat form, with chunks of 128 tokens.
 
     Thread-safe: one engine may serve many threads. One batch runs at a time, on all of the engine's threads.
     """
@@ -32,32 +36,38 @@ class OpenVinoEngine(EmbeddingEngine):
         """Load the bundle's graph.
 
         Args:
-            bundle: an open bundle, made with ``--inline``.
+            bundle: an open bundle, made with ``--inline`` unless the native operator is used.
             threads: for each operator; OpenVINO's own choice (one per physical core) if left out.
 
         Raises:
-            EngineError: OpenVINO is not there, or too old.
+            EngineError: OpenVINO is not there, or too old, or the library of operators is not for it.
             BundleError: the graph is missing, altered, or not one that OpenVINO can load.
         """
         if threads is not None and threads < 1:
             raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
-        if INLINED_MODEL not in bundle.manifest.files:  # OpenVINO knows no local functions
+        operators = find_operators(bundle)
+        graph = INLINED_MODEL if operators is None else MODEL
+        if graph not in bundle.manifest.files:  # without the operator OpenVINO knows no local functions
             raise BundleError(
-                f"expected {INLINED_MODEL} in the bundle {bundle.path}, found none; make it again: lam-export onnx "
+                f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx "
                 f"CHECKPOINT -o {quote(str(bundle.path))} --inline --force"
             )
         openvino = library()
-        super().__init__(bundle, INLINED_MODEL)
-        graph = bundle.read(INLINED_MODEL)
+        if operators is not None:
+            check_operators(operators, version_of(openvino))
+        super().__init__(bundle, graph)
+        content = bundle.read(graph)
+        remedy = "make the bundle again: lam-export onnx" + (" --inline" if operators is None else "")
         try:
             core = openvino.Core()
-            compiled = core.compile_model(core.read_model(graph, b""), "CPU", compile_options(threads))
+            if operators is not None:
+                core.add_extension(str(operators))
+            compiled = core.compile_model(core.read_model(content, b""), "CPU", compile_options(threads))
         except RuntimeError as error:
             raise BundleError(
-                f"OpenVINO {version_of(openvino)} cannot load {INLINED_MODEL}: {_reason(error)}; make the bundle "
-                f"again: lam-export onnx --inline"
+                f"OpenVINO {version_of(openvino)} cannot load {graph}: {_reason(error)}; {remedy}"
             ) from None
-        _check_interface(compiled, self.model.hidden_size)
+        _check_interface(compiled, graph, self.model.hidden_size, remedy)
         self._lock = Lock()
         self._request: InferRequest | None = compiled.create_infer_request()
 
@@ -150,13 +160,13 @@ def _import() -> Any:
     return openvino
 
 
-def _check_interface(compiled: "CompiledModel", hidden_size: int) -> None:
+def _check_interface(compiled: "CompiledModel", graph: str, hidden_size: int, remedy: str) -> None:
     inputs = {name for value in compiled.inputs for name in value.names}
     outputs = {name: str(value.partial_shape) for value in compiled.outputs for name in value.names}
     if inputs != set(_INPUTS) or outputs.get(_OUTPUT) != f"[?,{hidden_size}]":
         raise BundleError(
-            f"expected {INLINED_MODEL} with inputs {', '.join(_INPUTS)} and output {_OUTPUT} [?,{hidden_size}], found "
-            f"inputs {', '.join(sorted(inputs))} and outputs {outputs}; make the bundle again: lam-export onnx --inline"
+            f"expected {graph} with inputs {', '.join(_INPUTS)} and output {_OUTPUT} [?,{hidden_size}], found "
+            f"inputs {', '.join(sorted(inputs))} and outputs {outputs}; {remedy}"
         )
 
 

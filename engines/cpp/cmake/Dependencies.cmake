@@ -35,7 +35,7 @@ if(NOT OpenVINO_DIR)
                         OUTPUT_VARIABLE openvino_package OUTPUT_STRIP_TRAILING_WHITESPACE ERROR_QUIET)
     endif()
 endif()
-find_package(OpenVINO QUIET COMPONENTS Runtime HINTS "${openvino_package}/cmake")
+find_package(OpenVINO QUIET COMPONENTS Runtime Threading HINTS "${openvino_package}/cmake")
 if(OpenVINO_FOUND AND OpenVINO_VERSION VERSION_LESS 2026.2)
     message(FATAL_ERROR "expected OpenVINO 2026.2 or newer, found ${OpenVINO_VERSION} in ${OpenVINO_DIR}, which gives "
                         "NaN for padded texts; run: pip install --upgrade 'openvino>=2026.2'")

@@ -5,6 +5,9 @@ set(package_dir ${CMAKE_INSTALL_LIBDIR}/cmake/lam_engine)
 
 install(TARGETS lam_engine EXPORT lam_engine
         LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+if(TARGET lam_operators)
+    install(TARGETS lam_operators LIBRARY DESTINATION ${CMAKE_INSTALL_LIBDIR})
+endif()
 install(TARGETS lam-embed RUNTIME DESTINATION ${CMAKE_INSTALL_BINDIR})
 install(DIRECTORY include/ DESTINATION ${CMAKE_INSTALL_INCLUDEDIR} FILES_MATCHING PATTERN "*.h")
 install(EXPORT lam_engine NAMESPACE lam_engine:: FILE lam_engineConfig.cmake DESTINATION ${package_dir})

@@ -22,6 +22,9 @@ class Backend {
     /// Tokens that go through the model at once, padding counted, where the caller does not say.
     virtual std::size_t default_batch_tokens() const = 0;
 
+    /// Tokens of padding in a batch, at most: what a batch costs by itself.
+    virtual std::size_t max_padding() const = 0;
+
     /// The longest text that it takes; 0: any.
     virtual std::size_t max_tokens() const { return 0; }
 

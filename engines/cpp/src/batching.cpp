@@ -6,6 +6,7 @@
 namespace lam {
 
 std::vector<std::vector<std::size_t>> batches(const std::vector<std::size_t>& lengths, std::size_t batch_tokens,
+                                              std::size_t max_padding,
                                               const std::function<std::size_t(std::size_t)>& max_batch) {
     std::vector<std::size_t> order(lengths.size());
     std::iota(order.rbegin(), order.rend(), std::size_t{0});
@@ -16,7 +17,12 @@ std::vector<std::vector<std::size_t>> batches(const std::vector<std::size_t>& le
         const std::size_t longest = std::max<std::size_t>(1, lengths[order[start]]);
         const std::size_t taken = max_batch(longest);
         const std::size_t most = std::min(batch_tokens / longest, taken == 0 ? left : taken);
-        const std::size_t count = std::clamp<std::size_t>(most, 1, left);
+        const std::size_t fitting = std::clamp<std::size_t>(most, 1, left);
+        std::size_t count = 1;
+        for (std::size_t padding = 0; count < fitting; ++count) {
+            padding += longest - lengths[order[start + count]];
+            if (padding > max_padding) break;
+        }
         const auto first = order.begin() + static_cast<std::ptrdiff_t>(start);
         out.emplace_back(first, first + static_cast<std::ptrdiff_t>(count));
         start += count;

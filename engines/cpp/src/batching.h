@@ -19,8 +19,10 @@ struct Batch {
 ///
 /// Sorting by length keeps padding out of the batches; the longest come first so that too little memory shows at the
 /// start of a run and not at its end. `lengths` are the tokens of each text; a batch has at most `batch_tokens`,
-/// padding counted, or one text; `max_batch` says how many texts of so many tokens the backend takes, 0: any number.
+/// padding counted, or one text; at most `max_padding` tokens of padding, for with more one batch more is cheaper;
+/// `max_batch` says how many texts of so many tokens the backend takes, 0: any number.
 std::vector<std::vector<std::size_t>> batches(const std::vector<std::size_t>& lengths, std::size_t batch_tokens,
+                                              std::size_t max_padding,
                                               const std::function<std::size_t(std::size_t)>& max_batch);
 
 /// The texts of one batch, padded to the longest; at least one token wide.

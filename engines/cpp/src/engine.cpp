@@ -55,7 +55,7 @@ class Engine::Impl {
         std::vector<std::size_t> lengths;
         for (const auto& row : ids) lengths.push_back(row.size());
         const auto most = [this](std::size_t tokens) { return backend_->max_batch(tokens); };
-        for (const std::vector<std::size_t>& rows : batches(lengths, batch_tokens, most)) {
+        for (const std::vector<std::size_t>& rows : batches(lengths, batch_tokens, backend_->max_padding(), most)) {
             const std::vector<float> values = backend_->infer(pad(ids, rows, bundle_.manifest().model.pad_token_id));
             auto from = values.begin();
             for (const std::size_t row : rows) {

@@ -65,6 +65,8 @@ Plan read_plan(const Field& field, std::set<std::string>& named) {
 Manifest read_manifest(const Field& field, const std::string& where) {
     Manifest manifest;
     manifest.model = read_model(field["model"]);
+    manifest.form = field["form"].text();
+    manifest.chunk_size = field["chunk_size"].integer_or_none();
     for (const auto& [name, entry] : field["files"].members()) {
         entry.has_path_for_key(name);
         manifest.files.emplace_back(name, read_file(entry));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -50,6 +51,10 @@ struct ModelInfo {
 /// What an engine needs of `manifest.json`. Its digest is over all of it; the rest is not looked at.
 struct Manifest {
     ModelInfo model;
+    /// Of the mixer: flat, recurrent or parallel.
+    std::string form;
+    /// Tokens in a chunk; none for a form without chunks.
+    std::optional<std::int64_t> chunk_size;
     /// By name, in the manifest's order.
     std::vector<std::pair<std::string, FileEntry>> files;
     std::vector<std::pair<std::string, Plan>> plans;

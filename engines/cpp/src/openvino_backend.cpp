@@ -7,18 +7,22 @@
 
 #include "backend.h"
 #include "lam/errors.h"
+#include "openvino_operator.h"
 #include "pool.h"
 #include "text.h"
 
 namespace lam {
 namespace {
 
-const char* const graph_name = "model.inlined.onnx";
+const char* const fused_graph = "model.onnx";
+const char* const inlined_graph = "model.inlined.onnx";
 const char* const ids_name = "input_ids";
 const char* const mask_name = "attention_mask";
 const char* const output_name = "sentence_embedding";
 /// What 512 tokens become between two operators fits into a CPU's caches.
 constexpr std::size_t batch_tokens = 512;
+/// As many tokens take as long to compute as a batch takes by itself.
+constexpr std::size_t most_padding = 32;
 /// Prepared kernels that are kept for shapes seen before, about 0.3 MB each with the demo model. Lengths vary without
 /// end: with OpenVINO's own 5,000 a process grows by more than a gigabyte.
 constexpr int kernels = 1000;
@@ -79,11 +83,21 @@ class Bytes : public std::streambuf {
     }
 };
 
+/// The graph to run: the one whose nodes our operator computes, or the one of standard operators for other forms.
+const char* graph_of(const Manifest& manifest) {
+    return manifest.form == "flat" && manifest.chunk_size == 128 ? fused_graph : inlined_graph;
+}
+
+std::string remedy(const std::string& graph) {
+    return std::string("; make the bundle again: lam-export onnx") + (graph == inlined_graph ? " --inline" : "");
+}
+
 std::shared_ptr<ov::Model> read_model(std::string_view content) {
     Bytes bytes(content);
     std::istream stream(&bytes);
     ov::frontend::FrontEndManager manager;
     const auto frontend = manager.load_by_framework("onnx");
+    frontend->add_extension(operator_extensions());
     return frontend->convert(frontend->load(static_cast<std::istream*>(&stream)));
 }
 
@@ -109,7 +123,7 @@ std::string listed(const Ports& ports) {
     return joined(out);
 }
 
-void check_interface(const ov::CompiledModel& model, std::int64_t hidden_size) {
+void check_interface(const ov::CompiledModel& model, const std::string& graph, std::int64_t hidden_size) {
     const std::string inputs = listed(model.inputs());
     const std::string outputs = listed(model.outputs());
     const std::string width = "[?," + std::to_string(hidden_size) + "]";
@@ -120,32 +134,36 @@ void check_interface(const ov::CompiledModel& model, std::int64_t hidden_size) {
     const bool right = inputs == std::string(mask_name) + " [?,?], " + ids_name + " [?,?]" &&
                        std::any_of(ports.begin(), ports.end(), has_output);
     if (!right)
-        throw BundleError(std::string("expected ") + graph_name + " with inputs " + ids_name + ", " + mask_name +
-                          " and output " + output_name + " " + width + ", found inputs " + inputs + " and outputs " +
-                          outputs + "; make the bundle again: lam-export onnx --inline");
+        throw BundleError("expected " + graph + " with inputs " + ids_name + ", " + mask_name + " and output " +
+                          output_name + " " + width + ", found inputs " + inputs + " and outputs " + outputs +
+                          remedy(graph));
 }
 
 ov::CompiledModel compile(const Bundle& bundle, const Options& options) {
-    const Content content = bundle.read(graph_name);
+    const std::string graph = graph_of(bundle.manifest());
+    const Content content = bundle.read(graph);
     try {
         ov::Core core;
+        core.add_extension(operator_extensions());  // a graph kept in the cache is read by it
         return core.compile_model(read_model(content.view()), "CPU", settings(options));
     } catch (const std::exception& error) {
-        throw BundleError("OpenVINO " + openvino_version() + " cannot load " + graph_name + ": " + reason(error) +
-                          "; make the bundle again: lam-export onnx --inline");
+        throw BundleError("OpenVINO " + openvino_version() + " cannot load " + graph + ": " + reason(error) +
+                          remedy(graph));
     }
 }
 
-/// A bundle's `model.inlined.onnx` in OpenVINO, float32 on the CPU. Every thread has an inference request of its own.
+/// A bundle's graph in OpenVINO, float32 on the CPU. Every thread has an inference request of its own.
 class OpenVinoBackend : public Backend {
   public:
     OpenVinoBackend(const Bundle& bundle, const Options& options)
         : model_(compile(bundle, options)),
           requests_([this] { return std::make_unique<ov::InferRequest>(model_.create_infer_request()); }) {
-        check_interface(model_, bundle.manifest().model.hidden_size);
+        check_interface(model_, graph_of(bundle.manifest()), bundle.manifest().model.hidden_size);
     }
 
     std::size_t default_batch_tokens() const override { return batch_tokens; }
+
+    std::size_t max_padding() const override { return most_padding; }
 
     std::vector<float> infer(const Batch& batch) const override {
         try {
@@ -184,8 +202,9 @@ std::unique_ptr<Backend> make_openvino_backend(const Bundle& bundle, const Optio
     if (options.threads < 0)
         throw EngineError("expected at least 1 thread, found " + std::to_string(options.threads) +
                           "; leave it out for one per core");
-    if (bundle.manifest().file(graph_name) == nullptr)  // OpenVINO knows no local functions
-        throw BundleError(std::string("expected ") + graph_name + " in the bundle " + bundle.path().string() +
+    const std::string graph = graph_of(bundle.manifest());
+    if (bundle.manifest().file(graph) == nullptr)
+        throw BundleError("expected " + graph + " in the bundle " + bundle.path().string() +
                           ", found none; make it again: lam-export onnx CHECKPOINT -o " +
                           shell_quoted(bundle.path().string()) + " --inline --force");
     check_version();

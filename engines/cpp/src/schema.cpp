@@ -65,6 +65,11 @@ std::int64_t Field::integer() const {
     return value_->get<std::int64_t>();
 }
 
+std::optional<std::int64_t> Field::integer_or_none() const {
+    if (value_->is_null()) return std::nullopt;
+    return integer();
+}
+
 std::int64_t Field::at_least(std::int64_t least) const {
     const std::int64_t value = integer();
     if (value < least)

@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <vector>
@@ -31,6 +32,7 @@ class Field {
     std::vector<Field> elements() const;
 
     std::int64_t integer() const;
+    std::optional<std::int64_t> integer_or_none() const;
     std::int64_t at_least(std::int64_t least) const;
     std::string text() const;
     std::string one_of(const std::vector<std::string>& texts) const;

@@ -18,6 +18,7 @@ namespace {
 
 /// A GPU is not busy with a CPU's 512. Not measured.
 constexpr std::size_t batch_tokens = 16384;
+constexpr std::size_t most_padding = 2048;
 
 std::string tensorrt_version() {
     return std::to_string(getInferLibMajorVersion()) + "." + std::to_string(getInferLibMinorVersion()) + "." +
@@ -87,6 +88,8 @@ class TensorRtBackend : public Backend {
     }
 
     std::size_t default_batch_tokens() const override { return batch_tokens; }
+
+    std::size_t max_padding() const override { return most_padding; }
     std::size_t max_tokens() const override { return lam::max_tokens(plan_); }
     std::size_t max_batch(std::size_t tokens) const override { return lam::max_batch(plan_, tokens, build_); }
 

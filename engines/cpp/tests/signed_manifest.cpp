@@ -13,6 +13,7 @@ Json manifest_fields() {
         "format_version": 1,
         "model": {"hidden_size": 8, "vocab_size": 32, "pad_token_id": 0, "layer_norm_eps": 0.5},
         "form": "flat",
+        "chunk_size": 128,
         "checkpoint": {"file": "modèle.bin", "sha256": ""},
         "files": {},
         "graphs": {},

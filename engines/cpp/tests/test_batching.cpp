@@ -6,10 +6,11 @@ using Rows = std::vector<std::vector<std::size_t>>;
 
 TEST_CASE("texts are batched by length, the longest first, as in Python") {
     const auto any = [](std::size_t) { return std::size_t{0}; };
-    CHECK(lam::batches({}, 8, any).empty());
-    CHECK(lam::batches({3, 5, 3, 1, 9}, 8, any) == Rows{{4}, {1}, {2, 0}, {3}});
-    CHECK(lam::batches({0, 0, 0}, 2, any) == Rows{{2, 1}, {0}});
-    CHECK(lam::batches({4, 4, 4}, 1000, [](std::size_t tokens) { return tokens / 2; }) == Rows{{2, 1}, {0}});
+    CHECK(lam::batches({}, 8, 99, any).empty());
+    CHECK(lam::batches({3, 5, 3, 1, 9}, 8, 99, any) == Rows{{4}, {1}, {2, 0}, {3}});
+    CHECK(lam::batches({3, 5, 3, 1, 9}, 100, 6, any) == Rows{{4, 1}, {2, 0, 3}});
+    CHECK(lam::batches({0, 0, 0}, 2, 99, any) == Rows{{2, 1}, {0}});
+    CHECK(lam::batches({4, 4, 4}, 1000, 99, [](std::size_t tokens) { return tokens / 2; }) == Rows{{2, 1}, {0}});
 }
 
 TEST_CASE("a batch is padded on the right") {

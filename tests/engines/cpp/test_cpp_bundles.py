@@ -11,9 +11,15 @@ import pytest
 from bundles import forge, refusal
 from cpp_engine import CppEngine
 from lam_engines import load_engine
-from lam_engines.bundle import INLINED_MODEL, MANIFEST, TOKENIZER, file_entry
+from lam_engines.bundle import INLINED_MODEL, MANIFEST, MODEL, TOKENIZER, file_entry
 
 Change = Callable[[Path], object]
+
+
+@pytest.fixture(autouse=True)
+def same_graph(operators: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python runs the graph that the C++ engine runs."""
+    monkeypatch.setenv("LAM_OPERATORS", str(operators))
 
 
 @pytest.fixture
@@ -63,22 +69,25 @@ SAME: dict[str, Change] = {
     "no width": forged(lambda m: m["model"].update(hidden_size=0)),
     "no number": forged(lambda m: m["model"].update(hidden_size=[])),
     "padding outside": forged(lambda m: m["model"].update(pad_token_id=10**6)),
-    "a path that leads out": forged(lambda m: m["files"].update({"../x": m["files"][INLINED_MODEL]})),
-    "a name with a line end": forged(lambda m: m["files"].update({"x\n": m["files"][INLINED_MODEL]})),
-    "half a hash": forged(lambda m: m["files"][INLINED_MODEL].update(sha256="0" * 32)),
-    "a negative size": forged(lambda m: m["files"][INLINED_MODEL].update(bytes=-1)),
-    "a graph that is no file": forged(lambda m: m["files"].pop(INLINED_MODEL)),
-    "no inlined graph": forged(lambda m: (m["files"].pop(INLINED_MODEL), m["graphs"].pop(INLINED_MODEL))),
-    "no tokenizer listed": forged(lambda m: m["files"].pop(TOKENIZER)),
-    "a bit of the graph": rewrite(INLINED_MODEL, lambda content: bytes([content[0] ^ 1]) + content[1:]),
-    "a graph cut short": rewrite(INLINED_MODEL, lambda content: content[:-1]),
-    "an empty graph": rewrite(INLINED_MODEL, lambda content: b""),
-    "a longer graph": rewrite(INLINED_MODEL, lambda content: content + b"\0"),
-    "no graph": lambda bundle: (bundle / INLINED_MODEL).unlink(),
-    "a graph from outside": replace(
-        INLINED_MODEL, lambda path: path.symlink_to(path.parents[1] / "outside" / path.name)
+    "a path that leads out": forged(lambda m: m["files"].update({"../x": m["files"][MODEL]})),
+    "a name with a line end": forged(lambda m: m["files"].update({"x\n": m["files"][MODEL]})),
+    "half a hash": forged(lambda m: m["files"][MODEL].update(sha256="0" * 32)),
+    "a negative size": forged(lambda m: m["files"][MODEL].update(bytes=-1)),
+    "a graph that is no file": forged(lambda m: m["files"].pop(MODEL)),
+    "no inlined graph": forged(
+        lambda m: (m.update(form="recurrent"), m["files"].pop(INLINED_MODEL), m["graphs"].pop(INLINED_MODEL))
     ),
-    "a folder for a graph": replace(INLINED_MODEL, Path.mkdir),
+    "no chunk size": forged(lambda m: m.pop("chunk_size")),
+    "no number of a chunk": forged(lambda m: m.update(chunk_size=[])),
+    "no form": forged(lambda m: m.update(form=1)),
+    "no tokenizer listed": forged(lambda m: m["files"].pop(TOKENIZER)),
+    "a bit of the graph": rewrite(MODEL, lambda content: bytes([content[0] ^ 1]) + content[1:]),
+    "a graph cut short": rewrite(MODEL, lambda content: content[:-1]),
+    "an empty graph": rewrite(MODEL, lambda content: b""),
+    "a longer graph": rewrite(MODEL, lambda content: content + b"\0"),
+    "no graph": lambda bundle: (bundle / MODEL).unlink(),
+    "a graph from outside": replace(MODEL, lambda path: path.symlink_to(path.parents[1] / "outside" / path.name)),
+    "a folder for a graph": replace(MODEL, Path.mkdir),
     "a bit of the tokenizer": rewrite(TOKENIZER, lambda content: content + b" "),
 }
 ALIKE: dict[str, tuple[Change, str]] = {
@@ -86,8 +95,8 @@ ALIKE: dict[str, tuple[Change, str]] = {
     "no UTF-8": (rewrite(MANIFEST, lambda content: b"\xff"), "make the bundle again|copy the bundle again"),
     "deeply nested": (rewrite(MANIFEST, lambda content: b"[" * 100_000), "is no valid JSON ("),
     "a link to itself": (replace(MANIFEST, lambda path: path.symlink_to(path.name)), "make one: lam-export onnx"),
-    "no ONNX": (resigned(INLINED_MODEL, b"\0" * 100), f"cannot load {INLINED_MODEL}: "),
-    "an empty file": (resigned(INLINED_MODEL, b""), f"expected {INLINED_MODEL} with inputs "),
+    "no ONNX": (resigned(MODEL, b"\0" * 100), f"cannot load {MODEL}: "),
+    "an empty file": (resigned(MODEL, b""), f"expected {MODEL} with inputs "),
     "no tokenizer": (resigned(TOKENIZER, b"{}"), "tokenizer"),
     "another width": (
         forged(lambda m: m["model"].update(hidden_size=64)),
@@ -122,8 +131,8 @@ def test_no_bundle_there(cpp_engine: CppEngine, tmp_path: Path, place: str) -> N
 
 
 def test_a_link_that_stays_inside_is_followed(cpp_engine: CppEngine, bundle: Path) -> None:
-    (bundle / INLINED_MODEL).rename(bundle / "blob")
-    (bundle / INLINED_MODEL).symlink_to("blob")
+    (bundle / MODEL).rename(bundle / "blob")
+    (bundle / MODEL).symlink_to("blob")
     (bundle.parent / "link").symlink_to(bundle)
     assert cpp_engine.embed(bundle.parent / "link", ["the cat"]).shape == (1, 32)
 
