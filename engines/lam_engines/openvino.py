@@ -45,8 +45,7 @@ class OpenVinoEngine(EmbeddingEngine):
         """
         if threads is not None and threads < 1:
             raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
-        operators = find_operators(bundle)
-        graph = INLINED_MODEL if operators is None else MODEL
+        operators, graph = find_operators(bundle), graph_of(bundle)
         if graph not in bundle.manifest.files:  # without the operator OpenVINO knows no local functions
             raise BundleError(
                 f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx "
@@ -91,6 +90,11 @@ class OpenVinoEngine(EmbeddingEngine):
     def close(self) -> None:
         with self._lock:
             self._request = None
+
+
+def graph_of(bundle: Bundle) -> str:
+    """The file that :class:`OpenVinoEngine` would run, whether the bundle has it or not."""
+    return INLINED_MODEL if find_operators(bundle) is None else MODEL
 
 
 def compile_options(threads: int | None) -> dict[Any, Any]:

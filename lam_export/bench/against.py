@@ -7,11 +7,18 @@ from pathlib import Path
 
 from lam_engines.bundle import MANIFEST, Bundle
 from lam_engines.errors import LamError
+from lam_engines.openvino import library
 
 from .entrants import Entrant, other_bundle, pytorch_entrant, transformer_entrant
 from .transformer import Transformer, export_transformer, read_transformer
 
-NAMES = ("pytorch", "compile", "minilm-onnx", "sentence-transformers")
+_RUNTIMES = {
+    "minilm-onnx": "onnxruntime",
+    "minilm-openvino": "openvino",
+    "sentence-transformers": "sentence-transformers",
+}
+"""Those that run the transformer, by the runtime that does."""
+NAMES = ("pytorch", "compile", *_RUNTIMES)
 _TEACHER = "all-MiniLM-L6-v2"
 
 
@@ -38,9 +45,11 @@ class Against:
                     raise LamError(f"--against {name} needs the checkpoint; name it: --checkpoint CHECKPOINT")
             elif name in NAMES:
                 self._transformer()
-                package = "transformers" if name == "minilm-onnx" else "sentence_transformers"
+                package = "sentence_transformers" if name == "sentence-transformers" else "transformers"
                 if find_spec(package) is None:
                     raise LamError(f"{package} not installed here; run: pip install sentence-transformers")
+                if name == "minilm-openvino":
+                    library()
             elif not (Path(name) / MANIFEST).exists():
                 raise LamError(
                     f"expected --against {', '.join(NAMES)} or a bundle's folder, found {name!r}, which is neither"
@@ -61,11 +70,10 @@ class Against:
         if name not in NAMES:
             return other_bundle(self.bundle, Path(name), threads=self.threads)
         transformer = self._transformer()
-        graph = None
-        if name == "minilm-onnx":
-            graph = scratch / "transformer.onnx"
+        graph = scratch / "transformer.onnx"
+        if name != "sentence-transformers" and not graph.exists():
             export_transformer(transformer, graph)
-        return transformer_entrant(self.bundle, transformer, graph, threads=self.threads)
+        return transformer_entrant(self.bundle, transformer, _RUNTIMES[name], graph, threads=self.threads)
 
     def reference(self) -> Entrant | None:
         """The checkpoint in PyTorch, float32; None without one.

@@ -9,9 +9,10 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from lam_engines import load_engine
-from lam_engines.bundle import GRAPHS, INLINED_MODEL, Bundle, file_entry
+from lam_engines.bundle import GRAPHS, MODEL, Bundle, file_entry
 from lam_engines.engine import EmbeddingEngine
 from lam_engines.errors import LamError
+from lam_engines.openvino import graph_of
 from lam_engines.plans import PRECISIONS, choose_plan
 from lam_export.validate.metrics import THRESHOLDS, Thresholds
 from lam_export.validate.report.references import comparable_bundle
@@ -21,6 +22,7 @@ from . import memory, rivals
 from .schema import EntrantInfo, ShapeInfo
 from .transformer import WEIGHTS, Transformer
 
+_TRANSFORMERS = {"onnxruntime": rivals.transformer_onnxruntime, "openvino": rivals.transformer_openvino}
 _NAMES = {"onnxruntime": "ONNX Runtime", "openvino": "OpenVINO", "tensorrt": "TensorRT"}
 
 
@@ -60,7 +62,7 @@ def engines_here(bundle: Bundle) -> list[tuple[str, str]]:
     """Engine and precision of all that this machine can run of a bundle; ONNX Runtime's fp32 is the first."""
     files = bundle.manifest.files
     found = [("onnxruntime", precision) for precision, graph in GRAPHS.items() if graph in files]
-    if find_spec("openvino") is not None and INLINED_MODEL in files:
+    if find_spec("openvino") is not None and graph_of(bundle) in files:
         found.append(("openvino", "fp32"))
     if bundle.manifest.plans:
         found += [("tensorrt", precision) for precision in PRECISIONS if _has_plan(bundle, precision)]
@@ -101,9 +103,10 @@ def engine_entrant(bundle: Bundle, engine: str, precision: str, *, threads: int,
 
         file = choose_plan(bundle, precision, environment())
     else:
-        file = INLINED_MODEL if engine == "openvino" else bundle.graph(precision)
+        file = graph_of(bundle) if engine == "openvino" else bundle.graph(precision)
+    native = engine == "openvino" and file == MODEL
     info = EntrantInfo(
-        name=f"{prefix}{_NAMES[engine]} {precision}",
+        name=f"{prefix}{_NAMES[engine]} {precision}{', native operator' * native}",
         model="this",
         precision=precision,  # type: ignore[arg-type]
         runtime=_runtime(engine, f"{engine}-gpu"),
@@ -144,8 +147,10 @@ def pytorch_entrant(
     return Entrant(info, load, thresholds_of("fp32"))
 
 
-def transformer_entrant(bundle: Bundle, transformer: Transformer, graph: Path | None, *, threads: int) -> Entrant:
-    """A transformer in ONNX Runtime, or, without a graph of it, in sentence-transformers.
+def transformer_entrant(
+    bundle: Bundle, transformer: Transformer, runtime: str, graph: Path, *, threads: int
+) -> Entrant:
+    """A transformer in ``onnxruntime`` or ``openvino``, which run a graph of it, or in ``sentence-transformers``.
 
     Raises:
         LamError: it has another vocabulary than the bundle: it could not be given the same tokens.
@@ -157,18 +162,20 @@ def transformer_entrant(bundle: Bundle, transformer: Transformer, graph: Path | 
             f"{folder}; name another: --transformer FOLDER"
         )
     info = EntrantInfo(
-        name=f"{transformer.name} in {'sentence-transformers' if graph is None else 'ONNX Runtime'}",
+        name=f"{transformer.name} in {_NAMES.get(runtime, runtime)}",
         model="other",
         precision="fp32",
-        runtime=_runtime("sentence-transformers") if graph is None else _runtime("onnxruntime", "onnxruntime-gpu"),
+        runtime=_runtime(runtime, f"{runtime}-gpu"),
         artefact=WEIGHTS,
         sha256=file_entry(folder / WEIGHTS).sha256,
     )
-    if graph is None:
-        load: Callable[[], EmbeddingEngine] = partial(rivals.SentenceTransformers, bundle.path, folder, threads=threads)
-    else:
-        load = partial(rivals.transformer_onnx, bundle.path, graph, threads=threads)
-    return Entrant(info, load, transformer=transformer, truncates=graph is None)
+    truncates = runtime == "sentence-transformers"
+    load: Callable[[], EmbeddingEngine] = (
+        partial(rivals.SentenceTransformers, bundle.path, folder, threads=threads)
+        if truncates
+        else partial(_TRANSFORMERS[runtime], bundle.path, graph, threads=threads)
+    )
+    return Entrant(info, load, transformer=transformer, truncates=truncates)
 
 
 def thresholds_of(precision: str) -> Thresholds:

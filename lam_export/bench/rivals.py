@@ -66,7 +66,7 @@ def pytorch(
     return _Rival(opened, loaded.weights.name, infer, "torch.compile" if compiled else "PyTorch")
 
 
-def transformer_onnx(bundle: Path, graph: Path, *, threads: int | None) -> EmbeddingEngine:
+def transformer_onnxruntime(bundle: Path, graph: Path, *, threads: int | None) -> EmbeddingEngine:
     """A graph of :func:`transformer.export_transformer` in ONNX Runtime, with the same options as the bundle's."""
     import onnxruntime
 
@@ -78,6 +78,18 @@ def transformer_onnx(bundle: Path, graph: Path, *, threads: int | None) -> Embed
         return session.run(None, {"input_ids": input_ids, "attention_mask": attention_mask})[0]
 
     return _Rival(Bundle(bundle), graph.name, infer, "ONNX Runtime")
+
+
+def transformer_openvino(bundle: Path, graph: Path, *, threads: int | None) -> EmbeddingEngine:
+    """The same in OpenVINO, compiled as the bundle's graph is."""
+    from lam_engines.openvino import compile_options, library
+
+    compiled = library().Core().compile_model(str(graph), "CPU", compile_options(threads))
+
+    def infer(input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        return compiled({"input_ids": input_ids, "attention_mask": attention_mask})["sentence_embedding"]
+
+    return _Rival(Bundle(bundle), graph.name, infer, "OpenVINO")
 
 
 class SentenceTransformers(_Rival):

@@ -36,7 +36,7 @@ def run(
     against: Annotated[
         list[str] | None,
         typer.Option(
-            help="pytorch, compile, minilm-onnx, sentence-transformers, or another bundle's folder; may be repeated.",
+            help="pytorch, compile, minilm-onnx, minilm-openvino, sentence-transformers or a bundle; may be repeated.",
             show_default=False,
         ),
     ] = None,

@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lam_engines.batching import batches, pad
-from lam_engines.bundle import GRAPHS, INLINED_MODEL, MANIFEST, Bundle, file_entry
+from lam_engines.bundle import GRAPHS, MANIFEST, Bundle, file_entry
 from lam_engines.errors import LamError
+from lam_engines.openvino import graph_of
 from lam_engines.tokenizer import tokenizer_of
 from lam_export.validate.metrics import RowErrors, row_errors
 
@@ -61,7 +62,7 @@ def candidates_of(bundle: Bundle, engine: str) -> tuple[str, ...]:
     if engine == "tensorrt":
         return tuple(dict.fromkeys(plan.precision for plan in manifest.plans.values()))
     if engine == "openvino":
-        return ("fp32",) if INLINED_MODEL in manifest.files else ()
+        return ("fp32",) if graph_of(bundle) in manifest.files else ()
     return tuple(precision for precision, graph in GRAPHS.items() if graph in manifest.graphs)
 
 
