@@ -45,28 +45,10 @@ class OpenVinoEngine(EmbeddingEngine):
         """
         if threads is not None and threads < 1:
             raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
-        operators, graph = find_operators(bundle), graph_of(bundle)
-        if graph not in bundle.manifest.files:  # without the operator OpenVINO knows no local functions
-            raise BundleError(
-                f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx "
-                f"CHECKPOINT -o {quote(str(bundle.path))} --inline --force"
-            )
-        openvino = library()
-        if operators is not None:
-            check_operators(operators, version_of(openvino))
+        compiled = compile_graph(bundle, threads)
+        graph = graph_of(bundle)
         super().__init__(bundle, graph)
-        content = bundle.read(graph)
-        remedy = "make the bundle again: lam-export onnx" + (" --inline" if operators is None else "")
-        try:
-            core = openvino.Core()
-            if operators is not None:
-                core.add_extension(str(operators))
-            compiled = core.compile_model(core.read_model(content, b""), "CPU", compile_options(threads))
-        except RuntimeError as error:
-            raise BundleError(
-                f"OpenVINO {version_of(openvino)} cannot load {graph}: {_reason(error)}; {remedy}"
-            ) from None
-        _check_interface(compiled, graph, self.model.hidden_size, remedy)
+        _check_interface(compiled, graph, self.model.hidden_size)
         self._lock = Lock()
         self._request: InferRequest | None = compiled.create_infer_request()
 
@@ -90,6 +72,40 @@ class OpenVinoEngine(EmbeddingEngine):
     def close(self) -> None:
         with self._lock:
             self._request = None
+
+
+def compile_graph(bundle: Bundle, threads: int | None, *, profiling: bool = False) -> "CompiledModel":
+    """The graph that :class:`OpenVinoEngine` runs, with the native operator where it is used.
+
+    Args:
+        bundle: an open bundle.
+        threads: as for :class:`OpenVinoEngine`.
+        profiling: count the time of each node.
+
+    Raises:
+        EngineError: OpenVINO is not there, or too old, or the library of operators is not for it.
+        BundleError: the graph is missing, altered, or not one that OpenVINO can load.
+    """
+    operators, graph = find_operators(bundle), graph_of(bundle)
+    if graph not in bundle.manifest.files:  # without the operator OpenVINO knows no local functions
+        raise BundleError(
+            f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx CHECKPOINT -o "
+            f"{quote(str(bundle.path))} --inline --force"
+        )
+    openvino = library()
+    if operators is not None:
+        check_operators(operators, version_of(openvino))
+    content = bundle.read(graph)
+    options = compile_options(threads) | {openvino.properties.enable_profiling: profiling}
+    try:
+        core = openvino.Core()
+        if operators is not None:
+            core.add_extension(str(operators))
+        return core.compile_model(core.read_model(content, b""), "CPU", options)
+    except RuntimeError as error:
+        raise BundleError(
+            f"OpenVINO {version_of(openvino)} cannot load {graph}: {_reason(error)}; {_remedy(graph)}"
+        ) from None
 
 
 def graph_of(bundle: Bundle) -> str:
@@ -164,14 +180,18 @@ def _import() -> Any:
     return openvino
 
 
-def _check_interface(compiled: "CompiledModel", graph: str, hidden_size: int, remedy: str) -> None:
+def _check_interface(compiled: "CompiledModel", graph: str, hidden_size: int) -> None:
     inputs = {name for value in compiled.inputs for name in value.names}
     outputs = {name: str(value.partial_shape) for value in compiled.outputs for name in value.names}
     if inputs != set(_INPUTS) or outputs.get(_OUTPUT) != f"[?,{hidden_size}]":
         raise BundleError(
             f"expected {graph} with inputs {', '.join(_INPUTS)} and output {_OUTPUT} [?,{hidden_size}], found "
-            f"inputs {', '.join(sorted(inputs))} and outputs {outputs}; {remedy}"
+            f"inputs {', '.join(sorted(inputs))} and outputs {outputs}; {_remedy(graph)}"
         )
+
+
+def _remedy(graph: str) -> str:
+    return "make the bundle again: lam-export onnx" + (" --inline" if graph == INLINED_MODEL else "")
 
 
 def _reason(error: Exception) -> str:

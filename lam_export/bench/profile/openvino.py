@@ -5,8 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from lam_engines.bundle import INLINED_MODEL, Bundle
-from lam_engines.openvino import compile_options, library
+from lam_engines.bundle import Bundle
+from lam_engines.openvino import compile_graph, graph_of
 
 from .graph import Node, places_of_nodes, spread
 from .parts import Place
@@ -17,23 +17,20 @@ _NORMS = ("MVN", "RMS")
 
 
 class OpenVinoProfiler:
-    """The bundle's inlined graph, compiled as the engine does, with counters."""
+    """The bundle's graph, compiled as the engine does, with counters."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         """Compile it.
 
         Args:
-            bundle: an open bundle that has ``model.inlined.onnx``.
+            bundle: an open bundle.
             threads: for each operator.
         """
         import onnx
 
-        openvino = library()
-        graph = bundle.read(INLINED_MODEL)
-        core = openvino.Core()
-        options = compile_options(threads) | {openvino.properties.enable_profiling: True}
-        compiled = core.compile_model(core.read_model(graph, b""), "CPU", options)
-        self._places = _places(compiled.get_runtime_model(), places_of_nodes(onnx.load_from_string(graph)))
+        compiled = compile_graph(bundle, threads, profiling=True)
+        graph = onnx.load_from_string(bundle.read(graph_of(bundle)))
+        self._places = _places(compiled.get_runtime_model(), places_of_nodes(graph))
         self._request = compiled.create_infer_request()
         self._runs: list[Run] = []
 

@@ -1,5 +1,6 @@
 """The native operator in Python's OpenVINO, against the same bundle without it and ONNX Runtime."""
 
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import numpy as np
 import pytest
 
 from bundles import forge, refusal
+from commands import lam_export
 from lam_engines import EngineError, load_engine
 from lam_engines.batching import pad
 from lam_engines.bundle import INLINED_MODEL
@@ -62,6 +64,16 @@ def test_neighbours_padding_and_order_change_nothing(engine: EmbeddingEngine) ->
 def test_a_hundred_thousand_tokens(engine: EmbeddingEngine, tiny_engine: EmbeddingEngine) -> None:
     ids = np.random.default_rng(2).integers(0, 128, (1, 100_000))
     np.testing.assert_allclose(engine.embed_ids(ids), tiny_engine.embed_ids(ids), **CLOSE)
+
+
+def test_profile_shows_the_operator(bundle: Path, operators: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAM_OPERATORS", str(operators))
+    shape = ("--shape", "1x200", "--seconds", "0.2", "--threads", "1")
+    result = lam_export("profile", bundle, "--engine", "openvino", *shape)
+    assert result.returncode == 0, result.stderr
+    assert "OpenVINO fp32, native operator, 1 x 200 tokens" in result.stdout
+    assert re.search(r"^operator +2 Reference 100 %", result.stdout, flags=re.MULTILINE), "one node a layer"
+    assert not re.search(r"^(rule|convolutions) ", result.stdout, flags=re.MULTILINE)
 
 
 def test_a_row_of_no_tokens_is_zeros(engine: EmbeddingEngine) -> None:
