@@ -69,29 +69,30 @@ class TritonPythonModel:
     def work(self) -> None:
         """Batch after batch, until the pool is closed."""
         while batch := self.pool.take():
-            wanted = [text for text in batch if text.owner.wanted()]
-            if not wanted:
-                continue
-            input_ids, attention_mask = pad([text.ids for text in wanted], self.pad_token_id)
-            begun = monotonic()
             try:
-                vectors = self.network.run(input_ids, attention_mask)
-            except Exception as error:
-                for text in wanted:
+                self.compute([text for text in batch if text.owner.wanted()])
+            except Exception as error:  # of these texts alone: the next batch may be fine
+                for text in batch:
                     text.owner.fail(error)
-                continue
-            computed = monotonic() - begun
-            for text, vector in zip(wanted, vectors, strict=True):
-                text.owner.take(text.row, vector)
-            tokens = sum(text.tokens for text in wanted)
-            self.counters.add(
-                lam_texts=len(wanted),
-                lam_tokens=tokens,
-                lam_padding_tokens=input_ids.size - tokens,
-                lam_batches=1,
-                lam_wait_seconds=sum(begun - text.since for text in wanted),
-                lam_compute_seconds=computed * len(wanted),
-            )
+
+    def compute(self, texts: "Sequence[_Text]") -> None:
+        if not texts:
+            return
+        input_ids, attention_mask = pad([text.ids for text in texts], self.pad_token_id)
+        begun = monotonic()
+        vectors = self.network.run(input_ids, attention_mask)
+        computed = monotonic() - begun
+        for text, vector in zip(texts, vectors, strict=True):
+            text.owner.take(text.row, vector)
+        tokens = sum(text.tokens for text in texts)
+        self.counters.add(
+            lam_texts=len(texts),
+            lam_tokens=tokens,
+            lam_padding_tokens=input_ids.size - tokens,
+            lam_batches=1,
+            lam_wait_seconds=sum(begun - text.since for text in texts),
+            lam_compute_seconds=computed * len(texts),
+        )
 
     def rows_of(self, request: Any) -> list[np.ndarray]:
         ids = pb_utils.get_input_tensor_by_name(request, "input_ids").as_numpy()
