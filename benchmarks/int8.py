@@ -12,11 +12,11 @@ import numpy as np
 import typer
 
 from lam_engines import load_engine
-from lam_engines.bundle import GRAPHS
-from lam_engines.engine import EmbeddingEngine
+from lam_engines.contract import GRAPHS
+from lam_engines.embedding.engine import EmbeddingEngine
 from lam_export.bench.timing import median_ratio, side_by_side
-from lam_export.validate.metrics import THRESHOLDS, row_errors
-from lam_export.validate.report.environment import machine, tools
+from lam_export.evidence.metrics import THRESHOLDS, row_errors
+from lam_export.evidence.provenance import machine, tools
 
 SHAPES = ((1, 16), (1, 128), (32, 32), (8, 128), (1, 1024))
 

@@ -20,7 +20,7 @@ from lam_plugins.fused_delta_rule import kernel, naive
 
 SHAPES = ((1, 32_768), (32, 128))
 HIDDEN, HEAD_SIZE, CHUNK = 384, 32, 128
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "support"))
 
 
 def main(

@@ -27,17 +27,17 @@ import onnxruntime
 import torch
 import typer
 
-from lam_engines.batching import batches, pad
-from lam_engines.tokenizer import Tokenizer
+from lam_engines.embedding.batching import batches, pad
+from lam_engines.embedding.tokenizer import Tokenizer
 from lam_export.bench.timing import in_turn, median_ratio
+from lam_export.evidence.cases import text_of
+from lam_export.evidence.corpus import Corpus, read_corpus
+from lam_export.evidence.metrics import Thresholds, diff, row_errors
+from lam_export.evidence.provenance import machine, tools
+from lam_export.evidence.sts import cosines, sts
 from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.checkpoint import Checkpoint, load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.validate.cases import text_of
-from lam_export.validate.metrics import Thresholds, diff, row_errors
-from lam_export.validate.report.corpus import Corpus, read_corpus
-from lam_export.validate.report.environment import machine, tools
-from lam_export.validate.report.sts import cosines, sts
 
 PUBLISHED = "published rule"
 CHECKED_TOKENS = 300

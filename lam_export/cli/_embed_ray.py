@@ -8,20 +8,20 @@ from lam_engines import InputError
 from ._console import err, say
 
 if TYPE_CHECKING:
-    from lam_engines.ray.run import Options
+    from lam_engines.bulk.run import Options
 
 
 def embed_with_ray(bundle: Path, source: Path | None, output: Path | None, options: "Options") -> None:
     """Embed a file or folder into a folder of Parquet files, with progress on standard error.
 
     Raises:
-        LamError: see :func:`lam_engines.ray.run.embed_folder`.
+        LamError: see :func:`lam_engines.bulk.run.embed_folder`.
     """
     if source is None or output is None or str(source) == "-":
         raise InputError("expected files for --ray; name them: --input FOLDER -o FOLDER")
     from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 
-    from lam_engines.ray.run import Observer, embed_folder
+    from lam_engines.bulk.run import Observer, embed_folder
 
     columns = (
         TextColumn("{task.description}"),

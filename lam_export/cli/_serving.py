@@ -8,7 +8,7 @@ import typer
 from ._console import out, say
 
 if TYPE_CHECKING:
-    from lam_engines.triton import ServingOptions
+    from lam_engines.serving.triton import ServingOptions
 
 BundleArgument = Annotated[Path, typer.Argument(help="The bundle.", show_default=False)]
 Flavour = Annotated[str, typer.Option(help="What computes: python (ONNX Runtime, CPU), onnxruntime or tensorrt.")]
@@ -38,7 +38,7 @@ def serving_options(context: typer.Context) -> "ServingOptions":
     """Those of the command's parameters that the engine's package knows, under its names; seconds for milliseconds."""
     from dataclasses import fields
 
-    from lam_engines.triton import ServingOptions
+    from lam_engines.serving.triton import ServingOptions
 
     given = {field.name: context.params[field.name] for field in fields(ServingOptions)}
     return ServingOptions(**given | {"queue_delay": given["queue_delay"] / 1000})

@@ -11,7 +11,7 @@ from lam_engines.errors import InputError
 from ._console import out, say, steps
 
 if TYPE_CHECKING:
-    from lam_engines.bundle import Bundle
+    from lam_engines.bundles.bundle import Bundle
 
 IdleTimeout = Annotated[
     float | None, typer.Option(help="Of a memory: seconds without a request until it is forgotten.", show_default="600")
@@ -41,7 +41,7 @@ def check_options(context: typer.Context, *, memory: bool) -> None:
 
 def write_memory(bundle: "Bundle", output: Path, *, force: bool, **given: str | float | None) -> None:
     """Write the repository and say what it holds; ``given`` are fields of ``MemoryServing``, None: its default."""
-    from lam_engines.triton.memory import MemoryServing, write_memory_repository
+    from lam_engines.serving.triton.memory_repository import MemoryServing, write_memory_repository
 
     with steps() as step:
         step("writing the repository")

@@ -12,7 +12,7 @@ from ._console import err, examples, out, say
 from ._requirements import require
 
 if TYPE_CHECKING:
-    from lam_export.bench.schema import Result
+    from lam_export.bench.speed.schema import Result
 
 EXAMPLES = examples(
     "lam-export bench my-model",
@@ -75,14 +75,16 @@ def run(
     require("onnxruntime", extra="cpu")
     from functools import partial
 
-    from lam_engines.bundle import TOKENIZER, Bundle
-    from lam_engines.tokenizer import Tokenizer
-    from lam_export.bench import shapes as work
-    from lam_export.bench.against import Against
-    from lam_export.bench.bench_folder import bench_terminal, to_json, write_bench
-    from lam_export.bench.entrants import chosen_engines, engine_entrant
-    from lam_export.bench.measure import Observer, measure
-    from lam_export.bench.record import Setting, record
+    from lam_engines.bundles.bundle import Bundle
+    from lam_engines.contract import TOKENIZER
+    from lam_engines.embedding.tokenizer import Tokenizer
+    from lam_export.bench.speed import shapes as work
+    from lam_export.bench.speed.measure import Observer, measure
+    from lam_export.bench.speed.record import record
+    from lam_export.bench.speed.speed_folder import bench_terminal, to_json, write_bench
+    from lam_export.evidence.against import Against
+    from lam_export.evidence.entrants import chosen_engines, engine_entrant
+    from lam_export.evidence.provenance import Setting
     from lam_export.validate.report.folder import check_folder
 
     from ._progress import counted_steps

@@ -14,7 +14,7 @@ from lam_engines import LamError
 from ._console import examples, out
 
 if TYPE_CHECKING:
-    from lam_engines.engine import EmbeddingEngine
+    from lam_engines.embedding.engine import EmbeddingEngine
 
 EXAMPLES = examples("lam-export doctor", "lam-export doctor my-model")
 
@@ -79,7 +79,7 @@ def _onnxruntime(device: str, bundle: Path | None) -> Finding:
 
 def _try_onnxruntime(device: str, bundle: Path | None) -> str:
     from lam_engines import load_engine
-    from lam_engines.onnxruntime import provider_of
+    from lam_engines.runtimes.onnxruntime.engine import provider_of
 
     provider_of(device)
     if bundle is None:
@@ -90,7 +90,7 @@ def _try_onnxruntime(device: str, bundle: Path | None) -> str:
 def _openvino(bundle: Path | None) -> Finding:
     def attempt() -> str:
         from lam_engines import load_engine
-        from lam_engines.openvino import library, version_of
+        from lam_engines.runtimes.openvino.engine import library, version_of
 
         version = version_of(library())
         return f"openvino {version}" + ("" if bundle is None else _embedded(load_engine(bundle, "openvino")))
@@ -101,7 +101,7 @@ def _openvino(bundle: Path | None) -> Finding:
 def _tensorrt(bundle: Path | None) -> Finding:
     def attempt() -> str:
         from lam_engines import load_engine
-        from lam_engines.tensorrt import environment
+        from lam_engines.runtimes.tensorrt.engine import environment
 
         here = environment()
         found = f"tensorrt {here.tensorrt}, compute capability {here.compute_capability}"

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     from rich.table import Table
 
-    from lam_engines.engine import EmbeddingEngine
+    from lam_engines.embedding.engine import EmbeddingEngine
 
 EXAMPLES = examples(
     'lam-export embed my-model "How do I reset my password?" "Where can I change my login?"',
@@ -87,7 +87,7 @@ def run(
             "lam-export embed --help"
         )
     if ray:
-        from lam_engines.ray.run import PARTITION_ROWS, Options
+        from lam_engines.bulk.run import PARTITION_ROWS, Options
 
         if texts:
             raise InputError("expected no texts as arguments with --ray; name files: --input FOLDER -o FOLDER")

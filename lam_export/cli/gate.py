@@ -13,7 +13,7 @@ from ._requirements import require
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from lam_export.bench.history import Trial
+    from lam_export.bench.gate.history import Trial
 
 EXAMPLES = examples(
     'lam-export gate faster --baseline my-model/reports/accuracy/report.json --sts stsb/dev.csv --change "opset 23"',
@@ -47,12 +47,12 @@ def run(
     """
     require("scipy", "polygraphy", "jinja2", "onnxruntime", extra="report,cpu")
     from lam_engines import load_engine
-    from lam_engines.bundle import Bundle
-    from lam_export.bench.baseline import contender_of, read_baseline, score_of
-    from lam_export.bench.history import add_trial, new_trial, read_history, write_history
-    from lam_export.bench.history_page import history_page
-    from lam_export.bench.protocol import compare_speed, objections
-    from lam_export.validate.report.corpus import read_corpus
+    from lam_engines.bundles.bundle import Bundle
+    from lam_export.bench.gate.history import add_trial, new_trial, read_history, write_history
+    from lam_export.bench.gate.history_page import history_page
+    from lam_export.bench.gate.protocol import compare_speed, objections
+    from lam_export.evidence.corpus import read_corpus
+    from lam_export.pipelines.baseline import contender_of, read_baseline, score_of
 
     from ._progress import counted_steps
 

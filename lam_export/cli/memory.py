@@ -32,14 +32,15 @@ def run(
 
     The graph is compared with the float64 reference over 300 stores before the bundle is put in its place.
     """
-    from lam_engines.bundle import MEMORY_MODEL, check_place
+    from lam_engines.bundles.bundle import check_place
+    from lam_engines.contract import MEMORY_MODEL
 
     check_place(output, force)
     with steps() as step:
         step("reading the checkpoint")
         require_export()
         from lam_export.model.checkpoint import load_checkpoint
-        from lam_export.validate.verified_memory import export_verified_memory
+        from lam_export.pipelines.verified_memory import export_verified_memory
 
         bundle = export_verified_memory(
             load_checkpoint(checkpoint, teacher),
@@ -55,5 +56,10 @@ def run(
     say(out, f"{MEMORY_MODEL} equals the reference: max-abs {worst['max_abs']:.1e}, cosine {worst['cosine']:.7f}")
     say(out, f"Wrote {output}", style="green")
     say(out, f"  layer {manifest.memory_layer}, {entry.bytes / 1e6:.1f} MB  sha256 {entry.sha256[:16]}…")
-    say(out, "Use it: from lam_engines.memory import MemoryEngine; memory = MemoryEngine(" + repr(str(output)) + ")")
+    say(
+        out,
+        "Use it: from lam_engines.memories.engine import MemoryEngine; memory = MemoryEngine("
+        + repr(str(output))
+        + ")",
+    )
     say(out, f"Serve it: lam-export triton {quote(str(output))} -o repository")

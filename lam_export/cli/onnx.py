@@ -75,7 +75,8 @@ def run(
 ) -> None:
     """Export a checkpoint to a bundle with ONNX graphs, compared with the PyTorch reference before it is written."""
     from lam_engines import LamError
-    from lam_engines.bundle import GRAPHS, check_place
+    from lam_engines.bundles.bundle import check_place
+    from lam_engines.contract import GRAPHS
     from lam_export.model.forms import CHUNK_SIZES, FORMS
 
     if form not in FORMS:
@@ -99,7 +100,7 @@ def run(
         step("reading the checkpoint")
         require_export()
         from lam_export.model.checkpoint import load_checkpoint
-        from lam_export.validate.verified_export import export_verified_bundle
+        from lam_export.pipelines.verified_export import export_verified_bundle
 
         bundle, report = export_verified_bundle(
             load_checkpoint(checkpoint, teacher),

@@ -59,11 +59,11 @@ def run(
     """
     require("polygraphy", "jinja2", "onnx", extra="report")
     require("onnxruntime", extra="cpu")
-    from lam_engines.bundle import Bundle
+    from lam_engines.bundles.bundle import Bundle
     from lam_export.bench.profile.profile_folder import profile_terminal, to_json, write_profile
     from lam_export.bench.profile.session import SHAPES, parse_shape, profiled
     from lam_export.bench.profile.subjects import Checkpoint, chosen
-    from lam_export.bench.record import Setting
+    from lam_export.evidence.provenance import Setting
     from lam_export.validate.report.folder import check_folder
 
     from ._progress import counted_steps

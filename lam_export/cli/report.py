@@ -12,9 +12,9 @@ from ._console import err, examples, out, say
 from ._requirements import require
 
 if TYPE_CHECKING:
+    from lam_export.evidence.results import Results
+    from lam_export.evidence.sides import Side
     from lam_export.model.checkpoint import Checkpoint
-    from lam_export.validate.report.results import Results
-    from lam_export.validate.report.sides import Side
 
 EXAMPLES = examples(
     "lam-export report my-model --checkpoint my-checkpoint",
@@ -85,14 +85,14 @@ def run(
     """
     require("torch", "safetensors", "onnx", "polygraphy", "scipy", "jinja2", extra="report")
     require("onnxruntime", extra="cpu")
-    from lam_engines.bundle import Bundle
+    from lam_engines.bundles.bundle import Bundle
+    from lam_export.evidence.corpus import read_corpus
+    from lam_export.evidence.references import encoder_of, other_bundle, pytorch
+    from lam_export.evidence.results import load_results, results_folder
     from lam_export.model.checkpoint import load_checkpoint
     from lam_export.validate.report.build import Observer, build_report, candidates_of
-    from lam_export.validate.report.corpus import read_corpus
     from lam_export.validate.report.folder import check_folder, to_json, write_report
-    from lam_export.validate.report.references import encoder_of, other_bundle, pytorch
     from lam_export.validate.report.render import terminal
-    from lam_export.validate.report.results import load_results, results_folder
     from lam_export.validate.report.thresholds import read_limits
 
     from ._progress import counted_steps

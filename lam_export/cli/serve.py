@@ -57,16 +57,16 @@ def run(
     stop_timeout: Annotated[float, typer.Option(min=6, help="Seconds for what is under way at the end.")] = 15.0,
 ) -> None:
     """Serve a bundle until Ctrl-C: HTTP, gRPC and metrics, restarted when a part of it dies."""
-    from lam_engines.bundle import Bundle
-    from lam_engines.triton import TritonServer, write_repository
-    from lam_engines.triton.flavours import resolve
-    from lam_engines.triton.installation import find_installation
-    from lam_engines.triton.server import ServerStartError
-    from lam_engines.triton.wheel import logs_folder
+    from lam_engines.bundles.bundle import Bundle
+    from lam_engines.serving.triton import TritonServer, write_repository
+    from lam_engines.serving.triton.flavours import resolve
+    from lam_engines.serving.triton.installation import find_installation
+    from lam_engines.serving.triton.server import ServerStartError
+    from lam_engines.serving.triton.wheel import logs_folder
 
     if openai:
         require("orjson", "starlette", "uvicorn", extra="serve")
-        from lam_engines.openai import OpenAiFront, Settings, bind
+        from lam_engines.serving.openai import OpenAiFront, Settings, bind
 
     opened = Bundle(bundle)
     chosen = options.serving_options(context)

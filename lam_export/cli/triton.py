@@ -55,10 +55,10 @@ def run(
     Its model lam_embed takes text (BYTES, UTF-8) and gives sentence_embedding, token_count and truncated. That of a
     memory's bundle, lam_memory, takes key, value, query and store, and gives recall and stored.
     """
-    from lam_engines.bundle import Bundle
-    from lam_engines.deployment import Deployment, check_deployment, write_deployment
-    from lam_engines.triton import write_repository
-    from lam_engines.triton.flavours import resolve
+    from lam_engines.bundles.bundle import Bundle
+    from lam_engines.serving.deployment import Deployment, check_deployment, write_deployment
+    from lam_engines.serving.triton import write_repository
+    from lam_engines.serving.triton.flavours import resolve
 
     opened = Bundle(bundle, kind=None)
     of_memory = opened.manifest.memory_layer is not None

@@ -11,7 +11,7 @@ from ._console import err, examples, out, say, steps
 if TYPE_CHECKING:
     from rich.progress import Progress
 
-    from lam_engines.manifest import Plan
+    from lam_engines.bundles.manifest import Plan
 
 EXAMPLES = examples(
     "lam-export trt my-model",
@@ -64,8 +64,9 @@ def run(
     CUDA_VISIBLE_DEVICES.
     """
     from lam_engines import BundleError, LamError
-    from lam_engines.bundle import FP16_MODEL, Bundle
-    from lam_engines.manifest import Precision
+    from lam_engines.bundles.bundle import Bundle
+    from lam_engines.bundles.manifest import Precision
+    from lam_engines.contract import FP16_MODEL
     from lam_export.export.tensorrt.profiles import profiles_from_options
 
     if fp16 and fp32:
@@ -98,7 +99,7 @@ def run(
         if absent and checkpoint is not None:
             step("reading the checkpoint")
             from lam_export.model.checkpoint import load_checkpoint
-            from lam_export.validate.added_graph import add_fp16_graph
+            from lam_export.pipelines.added_graph import add_fp16_graph
 
             opened = add_fp16_graph(opened, load_checkpoint(checkpoint, teacher), verbose=verbose, on_step=step)
         step("preparing the graph")

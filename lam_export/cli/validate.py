@@ -55,11 +55,11 @@ def run(
     with steps() as step:
         step("reading the bundle and the checkpoint")
         require_export()
-        from lam_engines.bundle import Bundle
+        from lam_engines.bundles.bundle import Bundle
+        from lam_export.evidence.metrics import THRESHOLDS, Thresholds
         from lam_export.model.checkpoint import load_checkpoint
         from lam_export.model.encoder import Encoder
         from lam_export.model.forms import FORMS
-        from lam_export.validate.metrics import THRESHOLDS, Thresholds
         from lam_export.validate.parity import check_parity
 
         opened = Bundle(bundle)
@@ -85,8 +85,8 @@ def run(
             verbose=verbose,
         )
         if bisect:
-            from lam_engines.tokenizer import tokenizer_of
-            from lam_export.validate.cases import parity_cases
+            from lam_engines.embedding.tokenizer import tokenizer_of
+            from lam_export.evidence.cases import parity_cases
 
             from ._bisect import search_precision
 

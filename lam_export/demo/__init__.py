@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-from lam_engines.bundle import put_in_place
+from lam_engines.bundles.bundle import put_in_place
 from lam_engines.errors import LamError
 
 STUDENT = Path(__file__).parent / "student.safetensors"

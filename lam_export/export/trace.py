@@ -12,13 +12,14 @@ import onnx_ir as ir
 import onnxscript
 import torch
 
-from lam_export.export.names import name_parts
-from lam_export.export.operators import Operator, operator_of
-from lam_export.export.residuals import sum_residuals
 from lam_export.model.encoder import Encoder
 from lam_export.model.forms.flat import Flat
 from lam_plugins.dual_state_delta_rule.onnx_function import INTEGER_INPUTS
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
+
+from .names import name_parts
+from .operators import Operator, operator_of
+from .residuals import sum_residuals
 
 INPUTS = ("input_ids", "attention_mask")
 WINDOW = "window"

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from lam_export.evidence.cases import Case
+from lam_export.evidence.metrics import EmbeddingDiff, Thresholds, diff
 from lam_export.export.mixed_precision import half_parts, half_precision
 from lam_export.model.encoder import Encoder
-
-from .cases import Case
-from .metrics import EmbeddingDiff, Thresholds, diff
 
 
 @dataclass(frozen=True)

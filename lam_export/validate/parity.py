@@ -10,13 +10,14 @@ from polygraphy.comparator import Comparator, RunResults
 from polygraphy.logger import G_LOGGER
 
 from lam_engines import load_engine
-from lam_engines.bundle import STREAM_MODEL, Bundle
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.contract import STREAM_MODEL
+from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.errors import BundleError
-from lam_engines.tokenizer import tokenizer_of
+from lam_export.evidence.cases import Case, parity_cases
+from lam_export.evidence.metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
 from lam_export.model.encoder import Encoder
 
-from .cases import Case, parity_cases
-from .metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
 from .runners import EngineRunner, ReferenceRunner, StreamRunner, runner_from_graph
 
 

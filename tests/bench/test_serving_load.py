@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pytest
 
-from lam_engines.openai import OpenAiFront, Settings, bind
+from lam_engines.serving.openai import OpenAiFront, Settings, bind
 from lam_export.bench.serving.load import Mix, closed, opened
 from lam_export.bench.serving.page import row, serving_page
 from lam_export.bench.serving.schema import ServingBenchmark
 from lam_export.bench.serving.targets import RequestError, Target
 
 if TYPE_CHECKING:
-    from lam_engines.triton import TritonServer
+    from lam_engines.serving.triton import TritonServer
 
 DRIVER = Path(__file__).parents[2] / "benchmarks" / "serving.py"
 MIX = Mix([f"text {i}" for i in range(50)], [3] * 50, np.eye(50, dtype=np.float32), per_request=2)

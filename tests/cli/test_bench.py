@@ -10,10 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
-
 import tiny
 from commands import MAIN, lam_export, refusal
-from lam_export.bench.schema import Benchmark
+
+from lam_export.bench.speed.schema import Benchmark
 
 SHORT = ("--quick", "--seconds", 0, "--threads", 1, "--lengths")
 

@@ -5,9 +5,9 @@ import shlex
 from pathlib import Path
 
 import pytest
-
 from commands import lam_export
-from lam_engines.bundle import Bundle
+
+from lam_engines.bundles.bundle import Bundle
 
 
 @pytest.fixture(scope="module")

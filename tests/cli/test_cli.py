@@ -12,7 +12,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-
 from commands import MAIN, lam_export, refusal
 
 COMMANDS = ("demo", "inspect", "onnx", "validate", "report", "gate", "bench", "trt", "embed", "kernels", "doctor")

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from commands import lam_export, refusal
+
 from lam_engines import load_engine
 
 

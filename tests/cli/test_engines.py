@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from commands import MAIN, lam_export, refusal
 
 openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO")

@@ -9,12 +9,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from commands import lam_export
+
 from lam_engines import load_engine
-from lam_export.bench.history import read_history
+from lam_export.bench.gate.history import read_history
 from lam_export.model.checkpoint import load_checkpoint
-from lam_export.validate.verified_export import export_verified_bundle
+from lam_export.pipelines.verified_export import export_verified_bundle
 
 TEXTS = ["the man plays music", "a woman reads in the red house", "the cat sleeps", "water and a big tree", "old car"]
 

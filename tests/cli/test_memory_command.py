@@ -4,10 +4,10 @@ import re
 from pathlib import Path
 
 import numpy as np
-
 import tiny
 from commands import lam_export, refusal
-from lam_engines.memory import MemoryEngine
+
+from lam_engines.memories.engine import MemoryEngine
 
 
 def test_a_checkpoint_to_a_memory(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from io import StringIO
 from rich.console import Console
 
 from lam_export.cli.validate import parity_tables
-from lam_export.validate.metrics import EmbeddingDiff, Thresholds
+from lam_export.evidence.metrics import EmbeddingDiff, Thresholds
 from lam_export.validate.parity import ParityReport, ParityRow
 
 

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-
 import tiny
 from commands import lam_export, refusal
+
 from lam_export.bench.profile.schema import Profile
 
 SHORT = ("--seconds", 0, "--threads", 1)

@@ -10,9 +10,9 @@ import time
 from pathlib import Path
 
 import pytest
-
 from commands import MAIN, lam_export, refusal
-from lam_engines.bundle import Bundle
+
+from lam_engines.bundles.bundle import Bundle
 from lam_export.validate.report.schema import Report
 
 

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from asking import over_grpc, over_http
 from commands import MAIN, lam_export, refusal
-from lam_engines.engine import EmbeddingEngine
-from lam_engines.triton.installation import Installation
 from served import CLOSE
+
+from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.serving.triton.installation import Installation
 
 PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 

@@ -14,11 +14,11 @@ from pathlib import Path
 import numpy as np
 import openai
 import pytest
-
 from commands import MAIN, refusal
-from lam_engines.engine import EmbeddingEngine
-from lam_engines.openai import bind
 from served import CLOSE
+
+from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.serving.openai import bind
 
 PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 URL = re.compile(r"OpenAI +(http://127\.0\.0\.1:(\d+)/v1) \(model (\w+)\)")

@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from commands import lam_export, refusal
-from lam_engines.deployment import FILES
+
+from lam_engines.serving.deployment import FILES
 
 
 def test_repository_and_files(tiny_bundle: Path, tmp_path: Path) -> None:

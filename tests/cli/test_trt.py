@@ -3,9 +3,8 @@
 from importlib.util import find_spec
 from pathlib import Path
 
-import pytest
-
 import bundles
+import pytest
 from commands import MAIN, lam_export, refusal
 
 without_tensorrt = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")

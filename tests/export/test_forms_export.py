@@ -7,19 +7,19 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
-
 import tiny
+import torch
 from commands import lam_export, refusal
+
 from lam_engines import load_engine
-from lam_engines.bundle import Bundle
+from lam_engines.bundles.bundle import Bundle
+from lam_export.evidence.cases import LENGTHS
 from lam_export.export.mixed_precision import half_parts
 from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.validate.cases import LENGTHS
+from lam_export.pipelines.verified_export import export_verified_bundle
 from lam_export.validate.report.parts import part_errors
-from lam_export.validate.verified_export import export_verified_bundle
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
 EXTRA = {"recurrent": "fp16", "parallel": "int8"}

@@ -10,17 +10,18 @@ import pytest
 from onnx import numpy_helper
 
 from lam_engines import load_engine
-from lam_engines.batching import pad
-from lam_engines.bundle import FP16_MODEL, INT8_MODEL, MODEL, Bundle
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.contract import FP16_MODEL, INT8_MODEL, MODEL
+from lam_engines.embedding.batching import pad
 from lam_engines.errors import LamError
 from lam_export.cli import onnx as onnx_command
+from lam_export.evidence.metrics import THRESHOLDS, diff, row_errors
 from lam_export.export.graphs import write_graphs
 from lam_export.export.int8 import int8_model
 from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.validate.metrics import THRESHOLDS, diff, row_errors
-from lam_export.validate.verified_export import export_verified_bundle
+from lam_export.pipelines.verified_export import export_verified_bundle
 
 Session = onnxruntime.InferenceSession
 

@@ -5,11 +5,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-
-from lam_engines.memory_state import INPUTS, OUTPUTS, PAST, PRESENT
-from lam_export.export.memory import onnx_from_memory
-from lam_export.model.memory import Memory
 from memories import Case
+
+from lam_engines.memories.state import INPUTS, OUTPUTS, PAST, PRESENT
+from lam_export.export.memory_step import onnx_from_memory
+from lam_export.model.memory_step import Memory
 
 STORES = (1, 2, 40, 300)
 

@@ -9,10 +9,10 @@ import onnxruntime
 import pytest
 import torch
 
+from lam_export.evidence.metrics import THRESHOLDS, diff
 from lam_export.export.mixed_precision import half_precision
 from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.encoder import Encoder
-from lam_export.validate.metrics import THRESHOLDS, diff
 from lam_plugins.fused_delta_rule import OP_DOMAIN, naive, torch_op
 
 FLOAT, FLOAT16 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16

@@ -7,12 +7,12 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-import torch
-
 import tiny
+import torch
 from commands import lam_export, refusal
-from lam_engines.bundle import Bundle
-from lam_engines.long_texts import Windows, recurrent_windows
+
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.embedding.long_texts import Windows, recurrent_windows
 from lam_export.export.stream import onnx_from_stream
 from lam_export.model.checkpoint import Checkpoint, load_checkpoint
 from lam_export.model.encoder import Encoder

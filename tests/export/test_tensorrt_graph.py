@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
+import bundles
 import numpy as np
 import onnx
 import onnxruntime
 import pytest
 
-import bundles
-from lam_engines.bundle import Bundle
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.errors import BundleError
 from lam_export.export.mixed_precision import half_precision
 from lam_export.export.tensorrt import PlanError

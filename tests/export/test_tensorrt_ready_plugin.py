@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from lam_engines.manifest import Profile, Range
+from lam_engines.bundles.manifest import Profile, Range
 from lam_export.export.mixed_precision import half_precision
 from lam_export.export.tensorrt import PlanError
 from lam_export.export.tensorrt.plugin import plugin_builds, ready_plugin

@@ -4,12 +4,12 @@ import hashlib
 from dataclasses import replace
 from pathlib import Path
 
+import bundles
 import pytest
 
-import bundles
-from lam_engines.bundle import Bundle, write_bundle
+from lam_engines.bundles.bundle import Bundle, write_bundle
+from lam_engines.bundles.manifest import Graph, TensorSpec
 from lam_engines.errors import BundleError
-from lam_engines.manifest import Graph, TensorSpec
 from lam_export.export.tensorrt import record
 from lam_export.export.tensorrt.environment import Environment
 from lam_export.export.tensorrt.profiles import default_profiles

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-
 from bundles import forge, read_all
+
 from lam_engines import LamError, load_engine
-from lam_engines.bundle import MANIFEST
+from lam_engines.contract import MANIFEST
 
 TEXTS = ["the cat sleeps", "", "a man is reading a red book"]
 

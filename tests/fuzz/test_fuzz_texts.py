@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from lam_engines import load_engine
-from lam_engines.engine import EmbeddingEngine
+from lam_engines.embedding.engine import EmbeddingEngine
 
 WORDS = ["the", "cat", "is", "not", "red", "Straße", "naïve", "日本語", "слово", "עברית", "[SEP]", "##ing", "don't"]
 MARKS = "ab \u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2069שע"

@@ -4,9 +4,9 @@ from dataclasses import astuple
 
 import pytest
 import torch
-
 from delta_rule import relative_error
 from dual_state import Case, oracle
+
 from lam_plugins.dual_state_delta_rule import Options, torch_op  # noqa: F401  (registers the operator)
 
 pytest.importorskip("triton")

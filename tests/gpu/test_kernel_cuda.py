@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-
 from delta_rule import TOLERANCE, Case, columns, exactly, relative_error
+
 from lam_plugins.fused_delta_rule import naive
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]

@@ -5,9 +5,9 @@ from collections.abc import Callable, Iterator
 
 import pytest
 import torch
+from delta_rule import TOLERANCE, Case, exactly, relative_error
 from torch import Tensor
 
-from delta_rule import TOLERANCE, Case, exactly, relative_error
 from lam_plugins import aot
 from lam_plugins.aot import CompiledKernel
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE, op_type

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
+from lam_export.evidence.metrics import Thresholds, diff
 from lam_export.model.encoder import Encoder
-from lam_export.validate.metrics import Thresholds, diff
 
 pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
 

@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 import torch
 
-from lam_engines.bundle import Bundle
+from lam_engines.bundles.bundle import Bundle
+from lam_export.evidence.metrics import THRESHOLDS, diff
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.validate.added_graph import add_fp16_graph
-from lam_export.validate.metrics import THRESHOLDS, diff
+from lam_export.pipelines.added_graph import add_fp16_graph
 
 pytestmark = [
     pytest.mark.gpu,

@@ -14,8 +14,8 @@ import pytest
 import torch
 
 from lam_engines import EngineError, InputError, load_engine
-from lam_engines.batching import pad
-from lam_engines.engine import EmbeddingEngine
+from lam_engines.embedding.batching import pad
+from lam_engines.embedding.engine import EmbeddingEngine
 
 pytestmark = [
     pytest.mark.gpu,
@@ -76,7 +76,7 @@ def test_a_shape_used_again_gives_the_same(engine: EmbeddingEngine) -> None:
 def test_more_shapes_than_are_kept(
     bundle: Path, engine: EmbeddingEngine, tiny_engine: EmbeddingEngine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lam_engines.tensorrt._SHAPES", 2)
+    monkeypatch.setattr("lam_engines.runtimes.tensorrt.engine._SHAPES", 2)
     texts = texts_of(*range(1, 200, 7))
     expected = np.concatenate([tiny_engine.embed_ids(text[None]) for text in texts])
     with load_engine(bundle, "tensorrt", precision="fp32") as other:

@@ -4,14 +4,14 @@ import dataclasses
 from functools import partial
 from pathlib import Path
 
+import by_hand
+import by_hand_forms
 import numpy as np
 import pytest
+import tiny
 import torch
 from torch import Tensor
 
-import by_hand
-import by_hand_forms
-import tiny
 from lam_export.model.checkpoint import Checkpoint, load_checkpoint
 from lam_export.model.encoder import Encoder
 from lam_export.model.forms import CHUNK_SIZES, FORMS

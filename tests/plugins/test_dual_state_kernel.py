@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from torch import Tensor
-
 from delta_rule import relative_error
 from dual_state import Case, oracle
 from interpreted import interpreter, run_dual_state
+from torch import Tensor
+
 from lam_plugins.aot import DualStateDeltaRuleBuild, compile_kernel
 from lam_plugins.dual_state_delta_rule import Options
 

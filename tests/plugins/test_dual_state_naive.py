@@ -2,13 +2,13 @@
 
 from dataclasses import asdict
 
+import by_hand_forms
 import numpy as np
 import pytest
 import torch
+from dual_state import HEADS, Case, oracle
 from torch import Tensor
 
-import by_hand_forms
-from dual_state import HEADS, Case, oracle
 from lam_plugins.dual_state_delta_rule import Options, naive, op_type, torch_op
 from lam_plugins.fused_delta_rule.naive import convolve, to_chunks, valid_rows
 

@@ -6,9 +6,9 @@ import onnx.inliner
 import onnxruntime
 import pytest
 import torch
+from dual_state import HEADS, Case, oracle
 from onnx import TensorProto, helper, numpy_helper
 
-from dual_state import HEADS, Case, oracle
 from lam_plugins.dual_state_delta_rule import Options
 from lam_plugins.dual_state_delta_rule.onnx_function import FUNCTION_INPUTS, dual_state_delta_rule_function
 from lam_plugins.fused_delta_rule import OP_DOMAIN

@@ -7,15 +7,11 @@ import onnx
 import onnxruntime
 import pytest
 import torch
+from dual_state import HEADS, Case
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
-from dual_state import HEADS, Case
-from lam_plugins.dual_state_delta_rule import (
-    Options,
-    naive,
-    torch_op,  # noqa: F401  (registers the operators)
-)
+from lam_plugins.dual_state_delta_rule import Options, naive
 from lam_plugins.dual_state_delta_rule.onnx_function import STREAM_FUNCTION_INPUTS, dual_state_delta_rule_function
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 

@@ -5,10 +5,10 @@ from concurrent.futures import ProcessPoolExecutor
 
 import pytest
 import torch
-from torch import Tensor
-
 from delta_rule import TOLERANCE, Case, columns, exactly, relative_error
 from interpreted import interpreter, run
+from torch import Tensor
+
 from lam_plugins.fused_delta_rule import naive
 
 pytest.importorskip("triton")

@@ -3,13 +3,13 @@
 import numpy as np
 import pytest
 import torch
+from memories import Case
 from torch import Tensor
 
 from lam_export.model.checkpoint import CheckpointError
-from lam_export.model.memory import Memory
+from lam_export.model.memory_step import Memory
 from lam_plugins.dual_state_delta_rule.naive import PSI_RANGE
 from lam_plugins.memory_step import naive
-from memories import Case
 
 LAYOUTS = pytest.mark.parametrize("shared", [False, True], ids=["per-head", "shared"])
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 import torch
+from delta_rule import HEADS, Case
 from torch import Tensor
 
-from delta_rule import HEADS, Case
 from lam_plugins.fused_delta_rule import naive, torch_op
 
 

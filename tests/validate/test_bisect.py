@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
+from lam_export.evidence.cases import Case
+from lam_export.evidence.metrics import Thresholds
 from lam_export.export.graphs import ExportError
 from lam_export.export.mixed_precision import half_parts, half_precision
 from lam_export.model.encoder import Encoder
 from lam_export.validate.bisect import in_onnxruntime, precision_search
-from lam_export.validate.cases import Case
-from lam_export.validate.metrics import Thresholds
 
 
 @pytest.fixture(scope="module")

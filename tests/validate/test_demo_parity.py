@@ -6,11 +6,11 @@ import pytest
 import torch
 
 from lam_engines import load_engine
-from lam_engines.bundle import Bundle
-from lam_engines.tokenizer import Tokenizer
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.embedding.tokenizer import Tokenizer
+from lam_export.evidence.cases import parity_cases
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.validate.cases import parity_cases
 
 pytestmark = pytest.mark.demo
 

@@ -2,7 +2,8 @@
 
 from collections import defaultdict
 
-from .parts import Part
+from lam_export.anatomy.parts import Part
+
 from .schema import Result
 
 _OF_NOTE = 0.03

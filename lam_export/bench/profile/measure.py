@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import numpy as np
 
 from lam_engines.errors import LamError
+from lam_export.anatomy.parts import Part, Place
 from lam_export.bench.timing import in_turn
-from lam_export.validate.metrics import diff
+from lam_export.evidence.metrics import diff
 
-from .parts import Part, Place
 from .samples import Run
 from .schema import Cell, Result
 

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lam_engines.bundle import Bundle
-from lam_engines.onnxruntime import OnnxRuntimeEngine, provider_of, session_options
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.runtimes.onnxruntime.engine import OnnxRuntimeEngine, provider_of, session_options
+from lam_export.anatomy.graph import node_places, nodes_of, places_of, with_named_functions
+from lam_export.anatomy.parts import Place
 
 from .arithmetic import operations
-from .graph import node_places, nodes_of, places_of, with_named_functions
-from .parts import Place
 from .samples import Run, Sample
 
 if TYPE_CHECKING:

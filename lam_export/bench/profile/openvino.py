@@ -5,11 +5,11 @@ from typing import Any
 
 import numpy as np
 
-from lam_engines.bundle import Bundle
-from lam_engines.openvino import compile_graph, graph_of
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.runtimes.openvino.engine import compile_graph, graph_of
+from lam_export.anatomy.graph import Node, places_of_nodes, spread
+from lam_export.anatomy.parts import Place
 
-from .graph import Node, places_of_nodes, spread
-from .parts import Place
 from .samples import Run, Sample
 
 _NORMS = ("MVN", "RMS")

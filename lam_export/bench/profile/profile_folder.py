@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lam_engines.atomic import write_whole
+from lam_engines.bundles.whole import write_whole
 from lam_engines.errors import LamError
-from lam_export.bench.bench_folder import as_text, markdown_table, rich_table
-from lam_export.bench.tables import Table
-from lam_export.validate.report.render.markdown import code
+from lam_export.evidence.tables import Table, as_text, markdown_table, rich_table
+from lam_export.evidence.words import code
 
 from .profile_page import profile_page
 from .profile_tables import headline, provenance, tables

@@ -2,12 +2,12 @@
 
 from collections.abc import Sequence
 
-from lam_export.bench.tables import milliseconds
-from lam_export.validate.report.render.drawing import BOTTOM, RIGHT, TOP, Bar, Note, Plot, linear_axis
-from lam_export.validate.report.render.html import document
+from lam_export.anatomy.parts import MEANING, Part
+from lam_export.evidence.page.document import document
+from lam_export.evidence.page.drawing import BOTTOM, RIGHT, TOP, Bar, Note, Plot, linear_axis
+from lam_export.evidence.tables import milliseconds
 
 from .advice import by_part, next_to_optimise
-from .parts import MEANING, Part
 from .profile_tables import headline, provenance, tables
 from .schema import Profile, Result
 
@@ -23,13 +23,12 @@ _STYLES: dict[Part, str] = {
 }
 _REST = "total"
 """Of the parts that have no colour of their own."""
-_PACKAGE = "lam_export.bench"
 
 
 def profile_page(profile: Profile) -> str:
     """The profile as an HTML document that needs nothing else."""
     return document(
-        _PACKAGE,
+        __package__,
         "profile.html",
         profile=profile,
         headline=headline(profile),

@@ -3,11 +3,11 @@
 from collections import defaultdict
 from statistics import median
 
-from lam_export.bench.tables import Table, milliseconds
+from lam_export.anatomy.parts import MEANING, Part
+from lam_export.evidence.tables import Table, milliseconds
 
 from .advice import by_part, next_to_optimise
 from .arithmetic import CONVENTION
-from .parts import MEANING, Part
 from .schema import Profile, Result
 
 _NONE = "–"

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from .parts import Part, Place, layer_of, place_of_module
+from lam_export.anatomy.parts import Part, Place, layer_of, place_of_module
+
 from .samples import Run, Sample
 
 if TYPE_CHECKING:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from .parts import Place
+from lam_export.anatomy.parts import Place
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,9 @@ from typing import Literal
 
 from pydantic import Field
 
-from lam_engines.manifest import Sha256
-from lam_export.bench.schema import EntrantInfo, Strict
-
-from .parts import Part
+from lam_engines.bundles.manifest import Sha256
+from lam_export.anatomy.parts import Part
+from lam_export.evidence.schema import EntrantInfo, Strict
 
 
 class Cell(Strict):

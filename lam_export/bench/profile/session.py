@@ -8,17 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from lam_engines import load_engine
-from lam_engines.bundle import MANIFEST, TOKENIZER, Bundle, file_entry
+from lam_engines.bundles.bundle import Bundle, file_entry
+from lam_engines.contract import MANIFEST, TOKENIZER
+from lam_engines.embedding.tokenizer import Tokenizer
 from lam_engines.errors import LamError
-from lam_engines.tokenizer import Tokenizer
-from lam_export.bench.record import Setting
-from lam_export.bench.schema import EntrantInfo
-from lam_export.validate.cases import text_of
-from lam_export.validate.report.environment import machine, tools
+from lam_export.anatomy.parts import Part
+from lam_export.evidence.cases import text_of
+from lam_export.evidence.provenance import Setting, machine, tools
+from lam_export.evidence.schema import EntrantInfo
 
 from .measure import measure, summed
 from .onnxruntime import OnnxRuntimeProfiler
-from .parts import Part
 from .schema import Profile, Result
 from .subjects import Checkpoint, opened
 

@@ -6,11 +6,11 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lam_engines.bundle import Bundle
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.errors import LamError
-from lam_export.bench.entrants import chosen_engines, engine_entrant, pytorch_entrant, thresholds_of
-from lam_export.bench.schema import EntrantInfo
-from lam_export.validate.metrics import Thresholds
+from lam_export.evidence.entrants import chosen_engines, engine_entrant, pytorch_entrant, thresholds_of
+from lam_export.evidence.metrics import Thresholds
+from lam_export.evidence.schema import EntrantInfo
 
 from .measure import Embed, Profiler
 
@@ -102,8 +102,8 @@ def opened(
 def _pytorch(bundle: Bundle, checkpoint: Checkpoint, threads: int) -> Subject:
     import torch
 
+    from lam_export.evidence.references import encoder_of
     from lam_export.model.checkpoint import load_checkpoint
-    from lam_export.validate.report.references import encoder_of
 
     from .pytorch import PyTorchProfiler
 

@@ -6,12 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from lam_engines.bundle import Bundle
-from lam_engines.tensorrt import TensorRtEngine, library
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.runtimes.tensorrt.engine import TensorRtEngine, library
+from lam_export.anatomy.graph import places_of_nodes
+from lam_export.anatomy.parts import Place
 from lam_export.export.tensorrt.inspector import layer_name, onnx_nodes
 
-from .graph import places_of_nodes
-from .parts import Place
 from .samples import Run, Sample
 
 

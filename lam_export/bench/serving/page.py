@@ -1,7 +1,7 @@
 """A served model's figures as one HTML file, and as lines for a terminal."""
 
-from lam_export.validate.report.render.drawing import Line, Plot, linear_axis, log_axis, polyline
-from lam_export.validate.report.render.html import document
+from lam_export.evidence.page.document import document
+from lam_export.evidence.page.drawing import Line, Plot, linear_axis, log_axis, polyline
 
 from .schema import Load, ServingBenchmark
 

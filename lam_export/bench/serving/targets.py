@@ -62,14 +62,14 @@ class _Grpc(Target):
     protocol = "Triton, gRPC"
 
     def __init__(self, address: str, timeout: float, metrics: str | None) -> None:
-        from lam_engines.triton_client import TritonClient
+        from lam_engines.serving.triton.client import TritonClient
 
         self._metrics = metrics
         self._client = TritonClient(address, timeout=timeout, retries=0)
         self._client.served()
 
     def send(self, texts: Sequence[str]) -> np.ndarray:
-        from lam_engines.triton_client import ServerError
+        from lam_engines.serving.triton.client import ServerError
 
         try:
             return self._client.embed(texts)

@@ -13,7 +13,7 @@ from polygraphy.backend.trt import CreateConfig, EngineBytesFromNetwork, EngineF
 from polygraphy.backend.trt import Profile as TrtProfile
 from polygraphy.exception import PolygraphyException
 
-from lam_engines.manifest import Profile
+from lam_engines.bundles.manifest import Profile
 
 from . import PlanError
 from .environment import Environment

@@ -5,7 +5,7 @@ import onnx_ir as ir
 import onnxscript.optimizer
 from google.protobuf.message import DecodeError
 
-from lam_engines.bundle import Bundle
+from lam_engines.bundles.bundle import Bundle
 from lam_export.export.graphs import inlined, of_whole_texts
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import onnx
 
-from lam_engines.manifest import Profile
+from lam_engines.bundles.manifest import Profile
 from lam_plugins.aot import FusedDeltaRuleBuild, KernelBuildError
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 from lam_plugins.fused_delta_rule.tensorrt import PluginError, compiled_tactics, register_plugin, tactics

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from lam_engines.manifest import Profile, Range
+from lam_engines.bundles.manifest import Profile, Range
 
 from . import PlanError
 

@@ -8,23 +8,26 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lam_engines.batching import batches, pad
-from lam_engines.bundle import GRAPHS, MANIFEST, Bundle, file_entry
+from lam_engines.bundles.bundle import Bundle, file_entry
+from lam_engines.contract import GRAPHS, MANIFEST
+from lam_engines.embedding.batching import batches, pad
+from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.errors import LamError
-from lam_engines.openvino import graph_of
-from lam_engines.tokenizer import tokenizer_of
-from lam_export.validate.metrics import RowErrors, row_errors
+from lam_engines.runtimes.openvino.engine import graph_of
+from lam_export.evidence.corpus import Corpus
+from lam_export.evidence.metrics import RowErrors, row_errors
+from lam_export.evidence.provenance import machine, tools
+from lam_export.evidence.results import Results, embeddings
+from lam_export.evidence.schema import Sts
+from lam_export.evidence.sides import Side, engine_side
+from lam_export.evidence.sts import cosines, sts
+from lam_export.evidence.texts import in_words, not_finite, readable, zero_unless_finite
 
-from .corpus import Corpus
-from .environment import machine, tools
-from .measures import buckets, in_words, not_finite, readable, worst_rows, zero_unless_finite
+from .measures import buckets, worst_rows
 from .neighbours import Nearest, nearest, recall
 from .parts import part_errors
-from .results import Results, embeddings
-from .schema import Comparison, PartError, Report, Series, Sts
-from .sides import Side, engine_side
+from .schema import Comparison, PartError, Report, Series
 from .stability import Moved, sample, stability
-from .sts import cosines, sts
 from .thresholds import Limits, judge
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from lam_engines.atomic import write_whole
+from lam_engines.bundles.whole import write_whole
 from lam_engines.errors import LamError
+from lam_export.evidence.results import Results, save_results
 
 from .render import html_page, markdown
-from .results import Results, save_results
 from .schema import Report
 
 PAGE, COMMENT, JSON = "report.html", "report.md", "report.json"

@@ -12,9 +12,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from .inner_values import INPUTS, SENTENCE_EMBEDDING, STEPS, inner_values, value_names
+from lam_export.anatomy.inner_values import INPUTS, SENTENCE_EMBEDDING, STEPS, inner_values, value_names
+from lam_export.anatomy.taps import OWN, cut, open_operators, with_outputs
+
 from .schema import PartError
-from .taps import OWN, cut, open_operators, with_outputs
 
 if TYPE_CHECKING:
     import onnx

@@ -4,25 +4,12 @@ from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
-from lam_engines.manifest import Precision, Sha256
+from lam_engines.bundles.manifest import Sha256
+from lam_export.evidence.schema import SideInfo, Sts
 
 
 class _Strict(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class SideInfo(_Strict):
-    """One of the two that are compared."""
-
-    name: str
-    """``PyTorch float64``, ``ONNX Runtime model.fp16.onnx``."""
-    precision: Literal["fp64"] | Precision
-    runtime: str
-    """With its version: ``onnxruntime 1.31.1``."""
-    artefact: str
-    """File name alone: ``model.fp16.onnx``, ``student.safetensors``."""
-    sha256: Sha256
-    bytes: int
 
 
 class TextRow(_Strict):
@@ -70,26 +57,6 @@ class Neighbours(_Strict):
     corpus: int
     recall_at_1: float
     recall_at_10: float
-
-
-class Correlation(_Strict):
-    """A correlation with the gold scores, of the reference and of the candidate."""
-
-    reference: float
-    candidate: float
-    difference: float
-    """candidate - reference."""
-    low: float
-    high: float
-    """95 % bootstrap interval of the difference, over pairs."""
-
-
-class Sts(_Strict):
-    """The semantic textual similarity benchmark."""
-
-    pairs: int
-    spearman: Correlation
-    pearson: Correlation
 
 
 class Stability(_Strict):

@@ -5,12 +5,12 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from lam_engines.batching import pad
-from lam_export.validate.metrics import row_errors
+from lam_engines.embedding.batching import pad
+from lam_export.evidence.metrics import row_errors
+from lam_export.evidence.sides import Side
+from lam_export.evidence.texts import readable, zero_unless_finite
 
-from .measures import readable, zero_unless_finite
 from .schema import Stability
-from .sides import Side
 
 TEXTS = 8
 RUNS = 3

@@ -8,15 +8,16 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
-
 import tiny
-from lam_engines.bundle import MODEL, Bundle
-from lam_engines.engine import EmbeddingEngine
-from lam_engines.onnxruntime import session_options
+
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.contract import MODEL
+from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.runtimes.onnxruntime.engine import session_options
+from lam_export.anatomy.parts import Place
 from lam_export.bench.profile.arithmetic import operations
 from lam_export.bench.profile.measure import Profiler, summed
 from lam_export.bench.profile.onnxruntime import OnnxRuntimeProfiler
-from lam_export.bench.profile.parts import Place
 from lam_export.bench.profile.samples import Run
 from lam_export.bench.profile.tensorrt import layer_places
 from lam_export.model.encoder import Encoder

@@ -6,15 +6,15 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
+from lam_export.anatomy.parts import Place
 from lam_export.bench.profile.advice import next_to_optimise
 from lam_export.bench.profile.measure import summed
-from lam_export.bench.profile.parts import Place
 from lam_export.bench.profile.profile_folder import profile_markdown, profile_terminal, to_json, write_profile
 from lam_export.bench.profile.profile_page import plots, profile_page
 from lam_export.bench.profile.profile_tables import headline, tables
 from lam_export.bench.profile.samples import Run, Sample
 from lam_export.bench.profile.schema import Cell, Profile, Result
-from lam_export.bench.schema import EntrantInfo
+from lam_export.evidence.schema import EntrantInfo
 
 NAME = "an <b>engine|one"
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from lam_engines.manifest import Manifest
+from lam_engines.bundles.manifest import Manifest
 
 
 @pytest.fixture(scope="session")
@@ -13,7 +13,8 @@ def naive_int8_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactor
     """The tiny bundle with ``model.int8.onnx``, quantised as ONNX Runtime does it unasked: one scale for a batch."""
     from onnxruntime.quantization import quantize_dynamic
 
-    from lam_engines.bundle import INLINED_MODEL, INT8_MODEL, MODEL, extend_bundle
+    from lam_engines.bundles.bundle import extend_bundle
+    from lam_engines.contract import INLINED_MODEL, INT8_MODEL, MODEL
 
     folder = tmp_path_factory.mktemp("int8")
     products = ["MatMul"]

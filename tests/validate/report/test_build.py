@@ -8,18 +8,19 @@ from pathlib import Path
 import numpy as np
 import onnx
 import pytest
+import tiny
 from onnx import numpy_helper
 
-import tiny
-from lam_engines.bundle import MODEL, Bundle, extend_bundle
+from lam_engines.bundles.bundle import Bundle, extend_bundle
+from lam_engines.bundles.manifest import Manifest
+from lam_engines.contract import MODEL
 from lam_engines.errors import LamError
-from lam_engines.manifest import Manifest
+from lam_export.evidence.corpus import Corpus, read_corpus
+from lam_export.evidence.references import encoder_of, other_bundle, pytorch
+from lam_export.evidence.results import Results, load_results
 from lam_export.model.checkpoint import Checkpoint, load_checkpoint
 from lam_export.validate.report.build import build_report, candidates_of
-from lam_export.validate.report.corpus import Corpus, read_corpus
 from lam_export.validate.report.folder import check_folder, json_schema, to_json, write_report
-from lam_export.validate.report.references import encoder_of, other_bundle, pytorch
-from lam_export.validate.report.results import Results, load_results
 from lam_export.validate.report.schema import Report
 from lam_export.validate.report.thresholds import DEFAULTS
 

@@ -3,9 +3,10 @@
 import numpy as np
 import pytest
 
-from lam_export.validate.metrics import row_errors
-from lam_export.validate.report.corpus import Text
-from lam_export.validate.report.measures import buckets, not_finite, worst_rows, zero_unless_finite
+from lam_export.evidence.corpus import Text
+from lam_export.evidence.metrics import row_errors
+from lam_export.evidence.texts import not_finite, zero_unless_finite
+from lam_export.validate.report.measures import buckets, worst_rows
 
 # Cosines with (1, 0): 1, 0.8, 0.6, 0.
 FOUND = np.array([[1.0, 0.0], [0.8, 0.6], [0.6, 0.8], [0.0, 1.0]])

@@ -10,10 +10,10 @@ import pytest
 import torch
 from onnx import helper
 
+from lam_export.anatomy.inner_values import STEPS, inner_values
+from lam_export.evidence.metrics import row_errors
 from lam_export.export.graphs import inlined
 from lam_export.model.encoder import Encoder
-from lam_export.validate.metrics import row_errors
-from lam_export.validate.report.inner_values import STEPS, inner_values
 from lam_export.validate.report.parts import part_errors
 from lam_export.validate.report.schema import PartError
 from lam_plugins.fused_delta_rule.naive import Steps

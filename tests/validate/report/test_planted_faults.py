@@ -5,21 +5,22 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
+import bundles
 import numpy as np
 import onnx
 import onnxruntime
 import planted
 import pytest
 
-import bundles
-from lam_engines.bundle import MODEL, Bundle, file_entry
+from lam_engines.bundles.bundle import Bundle, file_entry
+from lam_engines.contract import MODEL
+from lam_export.evidence.corpus import Corpus, Text
+from lam_export.evidence.metrics import row_errors
+from lam_export.evidence.references import encoder_of, pytorch
+from lam_export.evidence.texts import zero_unless_finite
 from lam_export.model.checkpoint import load_checkpoint
-from lam_export.validate.metrics import row_errors
 from lam_export.validate.report.build import build_report
-from lam_export.validate.report.corpus import Corpus, Text
-from lam_export.validate.report.measures import zero_unless_finite
 from lam_export.validate.report.parts import part_errors
-from lam_export.validate.report.references import encoder_of, pytorch
 from lam_export.validate.report.schema import PartError
 from lam_export.validate.report.thresholds import DEFAULTS
 

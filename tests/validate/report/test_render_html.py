@@ -12,8 +12,8 @@ from itertools import pairwise
 import pytest
 import sample
 
+from lam_export.evidence.words import visible
 from lam_export.validate.report.render import html_page
-from lam_export.validate.report.render.words import visible
 from lam_export.validate.report.schema import Comparison, Report
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}

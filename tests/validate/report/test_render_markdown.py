@@ -7,9 +7,8 @@ import pytest
 import sample
 from markdown_it import MarkdownIt
 
+from lam_export.evidence.words import code, visible
 from lam_export.validate.report.render import markdown
-from lam_export.validate.report.render.markdown import code
-from lam_export.validate.report.render.words import visible
 
 
 @pytest.fixture(scope="module")

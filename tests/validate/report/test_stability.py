@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lam_engines.bundle import Bundle
-from lam_engines.tokenizer import Tokenizer
-from lam_export.validate.report.corpus import builtin_texts
-from lam_export.validate.report.schema import SideInfo
-from lam_export.validate.report.sides import Side, engine_side
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.embedding.tokenizer import Tokenizer
+from lam_export.evidence.corpus import builtin_texts
+from lam_export.evidence.schema import SideInfo
+from lam_export.evidence.sides import Side, engine_side
 from lam_export.validate.report.stability import Moved, sample, stability
 from lam_export.validate.report.thresholds import DEFAULTS
 

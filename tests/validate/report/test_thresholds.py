@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from lam_engines.errors import LamError
-from lam_export.validate.report.schema import Comparison, Correlation, Neighbours, SideInfo, Stability, Sts
+from lam_export.evidence.schema import Correlation, SideInfo, Sts
+from lam_export.validate.report.schema import Comparison, Neighbours, Stability
 from lam_export.validate.report.thresholds import DEFAULTS, Limits, judge, read_limits
 
 SERIES = dict.fromkeys(

@@ -1,22 +1,17 @@
 """A report as one HTML file that needs nothing else: no network, no other file, and scripts only for comfort."""
 
-from base64 import b64encode
 from collections.abc import Sequence
-from functools import cache
-from hashlib import sha256
-from importlib.resources import files
 from itertools import groupby
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ..schema import Report
+from lam_export.evidence.page.document import document
+from lam_export.validate.report.schema import Bucket, Report
+
 from . import words
-from .drawing import BOTTOM, HEIGHT, LEFT, RIGHT, TOP, WIDTH
 from .plots import plots
 
 if TYPE_CHECKING:
-    from jinja2 import Environment
-
-_FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
+    pass
 
 
 def html_page(report: Report) -> str:
@@ -26,85 +21,25 @@ def html_page(report: Report) -> str:
         "page.html",
         starts=report.starts,
         report=report,
+        functions={name: getattr(words, name) for name in _WORDS} | {"by": _by_kind},
         sections=[(comparison, plots(comparison)) for comparison in report.comparisons],
     )
 
 
-def document(package: str, template: str, *, starts: Sequence[str] = (), **context: Any) -> str:
-    """A template that extends ``document.html``, as one file.
-
-    Whatever the context holds is shown as text: the templates escape it, controls are spelled out, and the page's
-    content security policy lets no script run and nothing load but what stands in ``page.js`` and ``style.css``.
-
-    Args:
-        package: its folder ``templates`` holds the template; what it does not hold is taken from this package's.
-        template: file name.
-        starts: the beginnings of the texts that dots of the plots stand for.
-        context: what the template speaks of.
-    """
-    from markupsafe import Markup
-
-    style, script = _resource("style.css"), _resource("page.js")
-    return (
-        _environment(package)
-        .get_template(template)
-        .render(
-            context,
-            # The page's own, not a user's: the only texts that are not escaped.
-            style=Markup(style),  # noqa: S704
-            script=Markup(script),  # noqa: S704
-            style_hash=_hash(style),
-            script_hash=_hash(script),
-            starts=[words.visible(start) for start in starts],
-        )
-    )
-
-
-@cache
-def _environment(package: str) -> "Environment":
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, __package__))]),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_shown,
-    )
-    environment.globals |= {name: getattr(words, name) for name in _WORDS} | {
-        "frame": _FRAME,
-        "SUMMARY": words.SUMMARY,
-        "by": lambda buckets: [(key, list(group)) for key, group in groupby(buckets, key=lambda bucket: bucket.by)],
-    }
-    return environment
-
-
 _WORDS = (
+    "SUMMARY",
     "asked",
     "change",
     "correlation",
     "cosine_threshold",
     "failed_checks",
     "failure",
-    "figure",
     "headline",
     "margin",
-    "megabytes",
     "summary_row",
     "verdict",
 )
 
 
-def _shown(value: Any) -> Any:
-    """What a template prints: texts of the report with their controls spelled out."""
-    return words.visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
-
-
-def _resource(name: str) -> str:
-    return (files(__package__) / "templates" / name).read_text(encoding="utf-8")
-
-
-def _hash(text: str) -> str:
-    """As a content security policy names an inline script or style."""
-    return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"
+def _by_kind(buckets: Sequence[Bucket]) -> list[tuple[str, list[Bucket]]]:
+    return [(key, list(group)) for key, group in groupby(buckets, key=lambda bucket: bucket.by)]

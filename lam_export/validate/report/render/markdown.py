@@ -1,25 +1,13 @@
 """A report as Markdown, for a comment on a pull request."""
 
-import re
 from collections.abc import Iterable, Sequence
 
-from ..schema import Report
-from .words import (
-    SUMMARY,
-    asked,
-    failed_checks,
-    figure,
-    headline,
-    margin,
-    summary_row,
-    verdict,
-    visible,
-)
+from lam_export.evidence.words import code, figure
+from lam_export.validate.report.schema import Report
+
+from .words import SUMMARY, asked, failed_checks, headline, margin, summary_row, verdict
 
 _WORST = 5
-_LONGEST = 200
-_PUNCTUATION = re.compile(r"[!-'*+/:<-@\[-`{-~]")
-"""Of ASCII, all but ``( ) , - . ;``."""
 
 
 def markdown(report: Report) -> str:
@@ -74,14 +62,6 @@ def markdown(report: Report) -> str:
             blocks.append(_folded(f"Worst texts of {code(comparison.candidate.name)}", worst))
     blocks.append(_folded("Where this comes from", _provenance(report)))
     return "\n\n".join(blocks) + "\n"
-
-
-def code(text: str) -> str:
-    """A foreign text on one line of Markdown, inside a table or out of it, shown as it is."""
-    shown = visible(text)
-    if len(shown) > _LONGEST:
-        shown = shown[:_LONGEST] + "…"
-    return f"<code>{_PUNCTUATION.sub(lambda found: f'&#{ord(found[0])};', shown)}</code>"
 
 
 def _provenance(report: Report) -> str:

@@ -4,8 +4,7 @@ import math
 from collections.abc import Sequence
 from itertools import groupby
 
-from ..schema import Comparison, PartError
-from .drawing import (
+from lam_export.evidence.page.drawing import (
     BOTTOM,
     LEFT,
     RIGHT,
@@ -21,7 +20,10 @@ from .drawing import (
     log_axis,
     polyline,
 )
-from .words import cosine_threshold, figure, visible
+from lam_export.evidence.words import figure, visible
+from lam_export.validate.report.schema import Comparison, PartError
+
+from .words import cosine_threshold
 
 _BINS_PER_DECADE = 4
 _GOLD_CLASSES = 5

@@ -2,8 +2,10 @@
 
 from typing import TYPE_CHECKING
 
-from ..schema import Report
-from .words import SUMMARY, failed_checks, failure, headline, summary_row, verdict, visible
+from lam_export.evidence.words import visible
+from lam_export.validate.report.schema import Report
+
+from .words import SUMMARY, failed_checks, failure, headline, summary_row, verdict
 
 if TYPE_CHECKING:
     from rich.console import Group

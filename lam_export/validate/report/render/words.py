@@ -1,62 +1,12 @@
 """How a report's figures and texts are written, on every medium alike."""
 
 import math
-import re
-from decimal import ROUND_FLOOR, Decimal
-from unicodedata import category
 
-from ..schema import Check, Comparison, Report
+from lam_export.evidence.words import figure, megabytes, short_exponent, visible
+from lam_export.validate.report.schema import Check, Comparison, Report
 
 SUMMARY = ("candidate", "verdict", "worst cosine", "mean cosine", "STS change", "recall@10", "MB")
 """The columns in which candidates are compared side by side."""
-
-_BIDI_CONTROLS = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-
-
-def visible(text: str) -> str:
-    """Spell out what would act on the reader's screen instead of being read: controls, line ends, text direction.
-
-    Lone surrogates are spelled out too: no file can hold them. Joiners stay, since emoji and Persian need them. The
-    spaces of a text that is nothing else are drawn.
-    """
-    if text.isspace():
-        text = text.replace(" ", "␣")
-    return "".join(_escaped(c) if c in _BIDI_CONTROLS or category(c) in ("Cc", "Cs", "Zl", "Zp") else c for c in text)
-
-
-def _escaped(character: str) -> str:
-    return character.encode("unicode_escape", "surrogatepass").decode("ascii")
-
-
-def figure(value: float) -> str:
-    """Two or three digits that tell: ``0.0120``, ``1.2e-7``, ``0.99931``, ``1 − 3.1e-13``.
-
-    What lies just below 1 is cut, never rounded: 0.99949 does not become 0.9995.
-    """
-    if math.isnan(value):
-        return "NaN"
-    if math.isinf(value):
-        return "∞" if value > 0 else "−∞"
-    if value == int(value):
-        return f"{int(value):,}"
-    if 0.9 < value < 1:
-        return _below_one(value)
-    if 1e-3 <= abs(value) < 1e4:
-        return f"{value:#.3g}".rstrip(".") if abs(value) < 1000 else f"{value:,.0f}"
-    return _short_exponent(f"{value:.1e}")
-
-
-def _below_one(value: float) -> str:
-    missing = 1 - value
-    if missing < 1e-6:
-        return f"1 − {figure(missing)}"
-    digits = max(4, 1 - math.floor(math.log10(missing)))
-    return str(Decimal(repr(value)).quantize(Decimal(1).scaleb(-digits), ROUND_FLOOR))
-
-
-def _short_exponent(number: str) -> str:
-    """``2e-05`` as ``2e-5``."""
-    return re.sub(r"e([+-])0*", r"e\1", number).replace("e+", "e")
 
 
 def change(value: float) -> str:
@@ -68,18 +18,13 @@ def correlation(value: float) -> str:
     return f"{value:.4f}".replace("-", "−")
 
 
-def megabytes(size: int) -> str:
-    """Bytes as megabytes of 10^6."""
-    return f"{size / 1e6:.1f}"
-
-
 def verdict(passed: bool) -> str:
     return "PASS" if passed else "FAIL"
 
 
 def asked(check: Check) -> str:
     """What a check asks for: ``at least 0.9995``."""
-    return f"{check.holds_if} {_short_exponent(f'{check.threshold:.10g}')}"
+    return f"{check.holds_if} {short_exponent(f'{check.threshold:.10g}')}"
 
 
 def margin(check: Check) -> str:

@@ -1,0 +1,111 @@
+"""The folder of a run's output: its plan, its finished partitions, and that one run at a time writes there."""
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from ..bundles.whole import write_whole
+from ..errors import InputError
+from ..files import OutputError
+from .plan import Partition, Plan
+
+PLAN = "_plan.json"
+"""Readers of folders of Parquet files pass over names that begin with ``_`` or ``.``."""
+_OURS = re.compile(r"part-\d{6,}\.parquet|_plan\.json|\.[0-9a-f]{32}\.part")
+_HALF_WRITTEN = re.compile(r"\.[0-9a-f]{32}\.part")
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Make the folder if need be, and keep other runs out of it. The system unlocks it when this process ends.
+
+    Raises:
+        OutputError: another run writes there, or it cannot be made.
+    """
+    import fcntl
+
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        handle = os.open(folder, os.O_RDONLY)
+    except OSError as error:
+        raise OutputError(f"expected a folder for the output, found {folder}: {error.strerror}; name another") from None
+    try:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise OutputError(f"another run is writing to {folder}; wait for its end, or name another folder") from None
+        yield
+    finally:
+        with suppress(OSError):
+            folder.rmdir()  # if nothing was written there
+        os.close(handle)
+
+
+def read_plan(folder: Path) -> Plan | None:
+    """The plan of a run that was begun there; None if there is nothing.
+
+    Raises:
+        InputError: the plan cannot be read.
+        OutputError: there are files of something else.
+    """
+    plan = folder / PLAN
+    try:
+        return Plan.model_validate_json(plan.read_bytes())
+    except FileNotFoundError:
+        pass
+    except (OSError, ValidationError):
+        raise InputError(f"expected the plan of a run in {plan}, found a broken one; begin anew with --force") from None
+    if strangers := [path.name for path in folder.iterdir() if not _HALF_WRITTEN.fullmatch(path.name)]:
+        raise OutputError(
+            f"expected an empty folder for the output, or one with a run that was begun, found {min(strangers)} in "
+            f"{folder}; name another folder"
+        )
+    return None
+
+
+def write_plan(folder: Path, plan: Plan) -> None:
+    """Write it whole; what it plans can be taken up from then on.
+
+    Raises:
+        OutputError: the disk is full.
+    """
+    try:
+        write_whole(folder / PLAN, plan.model_dump_json(indent=1).encode("utf-8"))
+    except OSError as error:
+        raise OutputError(f"the plan was not written to {folder} ({error.strerror}); name another folder") from None
+
+
+def empty(folder: Path) -> None:
+    """Remove a run's files, the plan first.
+
+    Raises:
+        OutputError: there is something else in the folder; nothing was removed.
+    """
+    names = sorted(path.name for path in folder.iterdir())
+    if strangers := [name for name in names if not _OURS.fullmatch(name)]:
+        raise OutputError(f"expected nothing but a run's output in {folder}, found {strangers[0]}; name another folder")
+    for name in sorted(names, key=lambda name: name != PLAN):
+        (folder / name).unlink()
+
+
+def remove_half_written(folder: Path) -> None:
+    """Remove what runs that were killed have left."""
+    for path in folder.iterdir():
+        if _HALF_WRITTEN.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def finished(folder: Path, partition: Partition) -> bool:
+    """Whether a partition is there with all its rows. It gets its name when it is whole, so this sees damage alone."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        rows: int = pq.read_metadata(folder / partition.name).num_rows
+    except (OSError, pa.ArrowException):
+        return False
+    return rows == partition.rows

@@ -1,0 +1,1 @@
+"""The artefact: its manifest, reading with every hash checked, writing whole or not at all."""

@@ -1,0 +1,102 @@
+"""One long text that comes in pieces: to token ids, and to how many they are."""
+
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import chain
+from typing import IO, TYPE_CHECKING, Any
+
+import numpy as np
+
+from ..errors import EngineError, InputError
+
+if TYPE_CHECKING:
+    from .tokenizer import Tokenizer
+
+_READ_TOKENS = 1 << 14
+_SPOOL_BYTES = 1 << 20
+"""Up to so many bytes of token ids stay in memory."""
+
+
+def token_pieces(
+    pieces: Iterable[str] | Iterable[np.ndarray], tokenizer: "Tokenizer", vocab_size: int
+) -> Iterator[np.ndarray]:
+    """The token ids of one text, as they come: ``[n]`` integers each.
+
+    Args:
+        pieces: of text, or of token ids, ``[n]`` integers each. None at all: the empty text.
+        tokenizer: of the bundle.
+        vocab_size: above every id.
+
+    Raises:
+        InputError: ``pieces`` is one string or no collection; or, as they are read, a piece is neither, is not like the
+            first one, or an id is out of range.
+    """
+    if isinstance(pieces, str):  # a collection too, of one-letter texts
+        raise InputError("expected the pieces of a text, found one string; pass [text]")
+    if not isinstance(pieces, Iterable):
+        raise InputError(f"expected the pieces of a text, found {type(pieces).__name__}")
+    iterator: Iterator[Any] = iter(pieces)
+    first = next(iterator, "")
+    every = chain([first], iterator)
+    return tokenizer.encode_pieces(_texts(every)) if isinstance(first, str) else _ids(every, vocab_size)
+
+
+def _texts(pieces: Iterator[Any]) -> Iterator[str]:
+    for i, piece in enumerate(pieces):
+        if not isinstance(piece, str):
+            raise InputError(f"expected a string in piece {i}, as in the first, found {type(piece).__name__}")
+        yield piece
+
+
+def _ids(pieces: Iterator[Any], vocab_size: int) -> Iterator[np.ndarray]:
+    for i, piece in enumerate(pieces):
+        try:
+            ids = np.asarray(piece)
+        except (ValueError, TypeError):
+            ids = np.asarray(None)
+        if ids.ndim != 1 or not (np.issubdtype(ids.dtype, np.integer) or not ids.size):
+            raise InputError(
+                f"expected text or a row of integers in piece {i}, found {type(piece).__name__} "
+                f"({ids.dtype} {list(ids.shape)}); pass ids that are all there as [ids]"
+            )
+        if ids.size and (ids.min() < 0 or ids.max() >= vocab_size):
+            raise InputError(
+                f"expected token ids 0 to {vocab_size - 1}, found {ids.min()} to {ids.max()} in piece {i}; tokenise "
+                f"with the bundle's tokenizer.json"
+            )
+        yield ids
+
+
+@contextmanager
+def counted(pieces: Iterator[np.ndarray]) -> Iterator[tuple[Iterator[np.ndarray], int]]:
+    """Read all token ids, and yield them once more, with their number.
+
+    Meanwhile they are in a temporary file without a name, 4 bytes each.
+
+    Raises:
+        EngineError: there is no room for them.
+    """
+    tokens = 0
+    with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as file:
+        for piece in pieces:
+            tokens += len(piece)
+            with _explained(file, tokens):
+                file.write(piece.astype("<i4").tobytes())
+        with _explained(file, tokens):  # what is still in a buffer is written now
+            file.seek(0)
+        yield (np.frombuffer(read, "<i4") for read in iter(lambda: file.read(4 * _READ_TOKENS), b"")), tokens
+
+
+@contextmanager
+def _explained(file: IO[bytes], tokens: int) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        with suppress(OSError):
+            file.close()  # which tries once more to write what is in its buffer
+        raise EngineError(
+            f"expected room for the token ids, 4 bytes each, in {tempfile.gettempdir()}, found: "
+            f"{error.strerror or error} (after {tokens:,}); make room, name another folder in TMPDIR, or pass "
+            f"tokens=N, with which there is no need to keep them"
+        ) from None

@@ -1,0 +1,1 @@
+"""ONNX Runtime: the default engine, on any machine."""

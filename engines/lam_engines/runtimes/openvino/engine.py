@@ -1,0 +1,202 @@
+"""OpenVINO: a second engine for CPUs."""
+
+import sys
+from shlex import quote
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from ...bundles.bundle import Bundle
+from ...contract import INLINED_MODEL, MODEL
+from ...embedding.engine import EmbeddingEngine
+from ...errors import BundleError, EngineError
+from .operators import check_operators, find_operators
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel, InferRequest
+
+_INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
+OLDEST = (2026, 2)
+"""Older versions give NaN for every padded text: they divide a row of zeros by its norm, whatever the epsilon."""
+_KERNELS = 1000
+"""Prepared kernels that are kept for shapes seen before, about 0.3 MB each with the demo model. Lengths vary without
+end: with OpenVINO's own 5,000 a process grows by more than a gigabyte."""
+
+
+class OpenVinoEngine(EmbeddingEngine):
+    """A bundle in OpenVINO, float32 on the CPU.
+
+    It runs ``model.inlined.onnx``, or ``model.onnx`` where there is a native operator for its nodes: the environment
+    variable ``LAM_OPERATORS`` names the library, and the bundle is of the flat form, with chunks of 128 tokens.
+
+    Thread-safe: one engine may serve many threads. One batch runs at a time, on all of the engine's threads.
+    """
+
+    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+        """Load the bundle's graph.
+
+        Args:
+            bundle: an open bundle, made with ``--inline`` unless the native operator is used.
+            threads: for each operator; OpenVINO's own choice (one per physical core) if left out.
+
+        Raises:
+            EngineError: OpenVINO is not there, or too old, or the library of operators is not for it.
+            BundleError: the graph is missing, altered, or not one that OpenVINO can load.
+        """
+        if threads is not None and threads < 1:
+            raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
+        compiled = compile_graph(bundle, threads)
+        graph = graph_of(bundle)
+        super().__init__(bundle, graph)
+        _check_interface(compiled, graph, self.model.hidden_size)
+        self._lock = Lock()
+        self._request: InferRequest | None = compiled.create_infer_request()
+
+    def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        arrays = map(np.ascontiguousarray, (input_ids, attention_mask))
+        feed = dict(zip(_INPUTS, arrays, strict=True))
+        with self._lock:
+            if self._request is None:
+                raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE, 'openvino')")
+            try:
+                # The inputs outlive the call; the outputs are copied, for the next call overwrites them.
+                vectors: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)[_OUTPUT]
+            except RuntimeError as error:
+                rows, tokens = input_ids.shape
+                raise EngineError(
+                    f"OpenVINO failed on a batch of {rows} x {tokens} tokens: {_reason(error)}; if memory is short, "
+                    f"lower batch_tokens or cut the longest texts"
+                ) from None
+        return vectors
+
+    def close(self) -> None:
+        with self._lock:
+            self._request = None
+
+
+def compile_graph(bundle: Bundle, threads: int | None, *, profiling: bool = False) -> "CompiledModel":
+    """The graph that :class:`OpenVinoEngine` runs, with the native operator where it is used.
+
+    Args:
+        bundle: an open bundle.
+        threads: as for :class:`OpenVinoEngine`.
+        profiling: count the time of each node.
+
+    Raises:
+        EngineError: OpenVINO is not there, or too old, or the library of operators is not for it.
+        BundleError: the graph is missing, altered, or not one that OpenVINO can load.
+    """
+    operators, graph = find_operators(bundle), graph_of(bundle)
+    if graph not in bundle.manifest.files:  # without the operator OpenVINO knows no local functions
+        raise BundleError(
+            f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx CHECKPOINT -o "
+            f"{quote(str(bundle.path))} --inline --force"
+        )
+    openvino = library()
+    if operators is not None:
+        check_operators(operators, version_of(openvino))
+    content = bundle.read(graph)
+    options = compile_options(threads) | {openvino.properties.enable_profiling: profiling}
+    try:
+        core = openvino.Core()
+        if operators is not None:
+            core.add_extension(str(operators))
+        return core.compile_model(core.read_model(content, b""), "CPU", options)
+    except RuntimeError as error:
+        raise BundleError(
+            f"OpenVINO {version_of(openvino)} cannot load {graph}: {_reason(error)}; {_remedy(graph)}"
+        ) from None
+
+
+def graph_of(bundle: Bundle) -> str:
+    """The file that :class:`OpenVinoEngine` would run, whether the bundle has it or not."""
+    return INLINED_MODEL if find_operators(bundle) is None else MODEL
+
+
+def compile_options(threads: int | None) -> dict[Any, Any]:
+    """How every graph is compiled; ``threads`` as for :class:`OpenVinoEngine`."""
+    openvino = library()
+    from openvino import properties
+    from openvino.properties import hint
+
+    options: dict[Any, Any] = {
+        # A CPU with bfloat16 instructions would use them unasked.
+        hint.inference_precision: openvino.Type.f32,
+        hint.performance_mode: hint.PerformanceMode.LATENCY,
+        "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
+    }
+    if threads is not None:
+        options[properties.inference_num_threads] = threads
+    return options
+
+
+def library() -> Any:
+    """The package ``openvino``, seen to be new enough.
+
+    Raises:
+        EngineError: it is not installed, or too old; says what to install.
+    """
+    try:
+        openvino = _import()
+    except ImportError:
+        raise EngineError("OpenVINO is not installed; run: pip install 'lam-export[openvino]'") from None
+    check_version(version_of(openvino))
+    return openvino
+
+
+def check_version(version: str) -> None:
+    """See that a version of OpenVINO, like 2026.4.1, gives right embeddings.
+
+    Raises:
+        EngineError: it is too old.
+    """
+    if tuple(int(number) for number in version.split(".")[:2]) < OLDEST:
+        oldest = ".".join(map(str, OLDEST))
+        raise EngineError(
+            f"expected OpenVINO {oldest} or newer, found {version}, which gives NaN for padded texts; run: pip install "
+            f"--upgrade 'lam-export[openvino]'"
+        )
+
+
+def version_of(openvino: Any) -> str:
+    """``2026.4.1`` of ``2026.4.1-22982-e213a147257-releases/2026/4``."""
+    return str(openvino.__version__).partition("-")[0]
+
+
+def _import() -> Any:
+    """Import it without the report to its makers that it sends as it is imported: nothing leaves a machine unasked.
+
+    Where its package for such reports is not installed, it does without.
+    """
+    reports = "openvino_telemetry"
+    hidden = reports not in sys.modules
+    if hidden:
+        sys.modules[reports] = None  # type: ignore[assignment]
+    try:
+        import openvino
+    finally:
+        if hidden:
+            del sys.modules[reports]
+    return openvino
+
+
+def _check_interface(compiled: "CompiledModel", graph: str, hidden_size: int) -> None:
+    inputs = {name for value in compiled.inputs for name in value.names}
+    outputs = {name: str(value.partial_shape) for value in compiled.outputs for name in value.names}
+    if inputs != set(_INPUTS) or outputs.get(_OUTPUT) != f"[?,{hidden_size}]":
+        raise BundleError(
+            f"expected {graph} with inputs {', '.join(_INPUTS)} and output {_OUTPUT} [?,{hidden_size}], found "
+            f"inputs {', '.join(sorted(inputs))} and outputs {outputs}; {_remedy(graph)}"
+        )
+
+
+def _remedy(graph: str) -> str:
+    return "make the bundle again: lam-export onnx" + (" --inline" if graph == INLINED_MODEL else "")
+
+
+def _reason(error: Exception) -> str:
+    """What went wrong, without the places in OpenVINO's source that its messages begin with."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    said = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
+    return (said or lines or [type(error).__name__])[0][:300]

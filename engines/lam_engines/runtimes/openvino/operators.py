@@ -1,0 +1,51 @@
+"""The fused delta rule as a native operator of OpenVINO: ``liblam_operators``, which ``scripts/build_cpp`` builds."""
+
+import ctypes
+import os
+from pathlib import Path
+
+from ...bundles.bundle import Bundle
+from ...contract import MODEL
+from ...errors import EngineError
+
+_VARIABLE = "LAM_OPERATORS"
+_FORM, _CHUNK_SIZE = "flat", 128
+_REMEDY = f"build it beside this OpenVINO: scripts/build_cpp, or leave {_VARIABLE} unset"
+
+
+def find_operators(bundle: Bundle) -> Path | None:
+    """The library that the environment variable ``LAM_OPERATORS`` names.
+
+    Returns:
+        Its path, unchecked; None where the variable is unset or empty, or the bundle has no use for the operator: it
+        computes the flat form's layers with chunks of 128 tokens, in ``model.onnx``.
+    """
+    manifest = bundle.manifest
+    if MODEL not in manifest.files or (manifest.form, manifest.chunk_size) != (_FORM, _CHUNK_SIZE):
+        return None
+    named = os.environ.get(_VARIABLE)
+    return Path(named).absolute() if named else None
+
+
+def check_operators(path: Path, version: str) -> None:
+    """See that a library of operators was built with this process's OpenVINO, which must be loaded already.
+
+    Args:
+        path: absolute.
+        version: that OpenVINO's, like 2026.4.1.
+
+    Raises:
+        EngineError: there is no such file, it is another library, or was built with another OpenVINO.
+    """
+    if not path.is_file():
+        raise EngineError(f"expected the library of operators in {_VARIABLE}, found no file {str(path)!r}; {_REMEDY}")
+    try:
+        # It names no place of OpenVINO's, so that it is linked with this process's or fails.
+        built_with = ctypes.CDLL(str(path)).lam_operators_openvino_version
+    except (OSError, AttributeError) as error:
+        raise EngineError(f"OpenVINO {version} cannot use the {_VARIABLE} {str(path)!r} ({error}); {_REMEDY}") from None
+    built_with.restype = ctypes.c_char_p
+    if (found := built_with().decode()) != version:
+        raise EngineError(
+            f"expected operators for OpenVINO {version}, found those for {found} in {str(path)!r}; {_REMEDY}"
+        )

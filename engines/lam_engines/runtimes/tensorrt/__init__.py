@@ -1,0 +1,1 @@
+"""TensorRT: plans on the GPU and version that they were built for."""

@@ -1,0 +1,237 @@
+"""TensorRT: a bundle's plan on the GPU and version that it was built for."""
+
+from collections import OrderedDict
+from dataclasses import dataclass
+from math import prod
+from threading import Lock
+from typing import Any
+
+import numpy as np
+
+from ...bundles.bundle import Bundle
+from ...embedding.batching import GPU_BATCH_TOKENS, GPU_MAX_PADDING, pad_to
+from ...embedding.engine import EmbeddingEngine
+from ...errors import BundleError, EngineError
+from . import cuda
+from .plans import Environment, build_command, choose_profile, max_batch, max_tokens, padded_shape, read_plan
+
+_INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
+_SCRATCH = "scratch"
+_SHAPES = 128
+"""Shapes that are kept ready, the last ones used. Texts of all lengths to 8,192, sorted and batched, make about 120."""
+
+
+def library() -> Any:
+    """The package ``tensorrt``.
+
+    Raises:
+        EngineError: it is not installed, or does not load.
+    """
+    try:
+        import tensorrt
+    except ImportError:
+        raise EngineError("TensorRT is not installed; run: pip install 'lam-export[tensorrt]'") from None
+    except OSError as error:  # a library inside the package
+        raise EngineError(
+            f"TensorRT does not load ({_one_line(error)}); run: pip install 'lam-export[tensorrt]'"
+        ) from None
+    return tensorrt
+
+
+def environment() -> Environment:
+    """What plans must be built for to run on this machine.
+
+    Raises:
+        EngineError: TensorRT or a GPU is not there.
+    """
+    version = str(library().__version__)
+    return Environment(version, cuda.compute_capability())
+
+
+@dataclass
+class _Shape:
+    """An execution context bound to one shape and to the stream's buffers as they are."""
+
+    context: Any
+    uses: int = 0
+    graph: Any = None
+
+
+class TensorRtEngine(EmbeddingEngine):
+    """One of a bundle's plans, on the first GPU that CUDA shows.
+
+    Thread-safe: one engine may serve many threads. One batch runs at a time.
+
+    A batch is padded to the next of few shapes. Each has an execution context of its own, whose second use is captured
+    as a CUDA graph and replayed from then on: a graph's shapes are fixed, and TensorRT 11.1 and 11.2 lose memory
+    whenever a context changes its shapes (NVIDIA/TensorRT#4849).
+    """
+
+    default_batch_tokens = GPU_BATCH_TOKENS
+    max_padding = GPU_MAX_PADDING
+
+    def __init__(self, bundle: Bundle, *, precision: str = "fp16") -> None:
+        """Load the plan of that precision, seen to be for this TensorRT and this GPU.
+
+        Args:
+            bundle: an open bundle.
+            precision: ``fp16`` or ``fp32``, as far as the bundle has it.
+
+        Raises:
+            EngineError: TensorRT or a GPU is not there.
+            BundleError: there is no plan for them, or it was altered; says which command builds it.
+        """
+        trt = library()
+        name, content = read_plan(bundle, precision, environment())
+        self._plan = bundle.manifest.plans[name]
+        super().__init__(bundle, name)
+        self._lock = Lock()
+        self._shapes: OrderedDict[tuple[int, int, int], _Shape] = OrderedDict()
+        self._log = _log(trt)
+        self._user_managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        self._runtime = trt.Runtime(self._log)
+        self._engine = self._runtime.deserialize_cuda_engine(content)
+        if self._engine is None:
+            raise BundleError(
+                f"TensorRT {trt.__version__} cannot load {name}: {self._log.said}; build it again: "
+                f"{build_command(bundle, precision)}"
+            )
+        self._outputs = _check_interface(trt, self._engine, name, len(self._plan.profiles), self.model.hidden_size)
+        self._stream = cuda.Stream()
+
+    @property
+    def max_tokens(self) -> int:
+        return max_tokens(self._plan)
+
+    def _max_batch(self, tokens: int) -> int:
+        return max_batch(self._plan, tokens, self.bundle)
+
+    def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
+        rows, tokens = input_ids.shape
+        profile = choose_profile(self._plan.profiles, rows, tokens)
+        shape = padded_shape(self._plan.profiles[profile], rows, tokens)
+        feed = dict(zip(_INPUTS, pad_to(input_ids, attention_mask, shape, self.model.pad_token_id), strict=True))
+        vectors = np.empty((shape[0], self.model.hidden_size), dtype=np.float32)
+        with self._lock:
+            if self._engine is None:
+                raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE, 'tensorrt')")
+            try:
+                ready = self._ready(profile, shape)
+                for name, array in feed.items():
+                    self._stream.upload(name, array)
+                self._run(ready)
+                self._stream.download(_OUTPUT, vectors)
+                self._stream.wait()
+            except EngineError as error:
+                raise EngineError(
+                    f"TensorRT failed on a batch of {rows} x {tokens} tokens: {error}; if memory is short, lower "
+                    f"batch_tokens or cut the longest texts"
+                ) from None
+        return vectors[:rows]
+
+    def close(self) -> None:
+        with self._lock:
+            if self._engine is not None:
+                self._drop_shapes()
+                self._stream.close()
+                self._engine = self._runtime = None
+
+    def _ready(self, profile: int, shape: tuple[int, int]) -> _Shape:
+        """The context for a shape, made if it is new."""
+        key = (profile, *shape)
+        if key not in self._shapes:
+            made = self._make(profile, shape)  # may drop all others
+            self._shapes[key] = made
+            if len(self._shapes) > _SHAPES:
+                self._drop(self._shapes.popitem(last=False)[1])
+        self._shapes.move_to_end(key)
+        return self._shapes[key]
+
+    def _make(self, profile: int, shape: tuple[int, int]) -> _Shape:
+        context = self._engine.create_execution_context(self._user_managed)
+        self._succeeded(context)
+        self._succeeded(context.set_optimization_profile_async(profile, self._stream.handle))
+        for name in _INPUTS:
+            self._succeeded(context.set_input_shape(name, shape))
+        sizes = {name: prod(shape) * np.dtype(np.int64).itemsize for name in _INPUTS}
+        for name in self._outputs:
+            sizes[name] = prod(context.get_tensor_shape(name)) * np.dtype(np.float32).itemsize
+        # One memory for all: batches run one after the other. A growing buffer moves, and takes with it whatever the
+        # contexts and graphs made so far were bound to.
+        sizes[_SCRATCH] = max(1, context.update_device_memory_size_for_shapes())
+        if self._stream.too_small(sizes):
+            self._drop_shapes()
+            self._stream.reserve(sizes)
+        context.set_device_memory(*self._stream.buffer(_SCRATCH))
+        for name in (*_INPUTS, *self._outputs):
+            self._succeeded(context.set_tensor_address(name, self._stream.buffer(name)[0]))
+        return _Shape(context)
+
+    def _run(self, shape: _Shape) -> None:
+        def enqueue() -> bool:
+            return bool(shape.context.execute_async_v3(self._stream.handle))
+
+        if shape.uses == 1:  # the first run did what happens once, and cannot be captured
+            shape.graph = self._stream.capture(enqueue)
+        shape.uses += 1
+        if shape.graph is not None:
+            self._stream.launch(shape.graph)
+        else:
+            self._succeeded(enqueue())
+
+    def _succeeded(self, outcome: object) -> None:
+        if outcome is None or outcome is False:
+            raise EngineError(self._log.said)
+
+    def _drop(self, shape: _Shape) -> None:
+        if shape.graph is not None:
+            self._stream.forget(shape.graph)
+        shape.graph = shape.context = None
+
+    def _drop_shapes(self) -> None:
+        for shape in self._shapes.values():
+            self._drop(shape)
+        self._shapes.clear()
+
+
+def _log(trt: Any) -> Any:
+    """A logger that keeps the last error for a message, and prints nothing."""
+    errors = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
+
+    class Log(trt.ILogger):
+        def __init__(self) -> None:
+            trt.ILogger.__init__(self)
+            self.said = "it does not say why"
+
+        def log(self, severity: Any, message: str) -> None:
+            if severity in errors:
+                self.said = _one_line(message)
+
+    return Log()
+
+
+def _check_interface(trt: Any, engine: Any, name: str, profiles: int, hidden_size: int) -> list[str]:
+    """The names of the outputs, once inputs, outputs and profiles are seen to be as the manifest has them."""
+    names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
+    inputs = {n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT}
+    outputs = [n for n in names if n not in inputs]
+    types = {n: engine.get_tensor_dtype(n) for n in names}
+    right = (
+        inputs == set(_INPUTS)
+        and _OUTPUT in outputs
+        and all(types[n] == (trt.DataType.INT64 if n in inputs else trt.DataType.FLOAT) for n in names)
+        and tuple(engine.get_tensor_shape(_OUTPUT))[1:] == (hidden_size,)
+        and engine.num_optimization_profiles == profiles
+    )
+    if not right:
+        found = ", ".join(f"{n} {types[n]} {tuple(engine.get_tensor_shape(n))}" for n in names)
+        raise BundleError(
+            f"expected {name} with int64 inputs {', '.join(_INPUTS)}, float32 output {_OUTPUT} [batch, {hidden_size}] "
+            f"and {profiles} profiles, found {found} and {engine.num_optimization_profiles}; build it again: "
+            f"lam-export trt"
+        )
+    return outputs
+
+
+def _one_line(said: object) -> str:
+    return " ".join(str(said).split())

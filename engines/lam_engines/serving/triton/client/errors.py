@@ -1,0 +1,61 @@
+"""What can go wrong between a client and Triton Inference Server, by what helps against it."""
+
+from ....errors import EngineError
+
+_BUSY = ("maximum queue size", "timeout expired")
+"""Of Triton's words for a queue that is full, and for one that a request has waited in for too long. The status is
+UNAVAILABLE, as it is where no server is."""
+
+
+class ServerError(EngineError):
+    """The server answered with an error, or with something that is no embedding."""
+
+
+class ServerUnavailableError(ServerError):
+    """No server, or no model, answers at that address. Passing while it starts."""
+
+
+class ServerBusyError(ServerError):
+    """The server has more to do than it can. Passing."""
+
+
+class ServerTimeoutError(ServerError):
+    """No answer in time."""
+
+
+class RefusedError(ServerError, ValueError):
+    """The server will not embed this text: it is longer than the server's policy allows, say."""
+
+
+def from_status(status: str | None, message: str, url: str, model: str, timeout: float) -> ServerError:
+    """The error of a failed call.
+
+    Args:
+        status: gRPC's, as tritonclient gives it: ``StatusCode.UNAVAILABLE``.
+        message: the server's or gRPC's own words.
+        url: ``host:port`` that was called.
+        model: that was asked for.
+        timeout: seconds that were allowed.
+    """
+    code = (status or "").rpartition(".")[2]
+    said = " ".join(message.split())[:500]
+    if code == "UNAVAILABLE" and any(words in said for words in _BUSY):
+        return ServerBusyError(f"{model} at {url} has too much to do ({said}); send less at once, or try again later")
+    if code == "UNAVAILABLE":
+        return ServerUnavailableError(
+            f"expected Triton Inference Server with the model {model} at {url}, found none that answers ({said}); "
+            f"start it: lam-export serve BUNDLE"
+        )
+    if code == "DEADLINE_EXCEEDED":
+        return ServerTimeoutError(
+            f"{model} at {url} gave no answer within {timeout:g} s; send fewer or shorter texts at once, or allow more "
+            f"time: timeout="
+        )
+    if code == "INVALID_ARGUMENT":
+        own = said.removeprefix(f"in ensemble '{model}', ")
+        return RefusedError(f"{model} refuses the texts: {own}")
+    if code == "NOT_FOUND":
+        return ServerError(f"expected the model {model} at {url}, found a server without it ({said}); name another")
+    if code == "RESOURCE_EXHAUSTED":
+        return ServerError(f"{model} at {url} has no room for this request ({said}); send fewer or shorter texts")
+    return ServerError(f"{model} at {url} failed ({code or 'no status'}: {said}); its log says why")

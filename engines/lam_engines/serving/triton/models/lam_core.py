@@ -1,0 +1,157 @@
+"""``lam_core``: token ids to embeddings, in Triton's Python backend.
+
+Texts go from the requests into one pool, from which some threads take batches of like length under a token budget. Each
+request is answered when its last text is done. Its parameters are ``network`` and what it needs, ``workers``,
+``batch_tokens``, ``max_padding``, ``hidden_size``, ``vocab_size`` and ``pad_token_id``.
+"""
+
+import threading
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+from typing import Any, NamedTuple
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+from ....embedding.batching import pad
+from ...pool import Pool
+from .counters import Counters
+from .networks import network_of
+from .requests import RequestError, answer, failure, output, parameters_of, refusal
+
+_POOL_BATCHES = 4
+"""So many full batches may wait here, where texts of like length find each other; more wait in Triton's queue, where
+they can be refused."""
+
+
+class TritonPythonModel:
+    """``input_ids`` ``[B, n]`` and ``token_count`` ``[B, 1]``, int32, to ``sentence_embedding`` ``[B, hidden]``."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        parameters = parameters_of(args)
+        batch_tokens = int(parameters["batch_tokens"])
+        self.vocab_size = int(parameters["vocab_size"])
+        self.pad_token_id = int(parameters["pad_token_id"])
+        self.hidden_size = int(parameters["hidden_size"])
+        self.network = network_of(parameters, Path(__file__).parents[4])
+        self.counters = Counters()
+        self.pool: Pool[_Text] = Pool(
+            batch_tokens=batch_tokens,
+            max_padding=int(parameters["max_padding"]),
+            max_batch=self.network.max_batch,
+            most_tokens=_POOL_BATCHES * batch_tokens,
+        )
+        self.workers = [threading.Thread(target=self.work) for _ in range(int(parameters["workers"]))]
+        for worker in self.workers:
+            worker.start()
+
+    def execute(self, requests: Sequence[Any]) -> None:
+        """Put the texts into the pool; they are answered from there, later."""
+        texts: list[_Text] = []
+        for request in requests:
+            sender = request.get_response_sender()
+            try:
+                rows = self.rows_of(request)
+            except RequestError as refused:
+                _send(sender, refusal(refused))
+                continue
+            owner = _Waiting(request, sender, np.empty((len(rows), self.hidden_size), np.float32))
+            now = monotonic()
+            texts += [_Text(owner, i, row, now) for i, row in enumerate(rows)]
+        self.pool.add(texts)
+
+    def finalize(self) -> None:
+        self.pool.close()
+        for worker in self.workers:
+            worker.join()
+
+    def work(self) -> None:
+        """Batch after batch, until the pool is closed."""
+        while batch := self.pool.take():
+            try:
+                self.compute([text for text in batch if text.owner.wanted()])
+            except Exception as error:  # of these texts alone: the next batch may be fine
+                for text in batch:
+                    text.owner.fail(error)
+
+    def compute(self, texts: "Sequence[_Text]") -> None:
+        if not texts:
+            return
+        input_ids, attention_mask = pad([text.ids for text in texts], self.pad_token_id)
+        begun = monotonic()
+        vectors = self.network.run(input_ids, attention_mask)
+        computed = monotonic() - begun
+        for text, vector in zip(texts, vectors, strict=True):
+            text.owner.take(text.row, vector)
+        tokens = sum(text.tokens for text in texts)
+        self.counters.add(
+            lam_texts=len(texts),
+            lam_tokens=tokens,
+            lam_padding_tokens=input_ids.size - tokens,
+            lam_batches=1,
+            lam_wait_seconds=sum(begun - text.since for text in texts),
+            lam_compute_seconds=computed * len(texts),
+        )
+
+    def rows_of(self, request: Any) -> list[np.ndarray]:
+        ids = pb_utils.get_input_tensor_by_name(request, "input_ids").as_numpy()
+        counts = pb_utils.get_input_tensor_by_name(request, "token_count").as_numpy().ravel()
+        if len(counts) != len(ids) or counts.min() < 1 or counts.max() > ids.shape[1]:
+            raise RequestError(f"expected a token_count of 1 to {ids.shape[1]} for each text, found {counts.tolist()}")
+        rows = [row[:count] for row, count in zip(ids, counts, strict=True)]
+        if any(row.min() < 0 or row.max() >= self.vocab_size for row in rows):
+            raise RequestError(f"expected token ids 0 to {self.vocab_size - 1}; tokenise with lam_tokenizer")
+        return rows
+
+
+class _Waiting:
+    """A request of which not all texts are done. Several threads may have texts of it."""
+
+    def __init__(self, request: Any, sender: Any, vectors: np.ndarray) -> None:
+        self.request, self.sender, self.vectors = request, sender, vectors
+        self.left = len(vectors)
+        self.lock = threading.Lock()
+
+    def wanted(self) -> bool:
+        """Whether its texts are still to be computed; a request whose client has gone is dropped here."""
+        if self.left > 0 and self.request.is_cancelled():
+            self._end(
+                pb_utils.InferenceResponse(error=pb_utils.TritonError("cancelled", pb_utils.TritonError.CANCELLED))
+            )
+        return self.left > 0
+
+    def take(self, row: int, vector: np.ndarray) -> None:
+        self.vectors[row] = vector
+        with self.lock:
+            self.left -= 1
+            done = self.left == 0  # below zero it has ended otherwise
+        if done:
+            _send(self.sender, answer(output("sentence_embedding", self.vectors)))
+
+    def fail(self, error: Exception) -> None:
+        self._end(failure(error))
+
+    def _end(self, response: Any) -> None:
+        with self.lock:
+            open_still, self.left = self.left > 0, 0
+        if open_still:
+            _send(self.sender, response)
+
+
+class _Text(NamedTuple):
+    """One of a request's texts."""
+
+    owner: _Waiting
+    row: int
+    ids: np.ndarray
+    since: float
+    """When it came, by the monotonic clock."""
+
+    @property
+    def tokens(self) -> int:
+        return len(self.ids)
+
+
+def _send(sender: Any, response: Any) -> None:
+    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)

@@ -1,0 +1,36 @@
+"""Ports of this machine."""
+
+import socket
+
+from ...errors import EngineError
+
+
+def free_ports(host: str, wanted: dict[str, int]) -> dict[str, int]:
+    """Ports to listen on, seen to be free.
+
+    Args:
+        host: the address.
+        wanted: option to port; 0: any.
+
+    Raises:
+        EngineError: one is taken, or the address is not this machine's.
+    """
+    held: list[socket.socket] = []
+    try:
+        found = {}
+        for option, port in wanted.items():
+            listener = socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET)
+            held.append(listener)
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                listener.bind((host, port))
+            except OSError as error:
+                raise EngineError(
+                    f"expected port {port} of {host} to be free, found it taken ({error.strerror}); choose another: "
+                    f"--{option} PORT"
+                ) from None
+            found[option] = listener.getsockname()[1]
+        return found
+    finally:
+        for listener in held:
+            listener.close()

@@ -1,0 +1,280 @@
+"""A supervised Triton server: started, seen to serve, restarted when it no longer does, stopped within a bound."""
+
+import os
+import re
+import threading
+import time
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from types import TracebackType
+
+from ...errors import EngineError
+from .configs import ENSEMBLE
+from .installation import Installation, find_installation
+from .ports import free_ports
+from .probe import Health, new_memory, new_text, probe
+from .process import ServerProcess
+
+CACHE_BYTES = 64 << 20
+"""Of the response cache: about 30,000 embeddings of 384."""
+_WATCH_SECONDS = 0.5
+_PROBE_SECONDS = 10.0
+_PROBE_TIMEOUT = 60.0
+_STARTS = 3
+_EXIT_MARGIN = 5
+"""Seconds between the end that Triton sets itself and the one that is made for it."""
+_ERROR = re.compile(r"E\d{4} |error:", re.IGNORECASE)
+_TAIL, _LINE = 20, 400
+_numbers = count()
+
+
+class ServerStartError(EngineError):
+    """The server did not come to serve. The errors in its log, or its last lines, are in ``tail``."""
+
+    def __init__(self, message: str, tail: list[str]) -> None:
+        super().__init__(message)
+        self.tail = tail
+
+
+class TritonServer:
+    """A server of one repository, on this machine, as a context manager.
+
+        with TritonServer(repository) as server:
+            client = tritonclient.grpc.InferenceServerClient(server.grpc_url)
+
+    Entering it returns once a text was really embedded. From then on a thread watches the server's processes and embeds
+    a text now and then; when a model's process has died, or the server, or it no longer answers, all of it is started
+    again on the same ports. Clients see UNAVAILABLE or a closed connection until it is back, some seconds later.
+    """
+
+    def __init__(
+        self,
+        repository: Path | str,
+        *,
+        installation: Installation | None = None,
+        host: str = "127.0.0.1",
+        http_port: int = 0,
+        grpc_port: int = 0,
+        metrics_port: int = 0,
+        log: Path | str | None = None,
+        start_timeout: float = 120.0,
+        stop_timeout: float = 15.0,
+        on_event: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        """Prepare a server; nothing is started yet.
+
+        Args:
+            repository: that :func:`~lam_engines.serving.triton.write_repository` wrote.
+            installation: which server; found, or installed into the user's cache, if left out.
+            host: the address to listen on.
+            http_port: 0: any that is free. So are the others.
+            grpc_port: of the gRPC endpoint.
+            metrics_port: of the metrics.
+            log: the file that the server's output is appended to; beside the repository if left out.
+            start_timeout: seconds until the first text must be embedded.
+            stop_timeout: seconds that requests under way have to finish once it is to stop.
+            on_event: told of every restart, in one line.
+        """
+        self.repository = Path(repository).resolve()
+        self.host = host
+        self.log = Path(log) if log is not None else self.repository.with_name(f"{self.repository.name}.log")
+        self.restarts = 0
+        """How often the server was started again."""
+        self._installation = installation
+        self._ports = {"http-port": http_port, "grpc-port": grpc_port, "metrics-port": metrics_port}
+        self._start_timeout, self._stop_timeout = start_timeout, stop_timeout
+        self._on_event = on_event
+        self._process: ServerProcess | None = None
+        self._model_processes: set[int] = set()
+        self._stopping = threading.Event()
+        self._watcher: threading.Thread | None = None
+        self._failure: Exception | None = None
+        self._asked, self._request = _what_to_ask(self.repository)
+
+    @property
+    def http_url(self) -> str:
+        """HOST:PORT of the HTTP endpoint (KServe's protocol, version 2)."""
+        return self._url("http-port")
+
+    @property
+    def grpc_url(self) -> str:
+        """HOST:PORT of the gRPC endpoint."""
+        return self._url("grpc-port")
+
+    @property
+    def metrics_url(self) -> str:
+        """HOST:PORT where Prometheus finds ``/metrics``."""
+        return self._url("metrics-port")
+
+    @property
+    def pid(self) -> int | None:
+        """Of the server, while there is one."""
+        return self._process.pid if self._process else None
+
+    @property
+    def model_pids(self) -> set[int]:
+        """Of the processes that the Python models run in."""
+        return set(self._model_processes)
+
+    def start(self) -> None:
+        """Start the server and wait until it has embedded a text.
+
+        Raises:
+            EngineError: there is no server to run, or a port is taken.
+            ServerStartError: it ended, or did not come to serve in time; nothing of it is left.
+        """
+        installation = self._installation or find_installation(None)
+        self._ports = free_ports(self.host, self._ports)
+        self._start_process(installation)
+        self._watcher = threading.Thread(target=self._watch, args=(installation,), name="lam-triton", daemon=True)
+        self._watcher.start()
+
+    def stop(self) -> None:
+        """Let requests under way finish, within the bound, and end the server. Leaves no process, port or memory."""
+        self._stopping.set()
+        try:
+            if self._process is not None:
+                self._process.stop(self._stop_timeout)
+            if self._watcher is not None:
+                self._watcher.join()
+        finally:
+            if self._process is not None:  # another one, where the watcher was starting it
+                self._process.kill()
+            self._process = self._watcher = None
+
+    def wait(self) -> None:
+        """Wait until the server is stopped by another thread.
+
+        Raises:
+            ServerStartError: the server could not be started again.
+        """
+        while not self._stopping.wait(_WATCH_SECONDS):
+            pass
+        if self._failure is not None:
+            raise self._failure
+
+    def probe(self, timeout: float | None = None) -> tuple[Health, str]:
+        """Embed a text, or ask an empty memory, within a minute by default; see :mod:`.probe`."""
+        return probe(self.http_url, self._asked, timeout or _PROBE_TIMEOUT, self._request)
+
+    def __enter__(self) -> "TritonServer":
+        try:
+            self.start()
+        except BaseException:
+            self.stop()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def _url(self, option: str) -> str:
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{host}:{self._ports[option]}"
+
+    def _start_process(self, installation: Installation) -> None:
+        shared_memory = f"lam_{os.getpid()}_{next(_numbers)}_"
+        logged = self.log.stat().st_size if self.log.exists() else 0
+        process = ServerProcess(installation, self._arguments(shared_memory), self.log, shared_memory)
+        self._process = process
+        deadline = time.monotonic() + self._start_timeout
+        while not self._stopping.wait(0.2):
+            if (code := process.exit_code) is not None:
+                process.kill()
+                raise self._start_error(f"tritonserver ended with {code} before it served", logged)
+            health, said = self.probe(timeout=max(0.1, min(_PROBE_TIMEOUT, deadline - time.monotonic())))
+            if health is Health.SERVES:
+                self._model_processes = process.children()
+                return
+            if time.monotonic() > deadline:
+                process.kill()
+                said = " ".join(said.split())
+                raise self._start_error(
+                    f"tritonserver did not serve within {self._start_timeout:.0f} s ({said})", logged
+                )
+
+    def _arguments(self, shared_memory: str) -> list[str]:
+        return [
+            f"--model-repository={self.repository}",
+            f"--http-address={self.host}",
+            f"--grpc-address={self.host}",
+            f"--metrics-address={self.host}",
+            *(f"--{option}={port}" for option, port in self._ports.items()),
+            f"--backend-config=python,shm-region-prefix-name={shared_memory}",
+            *steady_arguments(self._stop_timeout),
+        ]
+
+    def _start_error(self, what: str, logged: int) -> ServerStartError:
+        with self.log.open("rb") as file:
+            file.seek(logged)
+            lines = file.read().decode("utf-8", "replace").splitlines()
+        said = [line[:_LINE] for line in lines if line.strip("+-| ")]
+        errors = [line for line in said if _ERROR.match(line)]
+        return ServerStartError(f"{what}; see {self.log}", (errors or said)[-_TAIL:])
+
+    def _watch(self, installation: Installation) -> None:
+        try:
+            probed = time.monotonic()
+            while not self._stopping.wait(_WATCH_SECONDS):
+                probing = time.monotonic() - probed > _PROBE_SECONDS
+                reason = self._what_is_wrong(probing)
+                if reason and not self._stopping.is_set():
+                    self._restart(installation, reason)
+                if reason or probing:
+                    probed = time.monotonic()
+        except Exception as error:
+            self._failure = error
+            self._stopping.set()
+
+    def _what_is_wrong(self, probing: bool) -> str:
+        process = self._process
+        if process is None:
+            return ""
+        if (code := process.exit_code) is not None:
+            return f"the server ended with {code}"
+        if gone := self._model_processes - process.children():
+            return f"{len(gone)} of its {len(self._model_processes)} Python models died"
+        if probing:
+            health, said = self.probe()
+            if health is Health.FAILS:  # once may be this text's batch alone
+                health, said = self.probe()
+            if health in (Health.FAILS, Health.SILENT):
+                return f"it does not embed ({' '.join(said.split())})"
+        return ""
+
+    def _restart(self, installation: Installation, reason: str) -> None:
+        self._on_event(f"restarting the server: {reason}")
+        if self._process is not None:
+            self._process.kill()
+        for attempt in range(1, _STARTS + 1):
+            try:
+                self._start_process(installation)
+                break
+            except ServerStartError:
+                if attempt == _STARTS or self._stopping.wait(2.0**attempt):
+                    raise
+        self.restarts += 1
+        if not self._stopping.is_set():
+            self._on_event("the server serves again")
+
+
+def _what_to_ask(repository: Path) -> tuple[str, Callable[[], str]]:
+    """The model of a repository that shows whether all of it works, and its requests."""
+    from .memory_repository import MODEL, hidden_size_of
+
+    return (MODEL, new_memory(hidden_size_of(repository))) if (repository / MODEL).is_dir() else (ENSEMBLE, new_text)
+
+
+def steady_arguments(stop_timeout: float = 15.0) -> list[str]:
+    """Arguments of ``tritonserver`` that do not depend on where it runs.
+
+    Args:
+        stop_timeout: seconds until it is killed once it was asked to stop.
+    """
+    return [
+        f"--exit-timeout-secs={max(1, round(stop_timeout) - _EXIT_MARGIN)}",
+        f"--cache-config=local,size={CACHE_BYTES}",  # used by the models that have it on
+    ]

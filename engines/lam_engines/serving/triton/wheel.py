@@ -1,0 +1,174 @@
+"""The server from PyPI, with what its models import, in an environment of its own in the user's cache.
+
+The package ``nvidia-pytriton`` carries Triton's ``tritonserver`` with the Python backend. It wants numpy below 2, so it
+is never installed beside lam-export but into a virtual environment, once for each Python.
+"""
+
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tempfile
+from collections.abc import Callable
+from importlib.metadata import distributions
+from pathlib import Path
+
+from ...errors import EngineError
+from .installation import Installation
+
+CACHE_VARIABLE = "LAM_EXPORT_CACHE"
+REQUIREMENTS = Path(__file__).with_name("environment.txt")
+_PYTHONS = ((3, 10), (3, 11), (3, 12))
+_DOWNLOAD_MB = 100
+_COMPLETE = "complete"
+_OTHER = "or name a server: --tritonserver COMMAND"
+
+
+class UnfitMachineError(EngineError):
+    """A machine or a Python that the wheel is not for."""
+
+
+def wheel_installation(on_install: Callable[[str], None]) -> Installation:
+    """The server of the wheel, installed on first use.
+
+    Args:
+        on_install: told what is about to be downloaded; not called when it is there.
+
+    Raises:
+        UnfitMachineError: there is none for this machine or this Python.
+        EngineError: it cannot be downloaded or written.
+    """
+    library = _check_machine()
+    folder = _cache_folder() / f"{sys.version_info.major}.{sys.version_info.minor}-{_fingerprint()}"
+    if not _is_whole(folder):
+        on_install(f"installing Triton's server and its models' packages into {folder} (once; {_DOWNLOAD_MB} MB)")
+        _install(folder)
+    return _installation(folder, library)
+
+
+def logs_folder() -> Path:
+    """Where servers' logs are kept unless a user says where."""
+    return _cache_folder() / "logs"
+
+
+def _cache_folder() -> Path:
+    """``$LAM_EXPORT_CACHE/tritonserver``, by default in the user's cache folder. Delete it to clear it; 330 MB each."""
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).resolve() / "tritonserver"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lam-export" / "tritonserver"
+
+
+def _is_whole(folder: Path) -> bool:
+    """Whether an environment was made to its end, and every file of its packages is there in its size."""
+    if not (folder / _COMPLETE).is_file():
+        return False
+    (packages,) = folder.glob("lib/python*/site-packages")
+    for package in distributions(path=[str(packages)]):
+        for file in package.files or ():
+            if file.size is not None and file.suffix != ".pyc":  # Python may write those again
+                path = Path(str(file.locate()))
+                if not path.is_file() or path.stat().st_size != file.size:
+                    return False
+    return True
+
+
+def _installation(folder: Path, library: Path) -> Installation:
+    (packages,) = folder.glob("lib/python*/site-packages")
+    server = packages / "pytriton" / "tritonserver"
+    return Installation(
+        command=(str(server / "bin" / "tritonserver"),),
+        arguments=(f"--backend-directory={folder / 'backends'}", f"--cache-directory={server / 'caches'}"),
+        # The models run in the first Python of PATH. PYTHONPATH and PYTHONHOME would lead it elsewhere.
+        environment={"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
+        | {"LD_LIBRARY_PATH": f"{library}{os.pathsep}{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(os.pathsep)},
+        backends=frozenset({"python"}),
+    )
+
+
+def _install(folder: Path) -> None:
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise EngineError(
+            f"cannot write to {folder.parent} ({error.strerror}); set {CACHE_VARIABLE}, {_OTHER}"
+        ) from None
+    try:
+        _run(sys.executable, "-I", "-m", "venv", str(draft))
+        options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:")
+        _run(str(draft / "bin" / "python"), "-I", "-m", "pip", "install", *options, "-r", str(REQUIREMENTS))
+        _place_backend(draft)
+        (draft / _COMPLETE).touch()
+        if not _is_whole(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            draft.rename(folder)
+        except OSError:
+            if not _is_whole(folder):  # else another process was faster
+                raise
+    except OSError as error:
+        raise EngineError(f"{folder} was not written ({error.strerror}); set {CACHE_VARIABLE}, {_OTHER}") from None
+    finally:
+        shutil.rmtree(draft, ignore_errors=True)
+
+
+def _place_backend(environment: Path) -> None:
+    """The folder of backends: the Python backend and, beside it, the host process for this version of Python."""
+    (packages,) = environment.glob("lib/python*/site-packages")
+    server = packages / "pytriton" / "tritonserver"
+    backend = environment / "backends" / "python"
+    backend.mkdir(parents=True)
+    stub = server / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}"
+    for file in (*(server / "backends" / "python").iterdir(), stub / "triton_python_backend_stub"):
+        # Links: the binaries find their libraries by their own place. Relative: the environment is yet to be renamed.
+        (backend / file.name).symlink_to(os.path.relpath(file, backend))
+    for program in (stub / "triton_python_backend_stub", server / "bin" / "tritonserver"):
+        program.chmod(program.stat().st_mode | 0o111)
+
+
+def _run(*command: str) -> None:
+    environment = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+    done = subprocess.run(command, capture_output=True, text=True, env=environment)  # noqa: S603
+    if done.returncode:
+        said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
+        errors = [line for line in said if "ERROR" in line] or said or ["it does not say why"]
+        raise EngineError(f"Triton's server could not be installed ({errors[-1].strip()}); mend that, {_OTHER}")
+
+
+def _fingerprint() -> str:
+    """Of what is to be installed, and of the Python that it is installed for."""
+    base = f"{sys.base_prefix} {sys.version}".encode()
+    return hashlib.sha256(REQUIREMENTS.read_bytes() + base).hexdigest()[:12]
+
+
+def _check_machine() -> Path:
+    """The folder of Python's shared library, on a machine that the wheel is for."""
+    system, machine = platform.system(), platform.machine()
+    if (system, machine) != ("Linux", "x86_64"):
+        raise UnfitMachineError(
+            f"expected Linux on x86_64, which Triton's wheel is for, found {system} on {machine}; {_OTHER[3:]}"
+        )
+    name, glibc = platform.libc_ver()
+    if name != "glibc" or tuple(map(int, glibc.split(".")[:2])) < (2, 35):
+        raise UnfitMachineError(
+            f"expected glibc 2.35 or newer, which Triton's wheel needs, found {name} {glibc}; {_OTHER[3:]}"
+        )
+    if sys.version_info[:2] not in _PYTHONS:
+        raise UnfitMachineError(
+            f"expected Python 3.10, 3.11 or 3.12, which Triton's wheel is for, found {platform.python_version()}; use "
+            f"one of them, {_OTHER}"
+        )
+    folder = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")
+    version = f"{sys.version_info.major}.{sys.version_info.minor}"
+    library = f"libpython{version}.so.1.0"
+    places = (folder, Path(sys.base_prefix) / "lib", folder / (sysconfig.get_config_var("MULTIARCH") or ""))
+    for place in places:
+        if (place / library).exists():
+            return place
+    raise UnfitMachineError(
+        f"expected {library} in {folder}, which Triton's Python backend loads, found none; install it (on Debian and "
+        f"Ubuntu: apt-get install libpython{version}), {_OTHER}"
+    )

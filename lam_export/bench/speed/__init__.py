@@ -1,0 +1,1 @@
+"""How fast a bundle is, beside what one would run instead."""

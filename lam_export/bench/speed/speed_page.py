@@ -1,0 +1,116 @@
+"""A benchmark as one HTML file: tables, and time, speed and memory against length."""
+
+from collections.abc import Callable
+
+from lam_export.evidence.page.document import document
+from lam_export.evidence.page.drawing import Axis, Line, Plot, Points, count_axis, dots, linear_axis, log_axis, polyline
+from lam_export.evidence.tables import mebibytes, milliseconds
+from lam_export.evidence.words import visible
+
+from .schema import Benchmark, Result
+from .speed_tables import headline, provenance, tables
+
+_STYLES = ("good", "gold0", "gold2", "total", "gold1", "gold3", "gold4", "bad")
+"""Colours of the entrants; a ninth has the first's again."""
+
+
+def bench_page(benchmark: Benchmark) -> str:
+    """The benchmark as an HTML document that needs nothing else."""
+    return document(
+        __package__,
+        "bench.html",
+        benchmark=benchmark,
+        headline=headline(benchmark),
+        tables=tables(benchmark),
+        plots=plots(benchmark),
+        provenance=provenance(benchmark),
+    )
+
+
+def plots(benchmark: Benchmark) -> tuple[Plot, ...]:
+    """Time, tokens per second and memory against length; none where no single text was timed."""
+
+    def seconds(result: Result) -> float | None:
+        return None if result.times is None else result.times.median
+
+    def speed(result: Result) -> float | None:
+        return None if result.times is None else result.times.tokens_per_second
+
+    def peak(result: Result) -> float | None:
+        return None if result.memory is None else result.memory.peak
+
+    def from_zero(label: str, values: list[float]) -> Axis:
+        return linear_axis(label, 0, 1.05 * max(values), vertical=True)
+
+    def decades(label: str, values: list[float]) -> Axis:
+        return log_axis(label, values, vertical=True)
+
+    found = (
+        _plot(
+            benchmark,
+            "Time against length",
+            "Both axes are logarithmic: where cost is linear, ten times the tokens take ten times as long.",
+            lambda values: decades("ms", values),
+            lambda result: _scaled(seconds(result), 1e3),
+            lambda value: f"{milliseconds(value / 1e3)} ms",
+        ),
+        _plot(
+            benchmark,
+            "Tokens per second against length",
+            "Level where cost is linear.",
+            lambda values: from_zero("tokens/s", values),
+            speed,
+            lambda value: f"{value:,.0f} tokens/s",
+        ),
+        _plot(
+            benchmark,
+            "Memory against length",
+            "The peak of a process that runs this alone, with its libraries and the model.",
+            lambda values: decades("MiB", values),
+            lambda result: _scaled(peak(result), 1 / 2**20),
+            lambda value: f"{mebibytes(round(value * 2**20))} MiB",
+        ),
+    )
+    return tuple(plot for plot in found if plot is not None)
+
+
+def _plot(
+    benchmark: Benchmark,
+    title: str,
+    caption: str,
+    vertical: Callable[[list[float]], Axis],
+    value_of: Callable[[Result], float | None],
+    words: Callable[[float], str],
+) -> Plot | None:
+    lengths = {shape.name: shape.longest for shape in benchmark.shapes if shape.kind == "length"}
+    found: dict[str, list[tuple[int, float]]] = {}
+    for result in benchmark.results:
+        if result.shape in lengths and (value := value_of(result)) is not None:
+            found.setdefault(result.entrant, []).append((lengths[result.shape], value))
+    if not found:
+        return None
+    x = count_axis("tokens", [length for series in found.values() for length, _ in series])
+    y = vertical([value for series in found.values() for _, value in series])
+    names = [who.name for who in benchmark.entrants]
+    lines, points, legend = [], [], []
+    for name, series in found.items():
+        style = _STYLES[names.index(name) % len(_STYLES)]
+        places = [(x.place(length), y.place(value)) for length, value in series]
+        tips = tuple(f"{visible(name)}\n{length:,} tokens: {words(value)}" for length, value in series)
+        lines.append(Line(style, polyline(places)))
+        points.append(Points(style, dots(places), tips))
+        legend.append((style, visible(name)))
+    return Plot(
+        title,
+        caption,
+        description=f"{', '.join(found)}. {caption}",
+        x=x,
+        y=y,
+        lines=tuple(lines),
+        points=tuple(points),
+        legend=tuple(legend),
+    )
+
+
+def _scaled(value: float | None, factor: float) -> float | None:
+    return None if value is None else value * factor

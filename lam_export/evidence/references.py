@@ -1,0 +1,67 @@
+"""What candidates may be held against: the checkpoint in PyTorch, or another bundle."""
+
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.contract import TOKENIZER
+from lam_engines.errors import LamError
+
+from .sides import Side, engine_side, reference_side
+
+if TYPE_CHECKING:
+    from lam_export.model.checkpoint import Checkpoint
+    from lam_export.model.encoder import Encoder
+
+
+def pytorch(bundle: Bundle, checkpoint: "Checkpoint", dtype: str) -> Callable[[], Side]:
+    """The checkpoint in PyTorch, in the form that the bundle is of; ``dtype`` is ``float64`` or ``float32``."""
+    form, chunk_size = bundle.manifest.form, bundle.manifest.chunk_size
+    return partial(reference_side, checkpoint, form=form, chunk_size=chunk_size, dtype=dtype)
+
+
+def encoder_of(bundle: Bundle, checkpoint: "Checkpoint") -> "Encoder":
+    """The encoder in PyTorch, in the form that the bundle is of.
+
+    Raises:
+        LamError: bundle and checkpoint are not of one model, or the form is unknown.
+    """
+    from lam_export.model.encoder import Encoder
+    from lam_export.model.forms import FORMS
+    from lam_export.validate.parity import check_same_model
+
+    form = bundle.manifest.form
+    if form not in FORMS:
+        raise LamError(f"the bundle is of the form {form!r}, unknown to this version; upgrade lam-export")
+    encoder = Encoder(checkpoint, form=form, chunk_size=bundle.manifest.chunk_size)
+    check_same_model(bundle, encoder)
+    return encoder
+
+
+def comparable_bundle(bundle: Bundle, path: Path) -> Bundle:
+    """Another bundle that reads texts as the same tokens.
+
+    Raises:
+        LamError: there is no bundle, or one of another tokenizer.
+    """
+    other = Bundle(path)
+    if other.manifest.files[TOKENIZER] != bundle.manifest.files[TOKENIZER]:
+        raise LamError(
+            f"expected the tokenizer of {bundle.path} in {path}, found another; only bundles of one tokenizer can be "
+            f"compared: name another --against BUNDLE"
+        )
+    return other
+
+
+def other_bundle(bundle: Bundle, path: Path) -> Callable[[], Side]:
+    """The fp32 graph of another bundle, in ONNX Runtime. Errors as of :func:`comparable_bundle`."""
+    other = comparable_bundle(bundle, path)
+
+    def opened() -> Side:
+        side = engine_side(other)
+        side.info = side.info.model_copy(update={"name": f"{side.info.name} of {path.resolve().name}"})
+        return side
+
+    return opened

@@ -1,0 +1,90 @@
+"""A bundle that lacks its mixed-precision graph is given it, once the graph is seen to equal the reference."""
+
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+from lam_engines.bundles.bundle import Bundle, extend_bundle, file_entry
+from lam_engines.bundles.manifest import Manifest
+from lam_engines.contract import FP16_MODEL, MANIFEST, MODEL, TOKENIZER
+from lam_engines.errors import BundleError
+from lam_export.export.graphs import ExportError, write_graphs
+from lam_export.export.mixed_precision import half_precision
+from lam_export.export.operators import fused_layers
+from lam_export.export.trace import TOKEN_EMBEDDINGS, onnx_from_encoder
+from lam_export.model.checkpoint import Checkpoint, sha256_of
+from lam_export.model.encoder import Encoder
+from lam_export.model.forms import FORMS
+from lam_export.validate.parity import check_parity
+
+
+def add_fp16_graph(
+    bundle: Bundle,
+    checkpoint: Checkpoint,
+    *,
+    verbose: bool = False,
+    on_step: Callable[[str], None] = lambda step: None,
+) -> Bundle:
+    """Trace ``model.fp16.onnx`` as ``lam-export onnx --precision fp16`` does, compare it, and add it to the bundle.
+
+    Args:
+        bundle: one that has ``model.onnx``, whose opset and outputs the new graph gets too.
+        checkpoint: the very one that the bundle was made from.
+        verbose: let the exporter's and Polygraphy's messages through.
+        on_step: told of each step as it begins.
+
+    Returns:
+        The bundle as it is now.
+
+    Raises:
+        BundleError: the bundle was made from another checkpoint, is of an unknown form, or cannot be written.
+        ExportError: the graph does not match the reference; the bundle is unchanged.
+    """
+    manifest = bundle.manifest
+    _check_source(bundle, checkpoint)
+    like = manifest.graphs[bundle.graph("fp32")]
+    on_step("tracing the encoder in mixed precision")
+    encoder = Encoder(checkpoint, form=manifest.form, chunk_size=manifest.chunk_size)
+    token_embeddings = TOKEN_EMBEDDINGS in {output.name for output in like.outputs}
+    model = onnx_from_encoder(
+        half_precision(encoder), opset=like.opset, token_embeddings=token_embeddings, verbose=verbose
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        draft = Path(folder)
+        (draft / TOKENIZER).write_bytes(bundle.read(TOKENIZER))
+        graphs = write_graphs({FP16_MODEL: model}, draft, layers=fused_layers(encoder))
+        files = {name: file_entry(draft / name) for name in (FP16_MODEL, TOKENIZER)}
+        alone = manifest.model_copy(update={"files": files, "graphs": graphs, "plans": {}, "timing_cache": {}})
+        (draft / MANIFEST).write_bytes(alone.to_json().encode("ascii"))
+        report = check_parity(
+            Bundle(draft), encoder, on_step=lambda step: on_step(f"comparing: {step}"), verbose=verbose
+        )
+        content = (draft / FP16_MODEL).read_bytes()
+    worst = report.worst()
+    if not report.passed:
+        figures = worst[FP16_MODEL]
+        raise ExportError(
+            f"the mixed-precision graph does not match the reference and was not added: max-abs "
+            f"{figures['max_abs']:.1e}, cosine {figures['cosine']:.7f}; use {MODEL} instead: lam-export trt --fp32"
+        )
+
+    def change(current: Manifest) -> Manifest:
+        return current.model_copy(
+            update={"graphs": current.graphs | graphs, "parity": current.parity | worst}  # of the new graph alone
+        )
+
+    return extend_bundle(bundle.path, {FP16_MODEL: content}, change)
+
+
+def _check_source(bundle: Bundle, checkpoint: Checkpoint) -> None:
+    manifest = bundle.manifest
+    if manifest.form not in FORMS:
+        raise BundleError(f"the bundle is of the form {manifest.form!r}, unknown to this version; upgrade lam-export")
+    teacher = None if checkpoint.teacher is None else sha256_of(checkpoint.teacher)
+    expected = manifest.checkpoint.sha256, manifest.teacher.sha256 if manifest.teacher else None
+    if (checkpoint.sha256, teacher) != expected:
+        and_teacher = "" if manifest.teacher is None else f" and the teacher {manifest.teacher.file}"
+        raise BundleError(
+            f"expected the checkpoint that {bundle.path} was made from, {manifest.checkpoint.file}{and_teacher}, found "
+            f"other files; name those with --checkpoint and --teacher"
+        )

@@ -1,0 +1,140 @@
+"""What a change is held against: a report, the bundle that it is of, and the benchmark that it scored on."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from pydantic import ValidationError
+
+from lam_engines.bundles.bundle import Bundle, file_entry
+from lam_engines.contract import MANIFEST
+from lam_engines.embedding.tokenizer import tokenizer_of
+from lam_engines.errors import LamError
+from lam_export.bench.gate.history import Contender
+from lam_export.evidence.corpus import Corpus
+from lam_export.evidence.results import embeddings, results_folder
+from lam_export.evidence.sides import engine_side
+from lam_export.evidence.sts import cosines, sts
+from lam_export.evidence.texts import readable
+from lam_export.validate.report.build import START
+from lam_export.validate.report.schema import Comparison, Report
+
+
+@dataclass(frozen=True)
+class Baseline:
+    """A bundle and its score."""
+
+    bundle: Bundle
+    contender: Contender
+    gold: tuple[float, ...]
+    """Scores that people gave, one a pair."""
+    reference: tuple[float, ...]
+    """The reference's cosines of the pairs."""
+    starts: frozenset[str]
+    """The beginnings of its texts."""
+
+
+def read_baseline(report: Path, bundle: Path | None, *, engine: str, precision: str) -> Baseline:
+    """Find what a report is of.
+
+    Args:
+        report: ``report.json`` of ``lam-export report --sts``.
+        bundle: that it is of; None for the one in whose folder it lies.
+        engine: of the comparison in the report.
+        precision: of the comparison in the report.
+
+    Raises:
+        LamError: no such report, one without the benchmark or without that comparison, or one of another bundle.
+    """
+    try:
+        found = Report.model_validate_json(report.read_bytes())
+    except OSError as error:
+        raise LamError(
+            f"expected a report at {report}, found none ({error.strerror}); make one: lam-export report BUNDLE "
+            f"--checkpoint CHECKPOINT --sts FILE"
+        ) from None
+    except ValidationError as error:
+        raise LamError(
+            f"expected report.json of lam-export report in {report}, found: {error.errors()[0]['msg']}; make it again"
+        ) from None
+    comparison = _comparison(found, report, engine, precision)
+    if comparison.sts is None:
+        raise LamError(
+            f"{report} has no score; make it again with the benchmark's file: lam-export report BUNDLE --sts FILE"
+        )
+    folder = bundle or next((parent for parent in report.absolute().parents if (parent / MANIFEST).is_file()), None)
+    if folder is None:
+        raise LamError(f"{report} lies in no bundle's folder; name the bundle that it is of: --baseline-bundle BUNDLE")
+    opened = Bundle(folder)
+    if (digest := file_entry(opened.path / MANIFEST).sha256) != found.manifest_sha256:
+        raise LamError(
+            f"expected the bundle of {report} (manifest {found.manifest_sha256[:12]}...), found another or changed one "
+            f"in {folder} ({digest[:12]}...); make the report again: lam-export report {folder} --sts FILE"
+        )
+    contender = contender_of(opened, engine, precision, comparison.sts.spearman.candidate)
+    return Baseline(
+        opened, contender, comparison.series.sts_gold, comparison.series.sts_reference, frozenset(found.starts)
+    )
+
+
+def _comparison(report: Report, path: Path, engine: str, precision: str) -> Comparison:
+    def matches(comparison: Comparison) -> bool:
+        side = comparison.candidate
+        return side.precision == precision and side.runtime.split()[0] == engine
+
+    if found := next(filter(matches, report.comparisons), None):
+        return found
+    there = ", ".join(f"{c.candidate.precision} in {c.candidate.runtime}" for c in report.comparisons)
+    raise LamError(
+        f"expected {precision} in {engine} in {path}, found {there}; choose with --baseline-precision, or make the "
+        f"report again with --candidate {precision}"
+    )
+
+
+def contender_of(bundle: Bundle, engine: str, precision: str, score: float) -> Contender:
+    """What the history keeps of a bundle."""
+    return Contender(
+        bundle=bundle.path.resolve().name,
+        manifest_sha256=file_entry(bundle.path / MANIFEST).sha256,
+        engine=engine,
+        precision=precision,  # type: ignore[arg-type]
+        score=score,
+    )
+
+
+def score_of(
+    bundle: Bundle,
+    corpus: Corpus,
+    baseline: Baseline,
+    *,
+    engine: str,
+    precision: str,
+    progress: Callable[[int], None] = lambda done: None,
+) -> float:
+    """A bundle's Spearman correlation on the pairs that the baseline scored on.
+
+    Args:
+        bundle: an open bundle.
+        corpus: the pairs and their texts.
+        baseline: says which pairs they must be.
+        engine: what runs the bundle.
+        precision: of the bundle.
+        progress: told of every batch of texts that is done.
+
+    Raises:
+        LamError: the corpus has other pairs, or the engine cannot run.
+    """
+    first, second, gold = (np.array(column) for column in zip(*corpus.pairs, strict=True))
+    known = all(readable(text.text, START) in baseline.starts for text in corpus.texts)
+    if tuple(gold) != baseline.gold or not known:
+        raise LamError(
+            f"expected the {len(baseline.gold)} pairs of the baseline's report, found {len(gold)} pairs of other "
+            f"texts or scores; name the file that the report was made with: --sts FILE"
+        )
+    model = bundle.manifest.model
+    ids = tokenizer_of(bundle).encode([text.text for text in corpus.texts])
+    with engine_side(bundle, engine=engine, precision=precision) as side:
+        vectors, _ = embeddings(side, ids, model.pad_token_id, cache=results_folder(), progress=progress)
+    found = sts(baseline.gold, np.array(baseline.reference), cosines(vectors, first, second), resamples=1)
+    return found.spearman.candidate

@@ -1,0 +1,133 @@
+"""Results as tables, Markdown and a page."""
+
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from lam_export.bench.speed.schema import Benchmark, Memory, Result, ShapeInfo, Times
+from lam_export.bench.speed.speed_folder import bench_markdown, bench_terminal, to_json, write_bench
+from lam_export.bench.speed.speed_page import bench_page, plots
+from lam_export.bench.speed.speed_tables import headline, tables
+from lam_export.evidence.schema import EntrantInfo
+from lam_export.evidence.tables import milliseconds
+
+WRONG = "<b>wrong|one"
+
+
+def entrant(name: str) -> EntrantInfo:
+    return EntrantInfo(
+        name=name, model="this", precision="fp32", runtime="some 1.0", artefact="model.onnx", sha256="0" * 64
+    )
+
+
+def result(who: str, shape: ShapeInfo, seconds: float, ratios: dict[str, float]) -> Result:
+    times = Times(
+        seconds=(seconds, seconds),
+        median=seconds,
+        quartiles=(seconds, seconds),
+        tokens_per_second=shape.tokens / seconds,
+        times_as_fast=ratios,
+    )
+    memory = Memory(loaded=100 * 2**20, peak=(100 + shape.tokens) * 2**20)
+    return Result(
+        entrant=who,
+        shape=shape.name,
+        status="measured",
+        note="",
+        max_abs=1e-6,
+        cosine=1.0,
+        times=times,
+        memory=memory,
+    )
+
+
+@pytest.fixture(scope="module")
+def benchmark() -> Benchmark:
+    lengths = [ShapeInfo(name=f"1 x {n}", kind="length", texts=1, longest=n, tokens=n) for n in (128, 4096, 65536)]
+    mix = ShapeInfo(name="5 texts, 3 to 20", kind="mix", texts=5, longest=20, tokens=50)
+    results = []
+    for shape in (*lengths, mix):
+        seconds = shape.tokens / 4096 * (1.25 if shape.longest == 65536 else 1)
+        results.append(result("fast", shape, seconds, {"slow": 2.0}))
+        results.append(result("slow", shape, 2 * seconds, {}))
+        missing = {"status": "mismatch", "note": "embeddings differ", "times": None, "memory": None, "max_abs": None}
+        results.append(results[-1].model_copy(update={"entrant": WRONG, **missing}))
+    return Benchmark(
+        created="2026-01-01T00:00:00+00:00",
+        bundle="a*bundle*",
+        manifest_sha256="1" * 64,
+        machine="a processor",
+        load=0.25,
+        threads=2,
+        tools={"lam-export": "1.0"},
+        reference="slow",
+        baselines=("slow",),
+        entrants=tuple(map(entrant, ("fast", "slow", WRONG))),
+        shapes=(*lengths, mix),
+        results=tuple(results),
+    )
+
+
+def test_ratios_come_first(benchmark: Benchmark) -> None:
+    ratios, lengths, many, rest = tables(benchmark)
+    assert ratios.head == ("texts x tokens", "fast", WRONG)
+    assert ratios.rows[0] == ("1 x 128", "2.00", "–")
+    assert lengths.rows[0] == ("128", "fast", "31.2", "31.2–31.2", "4,096", "1.00", "228", "128")
+    assert lengths.rows[4][5] == "1.25", "time per token at 65,536 where that at 4,096 is 1"
+    assert many.rows[0][4:6] == ("4,096", "410")
+    assert rest.rows == tuple((shape.name, WRONG, "embeddings differ") for shape in benchmark.shapes)
+
+
+def test_what_is_wrong_is_said_and_has_no_figures(benchmark: Benchmark) -> None:
+    assert not benchmark.matched
+    assert headline(benchmark) == f"Wrong embeddings, and so no times where they were found: {WRONG}."
+    assert all(row[1] != WRONG for table in tables(benchmark)[1:3] for row in table.rows)
+    assert all(len(plot.lines) == 2 for plot in plots(benchmark))
+
+
+def test_markdown_trusts_nothing(benchmark: Benchmark) -> None:
+    text = bench_markdown(benchmark)
+    assert "<b>" not in text
+    assert "*bundle*" not in text
+    assert "| 1 x 128 | 2.00 | – |" in text
+    rows = [line.count("|") for line in text.splitlines() if line.startswith("| 1 x ") and "2.00" in line]
+    assert set(rows) == {4}
+
+
+def test_the_page_says_everything_and_trusts_nothing(benchmark: Benchmark) -> None:
+    page = bench_page(benchmark)
+    assert "<b>" not in page
+    tags: list[str] = []
+    parser = HTMLParser()
+    parser.handle_starttag = lambda tag, attributes: tags.append(tag)  # type: ignore[method-assign]
+    parser.feed(page)
+    assert tags.count("svg") == 3
+    assert tags.count("table") == 4
+
+
+def test_no_plots_without_lengths(benchmark: Benchmark) -> None:
+    mix = benchmark.model_copy(update={"shapes": benchmark.shapes[-1:], "results": benchmark.results[-3:]})
+    assert plots(mix) == ()
+    assert "<svg" not in bench_page(mix)
+
+
+def test_the_terminal_shows_names_as_they_are(benchmark: Benchmark) -> None:
+    console = Console(width=200)
+    with console.capture() as capture:
+        console.print(bench_terminal(benchmark))
+    assert WRONG in capture.get()
+
+
+def test_written_and_read_again(benchmark: Benchmark, tmp_path: Path) -> None:
+    write_bench(tmp_path / "new", benchmark)
+    assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["bench.html", "bench.json", "bench.md"]
+    content = (tmp_path / "new" / "bench.json").read_text(encoding="utf-8")
+    assert content == to_json(benchmark)
+    assert Benchmark.model_validate_json(content) == benchmark
+
+
+@pytest.mark.parametrize(("seconds", "words"), [(0.00898, "8.98"), (0.0312, "31.2"), (0.5, "500"), (17.2387, "17,239")])
+def test_milliseconds_have_three_digits(seconds: float, words: str) -> None:
+    assert milliseconds(seconds) == words

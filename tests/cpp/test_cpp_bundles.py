@@ -1,0 +1,157 @@
+"""What Python refuses of a bundle, the C++ engine refuses in the same words."""
+
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from bundles import forge, refusal
+from cpp_engine import CppEngine
+
+from lam_engines import load_engine
+from lam_engines.bundles.bundle import file_entry
+from lam_engines.contract import INLINED_MODEL, MANIFEST, MODEL, TOKENIZER
+
+Change = Callable[[Path], object]
+
+
+@pytest.fixture(autouse=True)
+def same_graph(operators: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python runs the graph that the C++ engine runs."""
+    monkeypatch.setenv("LAM_OPERATORS", str(operators))
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "a bundle"))
+
+
+def rewrite(name: str, change: Callable[[bytes], bytes]) -> Change:
+    return lambda bundle: (bundle / name).write_bytes(change((bundle / name).read_bytes()))
+
+
+def replace(name: str, make: Callable[[Path], object]) -> Change:
+    def change(bundle: Path) -> None:
+        shutil.copytree(bundle, bundle.parent / "outside")
+        (bundle / name).unlink()
+        make(bundle / name)
+
+    return change
+
+
+def forged(change: Callable[[dict[str, Any]], object]) -> Change:
+    return lambda bundle: forge(bundle, change)
+
+
+def resigned(name: str, content: bytes) -> Change:
+    def change(bundle: Path) -> None:
+        (bundle / name).write_bytes(content)
+        forge(bundle, lambda m: m["files"].update({name: file_entry(bundle / name).model_dump()}))
+
+    return change
+
+
+SAME: dict[str, Change] = {
+    "no manifest": lambda bundle: (bundle / MANIFEST).unlink(),
+    "a link to nothing": replace(MANIFEST, lambda path: path.symlink_to("nothing")),
+    "a manifest from outside": replace(MANIFEST, lambda path: path.symlink_to(path.parents[1] / "outside" / path.name)),
+    "a folder for a manifest": replace(MANIFEST, Path.mkdir),
+    "a pipe for a manifest": replace(MANIFEST, os.mkfifo),
+    "a web page's manifest": rewrite(MANIFEST, lambda _: b'{"name": "a web page", "icons": []}'),
+    "a list": rewrite(MANIFEST, lambda _: b"[]"),
+    "format 2": rewrite(MANIFEST, lambda _: b'{"format_version": 2}'),
+    "format text": rewrite(MANIFEST, lambda _: b'{"format_version": "1\\n"}'),
+    "another form": rewrite(MANIFEST, lambda content: content.replace(b'"flat"', b'"flag"')),
+    "a digit": rewrite(MANIFEST, lambda content: content.replace(b'"bytes": 1', b'"bytes": 2', 1)),
+    "a space more": rewrite(MANIFEST, lambda content: content + b" "),
+    "a field twice": rewrite(MANIFEST, lambda c: c.replace(b'  "form"', b'  "form": "recurrent",\n  "form"')),
+    "no width": forged(lambda m: m["model"].update(hidden_size=0)),
+    "no number": forged(lambda m: m["model"].update(hidden_size=[])),
+    "padding outside": forged(lambda m: m["model"].update(pad_token_id=10**6)),
+    "a path that leads out": forged(lambda m: m["files"].update({"../x": m["files"][MODEL]})),
+    "a name with a line end": forged(lambda m: m["files"].update({"x\n": m["files"][MODEL]})),
+    "half a hash": forged(lambda m: m["files"][MODEL].update(sha256="0" * 32)),
+    "a negative size": forged(lambda m: m["files"][MODEL].update(bytes=-1)),
+    "a graph that is no file": forged(lambda m: m["files"].pop(MODEL)),
+    "no inlined graph": forged(
+        lambda m: (m.update(form="recurrent"), m["files"].pop(INLINED_MODEL), m["graphs"].pop(INLINED_MODEL))
+    ),
+    "no chunk size": forged(lambda m: m.pop("chunk_size")),
+    "no number of a chunk": forged(lambda m: m.update(chunk_size=[])),
+    "no form": forged(lambda m: m.update(form=1)),
+    "no tokenizer listed": forged(lambda m: m["files"].pop(TOKENIZER)),
+    "a bit of the graph": rewrite(MODEL, lambda content: bytes([content[0] ^ 1]) + content[1:]),
+    "a graph cut short": rewrite(MODEL, lambda content: content[:-1]),
+    "an empty graph": rewrite(MODEL, lambda content: b""),
+    "a longer graph": rewrite(MODEL, lambda content: content + b"\0"),
+    "no graph": lambda bundle: (bundle / MODEL).unlink(),
+    "a graph from outside": replace(MODEL, lambda path: path.symlink_to(path.parents[1] / "outside" / path.name)),
+    "a folder for a graph": replace(MODEL, Path.mkdir),
+    "a bit of the tokenizer": rewrite(TOKENIZER, lambda content: content + b" "),
+}
+ALIKE: dict[str, tuple[Change, str]] = {
+    "no JSON": (rewrite(MANIFEST, lambda content: content[:100]), "is no valid JSON ("),
+    "no UTF-8": (rewrite(MANIFEST, lambda content: b"\xff"), "make the bundle again|copy the bundle again"),
+    "deeply nested": (rewrite(MANIFEST, lambda content: b"[" * 100_000), "is no valid JSON ("),
+    "a link to itself": (replace(MANIFEST, lambda path: path.symlink_to(path.name)), "make one: lam-export onnx"),
+    "no ONNX": (resigned(MODEL, b"\0" * 100), f"cannot load {MODEL}: "),
+    "an empty file": (resigned(MODEL, b""), f"expected {MODEL} with inputs "),
+    "no tokenizer": (resigned(TOKENIZER, b"{}"), "tokenizer"),
+    "another width": (
+        forged(lambda m: m["model"].update(hidden_size=64)),
+        "and output sentence_embedding [?,64], found inputs attention_mask",
+    ),
+    "fewer words": (
+        forged(lambda m: m["model"].update(vocab_size=5)),
+        ", but the model has 5 word embeddings; take the one that the model was trained with",
+    ),
+}
+
+
+@pytest.mark.parametrize("change", SAME)
+def test_refused_in_the_same_words(cpp_engine: CppEngine, bundle: Path, change: str) -> None:
+    SAME[change](bundle)
+    assert cpp_engine.refusal(bundle) == refusal(lambda: load_engine(bundle, "openvino"))
+
+
+@pytest.mark.parametrize("change", ALIKE)
+def test_refused_with_a_reason_of_its_own(cpp_engine: CppEngine, bundle: Path, change: str) -> None:
+    ALIKE[change][0](bundle)
+    refusal(lambda: load_engine(bundle, "openvino"))
+    said = cpp_engine.refusal(bundle)
+    assert any(part in said for part in ALIKE[change][1].split("|")), said
+
+
+@pytest.mark.parametrize("place", ["nothing", "file", "file/x", "x" * 300, "empty"])
+def test_no_bundle_there(cpp_engine: CppEngine, tmp_path: Path, place: str) -> None:
+    (tmp_path / "file").touch()
+    (tmp_path / "empty").mkdir()
+    assert cpp_engine.refusal(tmp_path / place) == refusal(lambda: load_engine(tmp_path / place, "openvino"))
+
+
+def test_a_link_that_stays_inside_is_followed(cpp_engine: CppEngine, bundle: Path) -> None:
+    (bundle / MODEL).rename(bundle / "blob")
+    (bundle / MODEL).symlink_to("blob")
+    (bundle.parent / "link").symlink_to(bundle)
+    assert cpp_engine.embed(bundle.parent / "link", ["the cat"]).shape == (1, 32)
+
+
+def test_members_that_later_versions_add(cpp_engine: CppEngine, bundle: Path) -> None:
+    forge(bundle, lambda m: (m["model"].update(later=1), m.update(later=None)))
+    assert cpp_engine.embed(bundle, ["the cat"]).shape == (1, 32)
+
+
+@pytest.mark.parametrize(
+    ("options", "part"),
+    [
+        (["--engine", "nothing"], "expected engine openvino or tensorrt, found 'nothing'"),
+        (["--precision", "fp16"], "expected precision fp32 with the engine openvino, found 'fp16'"),
+        (["--threads", "0"], "expected --threads from 1 to 1024, found '0'"),
+        (["--batch-tokens", "x"], "expected --batch-tokens from 1 to"),
+        (["--nonsense"], "no such option: '--nonsense'. See: lam-embed --help"),
+    ],
+)
+def test_options_that_it_does_not_have(cpp_engine: CppEngine, tiny_bundle: Path, options: list[str], part: str) -> None:
+    assert part in cpp_engine.refusal(tiny_bundle, *options)

@@ -1,0 +1,127 @@
+"""The native operator in Python's OpenVINO, against the same bundle without it and ONNX Runtime."""
+
+import re
+import shutil
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from bundles import forge, refusal
+from commands import lam_export
+
+from lam_engines import EngineError, load_engine
+from lam_engines.contract import INLINED_MODEL
+from lam_engines.embedding.batching import pad
+from lam_engines.embedding.engine import EmbeddingEngine
+
+LENGTHS = (1, 2, 3, 16, 17, 31, 63, 127, 128, 129, 255, 256, 257, 300, 513, 1000)
+CLOSE = {"rtol": 0, "atol": 1e-5}
+REMEDY = "build it beside this OpenVINO: scripts/build_cpp, or leave LAM_OPERATORS unset"
+
+
+@pytest.fixture
+def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
+    """Without the graph that needs no operator."""
+    copy = Path(shutil.copytree(tiny_bundle, tmp_path / "a bundle"))
+    forge(copy, lambda m: (m["files"].pop(INLINED_MODEL), m["graphs"].pop(INLINED_MODEL)))
+    return copy
+
+
+@pytest.fixture
+def engine(bundle: Path, operators: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddingEngine]:
+    monkeypatch.setenv("LAM_OPERATORS", str(operators))
+    with load_engine(bundle, "openvino") as engine:
+        yield engine
+
+
+def test_every_awkward_length_alone_and_padded(
+    engine: EmbeddingEngine, tiny_bundle: Path, tiny_engine: EmbeddingEngine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("LAM_OPERATORS")
+    rng = np.random.default_rng(0)
+    ids = [rng.integers(0, 128, length) for length in LENGTHS]
+    found = engine.embed_ids(*pad(ids, 0))
+    with load_engine(tiny_bundle, "openvino") as without:
+        np.testing.assert_allclose(found, without.embed_ids(*pad(ids, 0)), **CLOSE)
+    for row, vector in zip(ids, found, strict=True):
+        np.testing.assert_allclose(engine.embed_ids(row[None])[0], vector, **CLOSE)
+        np.testing.assert_allclose(tiny_engine.embed_ids(row[None])[0], vector, **CLOSE)
+
+
+def test_neighbours_padding_and_order_change_nothing(engine: EmbeddingEngine) -> None:
+    rng = np.random.default_rng(1)
+    texts = [rng.integers(0, 128, length) for length in (1, 2, 40, 130)]
+    expected = np.concatenate([engine.embed_ids(row[None]) for row in texts])
+    for _ in range(20):
+        others = [rng.integers(0, 128, rng.integers(1, 300)) for _ in range(rng.integers(0, 6))]
+        vectors = engine.embed_ids(*pad([*others, *texts], 0))
+        np.testing.assert_allclose(vectors[len(others) :], expected, rtol=0, atol=2e-6)
+
+
+def test_a_hundred_thousand_tokens(engine: EmbeddingEngine, tiny_engine: EmbeddingEngine) -> None:
+    ids = np.random.default_rng(2).integers(0, 128, (1, 100_000))
+    np.testing.assert_allclose(engine.embed_ids(ids), tiny_engine.embed_ids(ids), **CLOSE)
+
+
+def test_profile_shows_the_operator(bundle: Path, operators: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAM_OPERATORS", str(operators))
+    shape = ("--shape", "1x200", "--seconds", "0.2", "--threads", "1")
+    result = lam_export("profile", bundle, "--engine", "openvino", *shape)
+    assert result.returncode == 0, result.stderr
+    assert "OpenVINO fp32, native operator, 1 x 200 tokens" in result.stdout
+    assert re.search(r"^operator +2 Reference 100 %", result.stdout, flags=re.MULTILINE), "one node a layer"
+    assert not re.search(r"^(rule|convolutions) ", result.stdout, flags=re.MULTILINE)
+
+
+def test_a_row_of_no_tokens_is_zeros(engine: EmbeddingEngine) -> None:
+    ids, mask = np.array([[2, 91, 92, 3], [2, 94, 3, 0]]), np.array([[1, 1, 1, 1], [0, 0, 0, 0]])
+    np.testing.assert_array_equal(engine.embed_ids(ids, mask)[1], np.zeros(32))
+
+
+@pytest.mark.parametrize("threads", [1, 2, 5])
+def test_the_number_of_threads_changes_nothing(bundle: Path, engine: EmbeddingEngine, threads: int) -> None:
+    texts = ["the cat sleeps", "", "a man is reading " * 60]
+    with load_engine(bundle, "openvino", threads=threads) as other:
+        np.testing.assert_allclose(other.embed(texts), engine.embed(texts), **CLOSE)
+
+
+@pytest.mark.parametrize("fields", [{"form": "recurrent"}, {"chunk_size": 64}, {"chunk_size": None}])
+def test_other_bundles_run_their_inlined_graph(
+    bundle: Path, operators: Path, monkeypatch: pytest.MonkeyPatch, fields: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("LAM_OPERATORS", str(operators))
+    forge(bundle, lambda m: m.update(fields))
+    assert f"expected {INLINED_MODEL} in the bundle" in refusal(lambda: load_engine(bundle, "openvino"))
+
+
+def test_libraries_that_are_not_for_this_openvino(
+    bundle: Path, operators: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def said(path: Path) -> str:
+        monkeypatch.setenv("LAM_OPERATORS", str(path))
+        with pytest.raises(EngineError) as refused:
+            load_engine(bundle, "openvino")
+        message = str(refused.value)
+        assert message.endswith(REMEDY)
+        assert message.isprintable()
+        return message
+
+    assert "found no file" in said(tmp_path / "none.so")
+    (tmp_path / "text.so").write_text("text")
+    assert "cannot use the LAM_OPERATORS" in said(tmp_path / "text.so")
+    # Linked with an OpenVINO that is not here: the name of the library is changed in place, in as many letters.
+    content = operators.read_bytes()
+    assert b"libopenvino.so.2" in content
+    (tmp_path / "newer.so").write_bytes(content.replace(b"libopenvino.so.2", b"libopenvino.so.9"))
+    assert "libopenvino.so.9" in said(tmp_path / "newer.so")
+
+    source = tmp_path / "older.c"
+    source.write_text('const char* lam_operators_openvino_version(void) { return "2025.1.0"; }\n')
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", tmp_path / "older.so"], check=True)
+    assert "found those for 2025.1.0" in said(tmp_path / "older.so")
+    source.write_text("int other(void) { return 0; }\n")
+    subprocess.run(["cc", "-shared", "-fPIC", source, "-o", tmp_path / "other.so"], check=True)
+    assert "lam_operators_openvino_version" in said(tmp_path / "other.so")

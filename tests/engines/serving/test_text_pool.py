@@ -1,0 +1,89 @@
+"""The pool of texts that wait in ``lam_core``: what goes together, and who waits."""
+
+import threading
+import time
+from collections import Counter
+from typing import NamedTuple
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from lam_engines.serving.pool import Pool, batch_of_oldest
+
+LENGTHS = st.lists(st.integers(1, 300), min_size=1, max_size=100)
+
+
+class Text(NamedTuple):
+    number: int
+    tokens: int
+
+
+def anything(tokens: int) -> None:
+    return None
+
+
+@given(LENGTHS, st.integers(1, 1000), st.integers(0, 64), st.integers(1, 9))
+def test_a_batch_holds_the_oldest_text_and_keeps_its_limits(
+    lengths: list[int], batch_tokens: int, max_padding: int, most: int
+) -> None:
+    chosen = batch_of_oldest(lengths, batch_tokens, max_padding, lambda tokens: most)
+    assert 0 in chosen
+    assert len(set(chosen)) == len(chosen) <= most
+    longest = max(lengths[i] for i in chosen)
+    assert len(chosen) == 1 or len(chosen) * longest <= batch_tokens
+    assert sum(longest - lengths[i] for i in chosen) <= max_padding
+    # Nothing between the shortest and the longest of them is left out.
+    shortest = min(lengths[i] for i in chosen)
+    between = [i for i, length in enumerate(lengths) if shortest < length < longest]
+    assert set(between) <= set(chosen)
+
+
+def test_nearest_lengths_go_together() -> None:
+    assert sorted(batch_of_oldest([10, 300, 11, 9, 100, 10], 512, 32, anything)) == [0, 2, 3, 5]
+    assert batch_of_oldest([10, 300, 11, 9, 100, 10], 512, 0, anything) == [0, 5]
+    assert batch_of_oldest([2000, 300], 512, 32, anything) == [0]
+
+
+def test_many_threads_take_every_text_once_and_adding_waits_for_room() -> None:
+    pool: Pool[Text] = Pool(batch_tokens=64, max_padding=8, max_batch=anything, most_tokens=256)
+    taken: list[Text] = []
+
+    def work() -> None:
+        while batch := pool.take():
+            taken.extend(batch)
+
+    def add(start: int) -> None:
+        for number in range(start, start + 500):
+            pool.add([Text(number, 1 + number % 40)])
+
+    workers = [threading.Thread(target=work) for _ in range(3)]
+    adders = [threading.Thread(target=add, args=(start,)) for start in (0, 500)]
+    for thread in (*workers, *adders):
+        thread.start()
+    for thread in adders:
+        thread.join(30)
+    while len(taken) < 1000 and any(thread.is_alive() for thread in workers):
+        time.sleep(0.01)
+    pool.close()
+    for thread in workers:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in (*workers, *adders))
+    assert Counter(text.number for text in taken) == Counter(range(1000))
+
+
+def test_adding_waits_while_the_pool_is_full() -> None:
+    pool: Pool[Text] = Pool(batch_tokens=10, max_padding=0, max_batch=anything, most_tokens=15)
+    pool.add([Text(0, 10)])
+    full = threading.Thread(target=pool.add, args=([Text(1, 10)],))
+    full.start()
+    full.join(0.2)
+    assert full.is_alive()
+    assert [text.number for text in pool.take()] == [0]
+    full.join(30)
+    assert not full.is_alive()
+    waiting = threading.Thread(target=pool.add, args=([Text(2, 100)],))
+    waiting.start()
+    pool.close()
+    waiting.join(30)
+    assert not waiting.is_alive()
+    assert pool.take() == []

@@ -1,0 +1,78 @@
+"""Bundles for tests that need no model in them, and the forger of manifests."""
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lam_engines.bundles.bundle import Bundle, file_entry, write_bundle
+from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
+from lam_engines.contract import MANIFEST
+from lam_engines.errors import BundleError
+
+FILES = {"model.onnx": b"a graph", "tokenizer.json": b"a tokenizer"}
+
+
+def manifest_of(folder: Path, names: list[str]) -> Manifest:
+    """A manifest that lists these files of the folder, and no graphs."""
+    sizes = {"hidden_size": 8, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    return Manifest(
+        format_version=1,
+        model=ModelInfo(
+            **sizes,
+            vocab_size=32,
+            type_vocab_size=2,
+            position_rows=4,
+            layer_norm_eps=1e-12,
+            pad_token_id=0,
+            ffn_activation_passes=2,
+            blend=(0.1, 0.9),
+        ),
+        form="flat",
+        chunk_size=128,
+        checkpoint=Source(file="modèle.bin", sha256="0" * 64),
+        teacher=None,
+        files={name: file_entry(folder / name) for name in names},
+        graphs={},
+        max_tokens_tested=2000,
+        parity={"model.onnx": {"max_abs": 2.1445859499369393e-07}},
+        tools={"python": "3.10"},
+    )
+
+
+def write(path: Path, files: Mapping[str, bytes] = FILES, *, force: bool = False) -> Path:
+    """Write a bundle of these files; returns ``path``."""
+    with write_bundle(path, force=force) as (draft, commit):
+        for name, content in files.items():
+            (draft / name).parent.mkdir(exist_ok=True)
+            (draft / name).write_bytes(content)
+        commit(manifest_of(draft, list(files)))
+    return path
+
+
+def read_all(bundle: Path) -> dict[str, bytes]:
+    """Every file that the bundle lists, through all checks."""
+    opened = Bundle(bundle)
+    return {name: opened.read(name) for name in opened.manifest.files}
+
+
+def forge(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
+    """Change the fields of a bundle's manifest and give it the digest that belongs to them, as an attacker would."""
+    fields = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
+    change(fields)
+    fields.pop("sha256", None)
+    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
+    digest = hashlib.sha256(canonical.encode()).hexdigest()
+    (bundle / MANIFEST).write_text(json.dumps({**fields, "sha256": digest}, indent=2) + "\n", encoding="utf-8")
+
+
+def refusal(action: Callable[[], object]) -> str:
+    """The message, one line, with which a bundle must be refused."""
+    with pytest.raises(BundleError) as caught:
+        action()
+    message = str(caught.value)
+    assert message.isprintable(), message
+    return message
