@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 TREES = {"lam_export": ROOT, "lam_plugins": ROOT / "plugins", "lam_engines": ROOT / "engines"}
 
 # Inside lam_export a part may import those below it, and both ground floors.
-LAYERS = [{"cli"}, {"bench"}, {"validate"}, {"export", "demo"}, {"model"}]
+LAYERS = [{"cli"}, {"pipelines"}, {"bench"}, {"validate"}, {"evidence", "anatomy"}, {"export", "demo"}, {"model"}]
 
 
 def imports(path: Path, package: str) -> set[str]:

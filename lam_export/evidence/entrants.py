@@ -1,6 +1,5 @@
 """Who takes part in a benchmark: the bundle in every engine that runs here, and what it is held against."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -15,14 +14,12 @@ from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.errors import LamError
 from lam_engines.runtimes.openvino.engine import graph_of
 from lam_engines.runtimes.tensorrt.plans import PRECISIONS, choose_plan
-from lam_export.bench.speed.schema import ShapeInfo
-from lam_export.validate.report.thresholds import DEFAULTS
 
 from . import process_memory as memory
 from . import rivals
 from .metrics import THRESHOLDS, Thresholds
 from .references import comparable_bundle
-from .schema import EntrantInfo
+from .schema import EntrantInfo, ShapeInfo
 from .transformer import WEIGHTS, Transformer
 
 _TRANSFORMERS = {"onnxruntime": rivals.transformer_onnxruntime, "openvino": rivals.transformer_openvino}
@@ -182,8 +179,8 @@ def transformer_entrant(
 
 
 def thresholds_of(precision: str) -> Thresholds:
-    """What embeddings of a precision must hold; where no largest difference is laid down, the gate's cosine alone."""
-    return THRESHOLDS.get(precision) or Thresholds(max_abs=math.inf, cosine=DEFAULTS[precision].cosine)
+    """What embeddings of a precision must hold."""
+    return THRESHOLDS[precision]
 
 
 def _has_plan(bundle: Bundle, precision: str) -> bool:

@@ -1,5 +1,6 @@
 """How far two sets of embeddings are apart, row by row."""
 
+import math
 from collections import OrderedDict
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ class Thresholds:
 THRESHOLDS = {
     "fp32": Thresholds(),
     "fp16": Thresholds(max_abs=2e-3, cosine=0.9995),
+    "bf16": Thresholds(max_abs=math.inf, cosine=0.9995),
     "int8": Thresholds(max_abs=0.05, cosine=0.99),
 }
 """By the precision of a graph.

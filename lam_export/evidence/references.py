@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import TOKENIZER
-from lam_engines.errors import LamError
+from lam_engines.errors import BundleError, LamError
 
 from .sides import Side, engine_side, reference_side
 
@@ -30,7 +30,6 @@ def encoder_of(bundle: Bundle, checkpoint: "Checkpoint") -> "Encoder":
     """
     from lam_export.model.encoder import Encoder
     from lam_export.model.forms import FORMS
-    from lam_export.validate.parity import check_same_model
 
     form = bundle.manifest.form
     if form not in FORMS:
@@ -38,6 +37,22 @@ def encoder_of(bundle: Bundle, checkpoint: "Checkpoint") -> "Encoder":
     encoder = Encoder(checkpoint, form=form, chunk_size=bundle.manifest.chunk_size)
     check_same_model(bundle, encoder)
     return encoder
+
+
+def check_same_model(bundle: Bundle, encoder: "Encoder") -> None:
+    """See that a bundle has an encoder's sizes and constants.
+
+    Raises:
+        BundleError: says which differ.
+    """
+    expected = encoder.config.to_dict()
+    for name, found in bundle.manifest.model.model_dump().items():
+        if found != expected[name]:
+            raise BundleError(
+                f"expected {name} {expected[name]} as in the checkpoint, found {found} in the bundle {bundle.path}: "
+                f"they are not of one model; name the one that it was made from ({bundle.manifest.checkpoint.file}): "
+                f"--checkpoint"
+            )
 
 
 def comparable_bundle(bundle: Bundle, path: Path) -> Bundle:

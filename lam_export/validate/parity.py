@@ -13,9 +13,9 @@ from lam_engines import load_engine
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import STREAM_MODEL
 from lam_engines.embedding.tokenizer import tokenizer_of
-from lam_engines.errors import BundleError
 from lam_export.evidence.cases import Case, parity_cases
 from lam_export.evidence.metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
+from lam_export.evidence.references import check_same_model
 from lam_export.model.encoder import Encoder
 
 from .runners import EngineRunner, ReferenceRunner, StreamRunner, runner_from_graph
@@ -130,22 +130,6 @@ def _graph_runners(bundle: Bundle, precision: str | None) -> dict[str, BaseRunne
 def _precision(bundle: Bundle, file: str) -> str:
     manifest = bundle.manifest
     return (manifest.plans[file] if file in manifest.plans else manifest.graphs[file]).precision
-
-
-def check_same_model(bundle: Bundle, encoder: Encoder) -> None:
-    """See that a bundle has an encoder's sizes and constants.
-
-    Raises:
-        BundleError: says which differ.
-    """
-    expected = encoder.config.to_dict()
-    for name, found in bundle.manifest.model.model_dump().items():
-        if found != expected[name]:
-            raise BundleError(
-                f"expected {name} {expected[name]} as in the checkpoint, found {found} in the bundle {bundle.path}: "
-                f"they are not of one model; name the one that it was made from ({bundle.manifest.checkpoint.file}): "
-                f"--checkpoint"
-            )
 
 
 def _loader(cases: list[Case]) -> Iterator[dict[str, Any]]:

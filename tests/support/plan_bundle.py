@@ -3,9 +3,13 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
+
+import bundles
 
 from lam_engines.bundles.bundle import Bundle, extend_bundle
 from lam_engines.bundles.manifest import Plan, Profile, Range
+from lam_engines.runtimes.tensorrt.plans import Environment
 
 
 def with_plan(
@@ -44,3 +48,40 @@ def with_plan(
     plans = {f"engines/{name}.plan": plan for name in names}
     files = {name: name.encode() for name in plans} | {"engines/layers.json": b"{}"}
     return extend_bundle(copy, files, lambda m: m.model_copy(update={"plans": {**m.plans, **plans}}))
+
+
+HERE = Environment("10.9.0.34", "9.0")
+
+
+def profile(batch: int, tokens: int, *, least: tuple[int, int] = (1, 1)) -> Profile:
+    return Profile(
+        batch=Range(min=least[0], opt=least[0], max=batch), tokens=Range(min=least[1], opt=least[1], max=tokens)
+    )
+
+
+PROFILES = (profile(64, 64), profile(64, 512), profile(4, 8192))
+
+
+def bundle_with(folder: Path, *plans: dict[str, Any]) -> Bundle:
+    """A bundle with plans that differ from one that runs here, in the order in which they were built."""
+    bundle = Bundle(bundles.write(folder / "a bundle"))
+    for i, changes in enumerate(plans):
+        fields = {
+            "graph": "model.onnx",
+            "graph_sha256": bundle.manifest.files["model.onnx"].sha256,
+            "precision": "fp16",
+            "plugin": True,
+            "tensorrt": HERE.tensorrt,
+            "compute_capability": HERE.compute_capability,
+            "gpu": "NVIDIA H200",
+            "driver": "570.86.15",
+            "profiles": PROFILES,
+            "tactics": {},
+            "inspector": "engines/layers.json",
+        }
+        plan = {f"engines/{i}.plan": Plan(**{**fields, **changes})}
+        files = {f"engines/{i}.plan": f"plan {i}".encode(), "engines/layers.json": b"{}"}
+        bundle = extend_bundle(
+            bundle.path, files, lambda m, plan=plan: m.model_copy(update={"plans": {**m.plans, **plan}})
+        )
+    return bundle

@@ -5,21 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lam_engines.bundles.manifest import Sha256
-from lam_export.evidence.schema import EntrantInfo, Strict
-
-
-class ShapeInfo(Strict):
-    """A piece of work that is timed."""
-
-    name: str
-    """``1 x 4,096``, texts x tokens."""
-    kind: Literal["length", "batch", "mix"]
-    """One text alone, a batch of texts of one length, or texts of many lengths for the entrant to batch."""
-    texts: int
-    longest: int
-    """Tokens of the longest text."""
-    tokens: int
-    """Tokens of all texts together, without padding."""
+from lam_export.evidence.schema import EntrantInfo, ShapeInfo, Strict
 
 
 class Times(Strict):

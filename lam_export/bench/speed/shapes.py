@@ -10,8 +10,7 @@ from lam_engines.embedding.tokenizer import Tokenizer
 from lam_engines.errors import LamError
 from lam_export.evidence.cases import text_of
 from lam_export.evidence.corpus import builtin_texts
-
-from .schema import ShapeInfo
+from lam_export.evidence.schema import ShapeInfo
 
 LENGTHS = (128, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
 """Tokens of the published table."""

@@ -2,10 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
+from lam_export.evidence.schema import ShapeInfo
 from lam_export.evidence.tables import Table, mebibytes, milliseconds
 from lam_export.evidence.words import visible
 
-from .schema import Benchmark, Memory, Result, ShapeInfo, Times
+from .schema import Benchmark, Memory, Result, Times
 
 UNIT_LENGTH = 4096
 """Tokens of the length whose time per token is 1."""

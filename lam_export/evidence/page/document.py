@@ -40,18 +40,16 @@ def document(
     from markupsafe import Markup
 
     style, script = _resource("style.css"), _resource("page.js")
-    return (
-        _environment(package)
-        .get_template(template, globals=functions)
-        .render(
-            context,
-            # The page's own, not a user's: the only texts that are not escaped.
-            style=Markup(style),  # noqa: S704
-            script=Markup(script),  # noqa: S704
-            style_hash=_hash(style),
-            script_hash=_hash(script),
-            starts=[words.visible(start) for start in starts],
-        )
+    environment = _environment(package)
+    environment.globals |= functions or {}  # a template's own globals would not reach the macros that it imports
+    return environment.get_template(template).render(
+        context,
+        # The page's own, not a user's: the only texts that are not escaped.
+        style=Markup(style),  # noqa: S704
+        script=Markup(script),  # noqa: S704
+        style_hash=_hash(style),
+        script_hash=_hash(script),
+        starts=[words.visible(start) for start in starts],
     )
 
 

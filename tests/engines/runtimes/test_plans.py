@@ -1,17 +1,16 @@
 """Which plan runs on a machine, in which of its shapes: decided without TensorRT."""
 
 from pathlib import Path
-from typing import Any
 
 import bundles
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from plan_bundle import HERE, PROFILES, bundle_with, profile
 
 from lam_engines import BundleError, EngineError, InputError
-from lam_engines.bundles.bundle import Bundle, extend_bundle
-from lam_engines.bundles.manifest import Plan, Profile, Range
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.embedding.batching import bucket, pad, pad_to
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.runtimes.tensorrt.plans import (
@@ -23,42 +22,6 @@ from lam_engines.runtimes.tensorrt.plans import (
     padded_shape,
     read_plan,
 )
-
-HERE = Environment("10.9.0.34", "9.0")
-
-
-def profile(batch: int, tokens: int, *, least: tuple[int, int] = (1, 1)) -> Profile:
-    return Profile(
-        batch=Range(min=least[0], opt=least[0], max=batch), tokens=Range(min=least[1], opt=least[1], max=tokens)
-    )
-
-
-PROFILES = (profile(64, 64), profile(64, 512), profile(4, 8192))
-
-
-def bundle_with(folder: Path, *plans: dict[str, Any]) -> Bundle:
-    """A bundle with plans that differ from one that runs here, in the order in which they were built."""
-    bundle = Bundle(bundles.write(folder / "a bundle"))
-    for i, changes in enumerate(plans):
-        fields = {
-            "graph": "model.onnx",
-            "graph_sha256": bundle.manifest.files["model.onnx"].sha256,
-            "precision": "fp16",
-            "plugin": True,
-            "tensorrt": HERE.tensorrt,
-            "compute_capability": HERE.compute_capability,
-            "gpu": "NVIDIA H200",
-            "driver": "570.86.15",
-            "profiles": PROFILES,
-            "tactics": {},
-            "inspector": "engines/layers.json",
-        }
-        plan = {f"engines/{i}.plan": Plan(**{**fields, **changes})}
-        files = {f"engines/{i}.plan": f"plan {i}".encode(), "engines/layers.json": b"{}"}
-        bundle = extend_bundle(
-            bundle.path, files, lambda m, plan=plan: m.model_copy(update={"plans": {**m.plans, **plan}})
-        )
-    return bundle
 
 
 def refusal(bundle: Bundle, precision: str = "fp16", environment: Environment = HERE) -> str:

@@ -13,7 +13,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from compose_spec import PyCompose
-from test_plans import bundle_with
+from plan_bundle import bundle_with
 
 from lam_engines.errors import LamError
 from lam_engines.serving.deployment import FILES, Deployment, write_deployment

@@ -196,7 +196,7 @@ def test_headings_tables_and_names_are_for_everyone(page: Page) -> None:
 
 
 def test_colours_can_be_read_in_the_light_and_in_the_dark() -> None:
-    style = (files("lam_export.validate.report.render") / "templates" / "style.css").read_text(encoding="utf-8")
+    style = (files("lam_export.evidence.page") / "templates" / "style.css").read_text(encoding="utf-8")
     palettes = [
         dict(re.findall(r"--([\w-]+): #([0-9a-f]{6})", block)) for block in re.findall(r":root \{(.*?)\}", style, re.S)
     ]
