@@ -24,7 +24,7 @@ import typer
 from lam_engines import load_engine
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import MODEL, TOKENIZER
-from lam_engines.runtimes.onnxruntime.engine import session_options
+from lam_engines.runtimes.onnxruntime.session import session_options
 from lam_export.evidence.process_memory import peak
 
 SHORT, COMPARED, LONG = 10_000, 20_000, 1_000_000

@@ -22,6 +22,8 @@ STREAM_MODEL = "model.stream.onnx"
 MEMORY_MODEL = "memory.onnx"
 GRAPHS = {"fp32": MODEL, "fp16": FP16_MODEL, "int8": INT8_MODEL}
 """Precision to the graph of a bundle."""
+PLAN_PRECISIONS = ("fp16", "fp32")
+"""What TensorRT plans are built in, the default first."""
 TOKENIZER = "tokenizer.json"
 PLANS = "engines"
 """A folder of TensorRT plans, with what their builds left behind."""

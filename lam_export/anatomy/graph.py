@@ -7,8 +7,9 @@ to whatever uses their results.
 
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from .nodes import Node, nodes_of
 from .operator_parts import operator_parts
 from .parts import Place, layer_of, place_of_module
 
@@ -19,25 +20,6 @@ _OPERATOR = re.compile(r"layers\.\d+\.form$")
 _INNER = re.compile(r"layers\.\d+\.form\.(?!in_proj\b).+")
 _SIZES = re.compile("Add|Sub|Mul|Div|Mod|Min|Max|Neg|Concat|Squeeze|Unsqueeze|Gather|Slice|Cast|Range")
 """Operators that compute sizes, where they are given nothing but sizes and constants."""
-
-
-class Node(NamedTuple):
-    """A node of any runtime's graph."""
-
-    name: str
-    kind: str
-    """``MatMul``."""
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-
-
-def nodes_of(nodes: "Iterable[onnx.NodeProto]") -> list[Node]:
-    """Of a graph or a function, in its order; constants are left out."""
-    return [
-        Node(node.name, node.op_type, tuple(filter(None, node.input)), tuple(filter(None, node.output)))
-        for node in nodes
-        if node.op_type != "Constant"
-    ]
 
 
 def with_named_functions(model: "onnx.ModelProto") -> "onnx.ModelProto":

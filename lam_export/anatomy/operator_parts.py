@@ -2,12 +2,9 @@
 
 import re
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING
 
+from .nodes import Node
 from .parts import Part
-
-if TYPE_CHECKING:
-    from .graph import Node
 
 _REDUCTIONS = re.compile(r"Reduce\w+|LpNormalization")
 _ELEMENTWISE = re.compile("Add|Sub|Mul|Div|Max|Clip|Sqrt|Reciprocal|Pow|Abs")
@@ -16,7 +13,7 @@ _WHOLE_ROWS = "LpNormalization"
 """The norm that gives no number a row, but the row divided by it."""
 
 
-def operator_parts(nodes: "Sequence[Node]", source: str, sink: str) -> "Iterator[tuple[Node, Part]]":
+def operator_parts(nodes: Sequence[Node], source: str, sink: str) -> Iterator[tuple[Node, Part]]:
     """The parts of the nodes between two values.
 
     - convolutions: what leads to the value ``convolved``;
@@ -75,13 +72,13 @@ def operator_parts(nodes: "Sequence[Node]", source: str, sink: str) -> "Iterator
         yield node, part
 
 
-def _named(nodes: "Sequence[Node]", name: str) -> str | None:
+def _named(nodes: Sequence[Node], name: str) -> str | None:
     """The value of that name, whatever an inliner put around it."""
     pattern = re.compile(rf"(?:.*[._])?{name}(?:__\d+)?")
     return next((value for node in nodes for value in node.outputs if pattern.fullmatch(value)), None)
 
 
-def _below(nodes: "Sequence[Node]", values: set[str]) -> set[str]:
+def _below(nodes: Sequence[Node], values: set[str]) -> set[str]:
     """The values, and all that is computed from them; sizes are not."""
     found = set(values)
     for node in nodes:
@@ -90,7 +87,7 @@ def _below(nodes: "Sequence[Node]", values: set[str]) -> set[str]:
     return found
 
 
-def _above(nodes: "Sequence[Node]", values: set[str]) -> "list[Node]":
+def _above(nodes: Sequence[Node], values: set[str]) -> list[Node]:
     """The nodes that the values are computed by."""
     found, needed = [], set(values)
     for node in reversed(nodes):

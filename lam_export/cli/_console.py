@@ -15,6 +15,11 @@ def say(console: Console, message: str, style: str = "") -> None:
     console.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
+def note(message: str) -> None:
+    """Say on standard error what makes a result doubtful."""
+    say(err, f"note: {message}", style="yellow")
+
+
 @contextmanager
 def steps(verbose: bool = False) -> Iterator[Callable[[str], None]]:
     """Show which step of a longer work is under way, and how long each took.

@@ -16,7 +16,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Replace a demo checkpoint that is there.")] = False,
 ) -> None:
     """Write a small LAM checkpoint that was really trained: distilled from all-MiniLM-L6-v2."""
-    from ._requirements import require
+    from lam_export.requirements import require
 
     require("torch", "safetensors", extra="demo")
     from lam_export.demo import write_demo

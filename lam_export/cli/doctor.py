@@ -1,7 +1,6 @@
 """``lam-export doctor``: what can run here, and what would make the rest run."""
 
 import platform
-from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -15,6 +14,7 @@ from ._console import examples, out
 
 if TYPE_CHECKING:
     from lam_engines.embedding.engine import EmbeddingEngine
+    from lam_engines.runtimes.registry import Runtime
 
 EXAMPLES = examples("lam-export doctor", "lam-export doctor my-model")
 
@@ -44,7 +44,9 @@ def run(
     from rich.markup import escape
     from rich.table import Table
 
-    engines = [_onnxruntime("cpu", bundle), _onnxruntime("cuda", bundle), _openvino(bundle), _tensorrt(bundle)]
+    from lam_engines.runtimes.registry import all_runtimes
+
+    engines = [_engine(runtime, device, bundle) for runtime in all_runtimes() for device in runtime.devices]
     tools = [
         _packages("export, validate, inspect", "export", *_EXPORT_TOOLS),
         _packages("GPU kernels", "kernels", "torch", "triton"),
@@ -63,64 +65,23 @@ def run(
         raise typer.Exit(2)
 
 
-def _onnxruntime(device: str, bundle: Path | None) -> Finding:
-    what = f"engine onnxruntime, {device}"
-    installed = [name for name in ("onnxruntime", "onnxruntime-gpu") if _version(name)]
-    if len(installed) == 2:
-        mend = "pip uninstall onnxruntime onnxruntime-gpu, then pip install 'lam-export[cpu]' or 'lam-export[gpu]'"
-        return Finding(
-            what, False, f"both onnxruntime and onnxruntime-gpu are installed and overwrite each other; {mend}"
-        )
-    if not installed:
-        extra = "cpu" if device == "cpu" else "gpu"
-        return Finding(what, False, f"not installed; run: pip install 'lam-export[{extra}]'")
-    return _attempt(what, f"{installed[0]} {_version(installed[0])}", lambda: _try_onnxruntime(device, bundle))
+def _engine(runtime: "Runtime", device: str, bundle: Path | None) -> Finding:
+    what = f"engine {runtime.name}, {device}"
+    try:
+        found = runtime.here(device)
+        if bundle is None:
+            return Finding(what, True, found)
+        from lam_engines.bundles.bundle import Bundle
 
-
-def _try_onnxruntime(device: str, bundle: Path | None) -> str:
-    from lam_engines import load_engine
-    from lam_engines.runtimes.onnxruntime.engine import provider_of
-
-    provider_of(device)
-    if bundle is None:
-        return "" if device == "cpu" else " is built for CUDA; to see it run: lam-export doctor BUNDLE"
-    return _embedded(load_engine(bundle, device=device))
-
-
-def _openvino(bundle: Path | None) -> Finding:
-    def attempt() -> str:
-        from lam_engines import load_engine
-        from lam_engines.runtimes.openvino.engine import library, version_of
-
-        version = version_of(library())
-        return f"openvino {version}" + ("" if bundle is None else _embedded(load_engine(bundle, "openvino")))
-
-    return _attempt("engine openvino, cpu", "", attempt)
-
-
-def _tensorrt(bundle: Path | None) -> Finding:
-    def attempt() -> str:
-        from lam_engines import load_engine
-        from lam_engines.runtimes.tensorrt.engine import environment
-
-        here = environment()
-        found = f"tensorrt {here.tensorrt}, compute capability {here.compute_capability}"
-        return found + ("" if bundle is None else _embedded(load_engine(bundle, "tensorrt")))
-
-    return _attempt("engine tensorrt, cuda", "", attempt)
+        return Finding(what, True, found + _embedded(runtime.load(Bundle(bundle), device=device)))
+    except LamError as error:
+        return Finding(what, False, str(error))
 
 
 def _embedded(engine: "EmbeddingEngine") -> str:
     with engine:
         vector = engine.embed(["Is anyone there?"])[0]
     return f", embedded a text: {vector.size} numbers"
-
-
-def _attempt(what: str, versions: str, attempt: Callable[[], str]) -> Finding:
-    try:
-        return Finding(what, True, versions + attempt())
-    except LamError as error:
-        return Finding(what, False, str(error))
 
 
 def _packages(what: str, extra: str, *names: str) -> Finding:

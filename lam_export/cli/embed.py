@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lam_engines.runtimes.registry import DEFAULT, names, one_of
+
 from ._console import err, examples, out, say
 from ._embed_ray import embed_with_ray
 
@@ -42,7 +44,7 @@ def run(
         Path | None,
         typer.Option("--output", "-o", help=".npy, .jsonl or .parquet; a table if left out.", show_default=False),
     ] = None,
-    engine: Annotated[str, typer.Option(help="onnxruntime, openvino or tensorrt.")] = "onnxruntime",
+    engine: Annotated[str, typer.Option(help=f"{one_of(names())}.")] = DEFAULT,
     precision: Annotated[
         str | None, typer.Option(help="fp32, fp16 or int8.", show_default="fp32; fp16 with tensorrt")
     ] = None,
@@ -52,7 +54,7 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, max=1024, show_default="one per core", help="Threads.")] = None,
     batch_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Tokens that go through the model at once.", show_default="1024; 16384 with tensorrt"),
+        typer.Option(min=1, help="Tokens that go through the model at once.", show_default="512; 16384 on a GPU"),
     ] = None,
     force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
     stream: Annotated[

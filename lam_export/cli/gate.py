@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lam_engines.errors import LamError
+from lam_engines.runtimes.registry import DEFAULT
 
 from ._console import examples, out, say
-from ._requirements import require
+from ._progress import shown_progress
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -30,9 +30,9 @@ def run(
     sts: Annotated[Path, typer.Option(help="The benchmark's file that it was made with.", show_default=False)],
     change: Annotated[str, typer.Option(help="What was changed: one thing.", show_default=False)],
     precision: Annotated[str, typer.Option(help="Of the bundle with the change.")] = "fp32",
-    engine: Annotated[str, typer.Option(help="That runs the bundle with the change.")] = "onnxruntime",
+    engine: Annotated[str, typer.Option(help="That runs the bundle with the change.")] = DEFAULT,
     baseline_precision: Annotated[str, typer.Option(help="Of the baseline.")] = "fp32",
-    baseline_engine: Annotated[str, typer.Option(help="That runs the baseline.")] = "onnxruntime",
+    baseline_engine: Annotated[str, typer.Option(help="That runs the baseline.")] = DEFAULT,
     baseline_bundle: Annotated[
         Path | None, typer.Option(help="The baseline's bundle.", show_default="where the report lies")
     ] = None,
@@ -45,42 +45,23 @@ def run(
     Both bundles are timed in turn in one run. Accepted or rejected, the trial is added to the history of both bundles
     (reports/history.json, drawn in reports/history.html). Exits with 0 if the change is accepted, with 2 if not.
     """
-    require("scipy", "polygraphy", "jinja2", "onnxruntime", extra="report,cpu")
-    from lam_engines import load_engine
-    from lam_engines.bundles.bundle import Bundle
-    from lam_export.bench.gate.history import add_trial, new_trial, read_history, write_history
-    from lam_export.bench.gate.history_page import history_page
-    from lam_export.bench.gate.protocol import compare_speed, objections
-    from lam_export.evidence.corpus import read_corpus
-    from lam_export.pipelines.baseline import contender_of, read_baseline, score_of
+    from lam_export.pipelines.gate import gate
 
-    from ._progress import counted_steps
-
-    opened = Bundle(bundle)
-    held = read_baseline(baseline, baseline_bundle, engine=baseline_engine, precision=baseline_precision)
-    history = read_history(held.bundle.path)
-    corpus = read_corpus(None, sts, builtin=False)
-    same = opened.path.resolve() == held.bundle.path.resolve()
-    if same and (engine, precision) == (baseline_engine, baseline_precision):
-        raise LamError("expected a change, found the baseline itself; name another bundle, --precision or --engine")
-    with counted_steps() as (begin, advance):
-        begin(f"score of {bundle}", len(corpus.texts))
-        score = score_of(opened, corpus, held, engine=engine, precision=precision, progress=advance)
-        with (
-            load_engine(held.bundle.path, baseline_engine, precision=baseline_precision, threads=threads) as before,
-            load_engine(bundle, engine, precision=precision, threads=threads) as after,
-        ):
-            speed = compare_speed(before, after, repeats=repeats, on_step=lambda step: begin(step, 1))
-    trial = new_trial(
-        change,
-        held.contender,
-        contender_of(opened, engine, precision, score),
-        speed,
-        objections(held.contender.score, score, speed),
-    )
-    grown = add_trial(history, trial)
-    for folder in {held.bundle.path.resolve(), opened.path.resolve()}:
-        write_history(grown, folder, history_page(grown))
+    with shown_progress() as progress:
+        trial = gate(
+            bundle,
+            baseline=baseline,
+            sts=sts,
+            change=change,
+            precision=precision,
+            engine=engine,
+            baseline_precision=baseline_precision,
+            baseline_engine=baseline_engine,
+            baseline_bundle=baseline_bundle,
+            repeats=repeats,
+            threads=threads,
+            progress=progress,
+        )
     if json:
         typer.echo(trial.model_dump_json(indent=2))
     else:

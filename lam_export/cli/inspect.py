@@ -16,7 +16,7 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read a checkpoint, check every tensor, and say what was found. Nothing is written."""
-    from ._requirements import require
+    from lam_export.requirements import require
 
     require("torch", "safetensors", extra="export")
     from lam_export.model.checkpoint import load_checkpoint

@@ -21,7 +21,7 @@ def run(
 
     Needs no GPU. Exits with 2 if a default variant spills registers to memory.
     """
-    from ._requirements import require
+    from lam_export.requirements import require
 
     require("triton", "torch", extra="kernels")
     from rich.table import Table

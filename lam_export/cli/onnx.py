@@ -6,8 +6,9 @@ from typing import Annotated
 
 import typer
 
+from lam_export.requirements import require_export
+
 from ._console import examples, out, say, steps
-from ._requirements import require_export
 
 EXAMPLES = examples(
     "lam-export onnx my-checkpoint -o my-model",

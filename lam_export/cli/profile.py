@@ -5,10 +5,10 @@ from typing import Annotated
 
 import typer
 
-from lam_engines.errors import LamError
+from lam_engines.runtimes.registry import DEFAULT, names, one_of
 
-from ._console import err, examples, out, say
-from ._requirements import require
+from ._console import examples, note, out, say
+from ._progress import shown_progress
 
 EXAMPLES = examples(
     "lam-export profile my-model",
@@ -17,16 +17,13 @@ EXAMPLES = examples(
     "lam-export profile my-model --engine pytorch --checkpoint my-checkpoint --shape 8x512",
     "lam-export profile my-model --precision int8 --shape 1x4096 --json > profile.json",
 )
-_DEFAULT_FOLDER = Path("reports", "profile")
 
 
 def run(
     bundle: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
     engines: Annotated[
         list[str] | None,
-        typer.Option(
-            "--engine", help="onnxruntime, openvino, tensorrt or pytorch; may be repeated.", show_default="onnxruntime"
-        ),
+        typer.Option("--engine", help=f"{one_of((*names(), 'pytorch'))}; may be repeated.", show_default=DEFAULT),
     ] = None,
     precisions: Annotated[
         list[str] | None,
@@ -48,7 +45,7 @@ def run(
     threads: Annotated[int | None, typer.Option(min=1, max=1024, help="On a CPU.", show_default="one per core")] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the results.", show_default=f"BUNDLE/{_DEFAULT_FOLDER}"),
+        typer.Option("--output", "-o", help="Folder of the results.", show_default="BUNDLE/reports/profile"),
     ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
 ) -> None:
@@ -57,44 +54,29 @@ def run(
     Embeddings are compared first; wrong ones get no times, and the exit code is 2. Plain and profiled runs take turns,
     so that the cost of profiling is seen. Writes profile.html, profile.md and profile.json.
     """
-    require("polygraphy", "jinja2", "onnx", extra="report")
-    require("onnxruntime", extra="cpu")
-    from lam_engines.bundles.bundle import Bundle
-    from lam_export.bench.profile.profile_folder import profile_terminal, to_json, write_profile
-    from lam_export.bench.profile.session import SHAPES, parse_shape, profiled
-    from lam_export.bench.profile.subjects import Checkpoint, chosen
-    from lam_export.evidence.provenance import Setting
-    from lam_export.validate.report.folder import check_folder
+    from lam_export.bench.speed.shapes import parse_shape
+    from lam_export.evidence.record import terminal, to_json
+    from lam_export.pipelines.profile import profile
 
-    from ._progress import counted_steps
-
-    opened = Bundle(bundle)
-    folder = output or bundle / _DEFAULT_FOLDER
-    check_folder(folder)
-    wanted = [parse_shape(shape) for shape in shapes] if shapes else SHAPES
-    model = None if checkpoint is None else Checkpoint(checkpoint, teacher)
-    found = chosen(opened, engines, precisions, model)
-    setting = Setting.here(threads)
-    if warning := setting.warning():
-        say(err, warning, style="yellow")
-    with counted_steps() as (begin, advance):
-        profile = profiled(
-            opened,
-            setting,
-            found,
-            wanted,
-            checkpoint=model,
+    with shown_progress() as progress:
+        written = profile(
+            bundle,
+            engines=engines or [DEFAULT],
+            precisions=precisions,
+            checkpoint=checkpoint,
+            teacher=teacher,
+            shapes=[parse_shape(shape) for shape in shapes or ()],
+            layers=layers,
             seconds=seconds,
-            begin=begin,
-            advance=advance,
+            threads=threads,
+            output=output,
+            progress=progress,
+            warn=note,
         )
-    if all(result.status == "not run" for result in profile.results):
-        raise LamError(f"nothing could be timed; {profile.results[0].entrant}: {profile.results[0].note}")
-    write_profile(folder, profile, layers=layers)
     if json:
-        typer.echo(to_json(profile), nl=False)
+        typer.echo(to_json(written.shown.record), nl=False)
     else:
-        out.print(profile_terminal(profile, layers=layers))
-        say(out, f"Wrote {folder / 'profile.html'}, profile.md and profile.json", style="green")
-    if not profile.matched:
+        out.print(terminal(written.shown))
+        say(out, f"Wrote {written.folder / 'profile.html'}, profile.md and profile.json", style="green")
+    if not written.shown.record.matched:
         raise typer.Exit(2)

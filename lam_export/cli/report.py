@@ -1,27 +1,20 @@
 """``lam-export report``: proof that a bundle gives the reference's embeddings, and the gate to production."""
 
-from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, cast
+from typing import Annotated
 
 import typer
 
-from lam_engines.errors import LamError
+from lam_engines.runtimes.registry import DEFAULT
 
-from ._console import err, examples, out, say
-from ._requirements import require
-
-if TYPE_CHECKING:
-    from lam_export.evidence.results import Results
-    from lam_export.evidence.sides import Side
-    from lam_export.model.checkpoint import Checkpoint
+from ._console import err, examples, note, out, say
+from ._progress import shown_progress
 
 EXAMPLES = examples(
     "lam-export report my-model --checkpoint my-checkpoint",
     "lam-export report my-model --checkpoint my-checkpoint --texts ours.txt --sts stsb/test.csv -o report",
     "lam-export report my-model --against last-week --candidate fp16 --thresholds gate.toml --json > report.json",
 )
-_DEFAULT_FOLDER = Path("reports", "accuracy")
 
 
 def run(
@@ -45,7 +38,7 @@ def run(
     ] = None,
     engines: Annotated[
         list[str] | None,
-        typer.Option("--engine", help="Runtime of the candidates; may be repeated.", show_default="onnxruntime"),
+        typer.Option("--engine", help="Runtime of the candidates; may be repeated.", show_default=DEFAULT),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda, for the candidates.", show_default="the engine's")
@@ -60,7 +53,7 @@ def run(
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the report.", show_default=f"BUNDLE/{_DEFAULT_FOLDER}"),
+        typer.Option("--output", "-o", help="Folder of the report.", show_default="BUNDLE/reports/accuracy"),
     ] = None,
     thresholds: Annotated[
         Path | None, typer.Option(help="TOML file of the gate's thresholds.", show_default=False)
@@ -79,79 +72,45 @@ def run(
 ) -> None:
     """Compare a bundle with the reference on many texts, and judge it.
 
-    Writes report.html, report.md, report.json and each side's embeddings (results/). Exits with 0 if every threshold
+    Writes report.html, report.md, report.json and each subject's embeddings (results/). Exits with 0 if every threshold
     holds, with 2 if one does not. Embeddings are cached: a second run, and one after Ctrl-C, goes on where the first
     ended.
     """
-    require("torch", "safetensors", "onnx", "polygraphy", "scipy", "jinja2", extra="report")
-    require("onnxruntime", extra="cpu")
-    from lam_engines.bundles.bundle import Bundle
-    from lam_export.evidence.corpus import read_corpus
-    from lam_export.evidence.references import encoder_of, other_bundle, pytorch
-    from lam_export.evidence.results import load_results, results_folder
-    from lam_export.model.checkpoint import load_checkpoint
-    from lam_export.validate.report.build import Observer, build_report, candidates_of
-    from lam_export.validate.report.folder import check_folder, to_json, write_report
+    from lam_export.evidence.results import results_folder
+    from lam_export.pipelines.report import report
+    from lam_export.validate.report.folder import to_json
     from lam_export.validate.report.render import terminal
-    from lam_export.validate.report.thresholds import read_limits
 
-    from ._progress import counted_steps
-
-    if (against is None) == (checkpoint is None and reference_results is None):
-        raise LamError("expected one reference: --checkpoint CHECKPOINT, --against BUNDLE or --reference-results FILE")
-    limits = read_limits(thresholds, {"cosine": cosine, "sts_difference": sts_difference, "recall_at_10": recall_at_10})
-    opened = Bundle(bundle)
-    folder = output or bundle / _DEFAULT_FOLDER
-    check_folder(folder)
-    runtimes = engines or ["onnxruntime"]
-    chosen = [
-        (engine, name) for engine in runtimes for name in dict.fromkeys(candidates or candidates_of(opened, engine))
-    ]
-    if not chosen:
-        raise LamError(
-            f"expected something in the bundle {bundle} that {', '.join(runtimes)} can run, its manifest lists "
-            f"{', '.join(opened.manifest.files)}; see: lam-export doctor {bundle}"
-        )
-    corpus = read_corpus(texts, sts, column=column)
     try:
-        with counted_steps() as (begin, advance):
-            begin("reading the reference", 1)
-            loaded = None if checkpoint is None else load_checkpoint(checkpoint, teacher)
-            encoder = None if loaded is None else encoder_of(opened, loaded)
-            if reference_results is not None:
-                held: Results | Callable[[], Side] = load_results(reference_results, corpus.sha256)
-            elif against is not None:
-                held = other_bundle(opened, against)
-            else:
-                held = pytorch(opened, cast("Checkpoint", loaded), reference)
-            made_from = opened.manifest.checkpoint.sha256
-            if loaded is not None and loaded.sha256 != made_from:
-                say(
-                    err,
-                    f"note: the bundle was made from another file than {loaded.weights} (expected sha256 "
-                    f"{made_from[:12]}..., found {loaded.sha256[:12]}...); if checks fail, name that one: --checkpoint",
-                    style="yellow",
-                )
-            report, results = build_report(
-                opened,
-                corpus,
-                reference=held,
-                candidates=chosen,
-                limits=limits,
-                encoder=encoder,
-                checkpoint_sha256=made_from if loaded is None else loaded.sha256,
+        with shown_progress() as progress:
+            written = report(
+                bundle,
+                checkpoint=checkpoint,
+                teacher=teacher,
+                reference=reference,
+                against=against,
+                reference_results=reference_results,
+                candidates=candidates,
+                engines=engines,
                 device=device,
-                cache=results_folder(),
-                observer=Observer(begin, advance),
+                texts=texts,
+                column=column,
+                sts=sts,
+                output=output,
+                thresholds=thresholds,
+                cosine=cosine,
+                sts_difference=sts_difference,
+                recall_at_10=recall_at_10,
+                progress=progress,
+                warn=note,
             )
     except (KeyboardInterrupt, SystemExit):
         say(err, f"what was embedded is kept in {results_folder()}; the same command goes on from there")
         raise
-    write_report(folder, report, results)
     if json:
-        typer.echo(to_json(report), nl=False)
+        typer.echo(to_json(written.report), nl=False)
     else:
-        out.print(terminal(report))
-        say(out, f"Wrote {folder / 'report.html'}, report.md, report.json and results/", style="green")
-    if not report.passed:
+        out.print(terminal(written.report))
+        say(out, f"Wrote {written.folder / 'report.html'}, report.md, report.json and results/", style="green")
+    if not written.report.passed:
         raise typer.Exit(2)

@@ -7,9 +7,10 @@ from typing import Annotated
 
 import typer
 
+from lam_export.requirements import require
+
 from . import _serving as options
 from ._console import err, examples, out, say, steps
-from ._requirements import require
 
 EXAMPLES = examples(
     "lam-export serve my-model",

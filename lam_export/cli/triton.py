@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
+from lam_export.requirements import require
+
 from . import _serving as options
 from . import _triton_memory as memory
 from ._console import examples, out, say, steps
-from ._requirements import require
 
 EXAMPLES = examples(
     "lam-export triton my-model -o repository",

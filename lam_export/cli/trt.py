@@ -130,7 +130,7 @@ def run(
 
 
 def _require_trt(*, exports: bool, plugin: bool) -> None:
-    from ._requirements import require, require_export
+    from lam_export.requirements import require, require_export
 
     kernels = ("triton",) if plugin else ()
     require("tensorrt", "polygraphy", "onnx", "onnx_ir", "onnxscript", *kernels, extra="trt")

@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lam_export.requirements import require_export
+
 from ._console import examples, out, say, steps
-from ._requirements import require_export
 
 if TYPE_CHECKING:
     from rich.console import Group

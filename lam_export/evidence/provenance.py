@@ -70,6 +70,6 @@ class Setting:
         if self.load is None or self.load < _BUSY * self.cores:
             return ""
         return (
-            f"note: the machine is busy (load {self.load:.1f} on {self.cores} cores): ratios mean more than times, and "
+            f"the machine is busy (load {self.load:.1f} on {self.cores} cores): ratios mean more than times, and "
             f"neither much; run again when it is quiet"
         )

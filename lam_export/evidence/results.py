@@ -1,4 +1,4 @@
-"""What a side gave for a set of texts: computed piece by piece, kept, saved, and read again.
+"""What a subject gave for a set of texts: computed piece by piece, kept, saved, and read again.
 
 Every file is Polygraphy's ``RunResults`` as JSON, one runner with one iteration, and in it, under ``lam_export``, what
 they are of. Polygraphy's own tools read it.
@@ -16,18 +16,18 @@ from pathlib import Path
 from typing import Final, Literal
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict
 
 from lam_engines.bundles.manifest import Sha256
 from lam_engines.bundles.whole import write_whole
+from lam_engines.contract import SENTENCE_EMBEDDING
 from lam_engines.embedding.batching import DEFAULT_BATCH_TOKENS, batches, pad
 from lam_engines.errors import LamError
 from lam_plugins.aot import cache_folder
 
-from .schema import SideInfo
-from .sides import Side
+from .schema import Record, SubjectInfo
+from .subject import Subject
+from .subjects.function_engine import Embed
 
-_OUTPUT = "sentence_embedding"
 _HEADER = "lam_export"
 _FORMAT: Final = 1
 _SHARD_TEXTS = 512
@@ -39,22 +39,20 @@ _ONE_IN = 256
 
 @dataclass(frozen=True)
 class Results:
-    """The embeddings that one side gave."""
+    """The embeddings that one subject gave."""
 
-    side: SideInfo
+    subject: SubjectInfo
     texts_sha256: str
     """Of the texts, ``Corpus.sha256``."""
     vectors: np.ndarray
     """``[n, hidden]``, float32 or float64, in the order of the texts."""
     seconds: float
-    """That the side took for them when they were computed."""
+    """Seconds of the original, uncached run; not a benchmark."""
 
 
-class _Header(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class _Header(Record):
     format: Literal[1]
-    side: SideInfo
+    subject: SubjectInfo
     texts_sha256: Sha256
     vectors_sha256: Sha256
 
@@ -62,27 +60,29 @@ class _Header(BaseModel):
 def results_folder() -> Path:
     """Where results are kept between runs: ``$LAM_EXPORT_CACHE/results``, by default in the user's cache folder.
 
-    About 4 KB a text and side in float64, half of that in float32. Nothing in it is removed; delete it to clear it.
+    About 4 KB a text and subject in float64, half of that in float32. Nothing in it is removed; delete it to clear it.
     """
     return cache_folder() / "results"
 
 
 def embeddings(
-    side: Side,
+    subject: Subject,
+    embed: Embed,
     ids: Sequence[np.ndarray],
     pad_token_id: int,
     *,
     cache: Path | None,
     progress: Callable[[int], None],
 ) -> tuple[np.ndarray, float]:
-    """Embed tokenised texts, or take from the cache what the same side gave for the same texts before.
+    """Embed tokenised texts, or take from the cache what the same subject gave for the same texts before.
 
     The texts are cut into shards, each batched by itself and kept in a file of its own. So an interrupt costs one shard
     at most, and results from the cache are those of a run without it, to the last bit, even of an artefact that lets
     the texts of a batch touch one another.
 
     Args:
-        side: what is run.
+        subject: what is run; its key tells the same from another.
+        embed: the loaded subject.
         ids: ``[n]`` int64 token ids of each text; at least one text.
         pad_token_id: what batches are padded with.
         cache: a folder, :func:`results_folder` for instance; None keeps nothing. A damaged file in it is computed
@@ -90,19 +90,20 @@ def embeddings(
         progress: called with the number of texts that are done since the last call.
 
     Returns:
-        ``[len(ids), hidden]`` in the order of ``ids``, and the seconds that the side took when they were computed.
+        ``[len(ids), hidden]`` in the order of ``ids``, and the seconds that they took when they were computed.
 
     Raises:
-        LamError: the side cannot embed a batch; what was done before is kept.
+        LamError: the subject cannot embed a batch; what was done before is kept.
     """
     vectors: list[np.ndarray] = []
     seconds = 0.0
+    key = "" if cache is None else subject.key()
     for shard in _shards(ids):
         digest = _ids_sha256(shard)
-        path = None if cache is None else cache / f"{_shard_key(side, digest, pad_token_id)}.json"
+        path = None if cache is None else cache / f"{_shard_key(key, digest, pad_token_id)}.json"
         results = None if path is None else _kept(path, digest, len(shard))
         if results is None:
-            results = _computed(side, shard, digest, pad_token_id, progress)
+            results = _computed(subject.info, embed, shard, digest, pad_token_id, progress)
             if path is not None:
                 with suppress(OSError):
                     _write(path, results)
@@ -114,7 +115,7 @@ def embeddings(
 
 
 def save_results(path: Path, results: Results) -> None:
-    """Write what a side gave to one file, whole or not at all.
+    """Write what a subject gave to one file, whole or not at all.
 
     Raises:
         LamError: the file cannot be written.
@@ -175,24 +176,29 @@ def _ids_sha256(ids: Sequence[np.ndarray]) -> str:
     return hashlib.sha256(json.dumps([row.tolist() for row in ids]).encode("ascii")).hexdigest()
 
 
-def _shard_key(side: Side, digest: str, pad_token_id: int) -> str:
-    parts = [_FORMAT, side.key, digest, pad_token_id, DEFAULT_BATCH_TOKENS]
+def _shard_key(key: str, digest: str, pad_token_id: int) -> str:
+    parts = [_FORMAT, key, digest, pad_token_id, DEFAULT_BATCH_TOKENS]
     return hashlib.sha256(json.dumps(parts).encode("ascii")).hexdigest()
 
 
 def _computed(
-    side: Side, ids: Sequence[np.ndarray], digest: str, pad_token_id: int, progress: Callable[[int], None]
+    info: SubjectInfo,
+    embed: Embed,
+    ids: Sequence[np.ndarray],
+    digest: str,
+    pad_token_id: int,
+    progress: Callable[[int], None],
 ) -> Results:
     found: dict[int, np.ndarray] = {}
     seconds = 0.0
     for rows in batches([len(row) for row in ids], batch_tokens=DEFAULT_BATCH_TOKENS):
         batch = pad([ids[row] for row in rows], pad_token_id)
         start = time.perf_counter()
-        vectors = side.run(*batch)
+        vectors = embed(*batch)
         seconds += time.perf_counter() - start
         found.update(zip(rows.tolist(), vectors, strict=True))
         progress(len(rows))
-    return Results(side.info, digest, np.stack([found[row] for row in range(len(ids))]), seconds)
+    return Results(info, digest, np.stack([found[row] for row in range(len(ids))]), seconds)
 
 
 def _kept(path: Path, digest: str, texts: int) -> Results | None:
@@ -209,9 +215,12 @@ def _write(path: Path, results: Results) -> None:
 
     vectors = np.ascontiguousarray(results.vectors)
     runs = RunResults()
-    runs.add([{_OUTPUT: vectors}], runtime=results.seconds, runner_name=results.side.name)
+    runs.add([{SENTENCE_EMBEDDING: vectors}], runtime=results.seconds, runner_name=results.subject.name)
     header = _Header(
-        format=_FORMAT, side=results.side, texts_sha256=results.texts_sha256, vectors_sha256=_vectors_sha256(vectors)
+        format=_FORMAT,
+        subject=results.subject,
+        texts_sha256=results.texts_sha256,
+        vectors_sha256=_vectors_sha256(vectors),
     )
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
         content = json.loads(runs.to_json())
@@ -229,10 +238,10 @@ def _read(path: Path) -> Results:
     with G_LOGGER.verbosity(G_LOGGER.CRITICAL):
         runs = RunResults.from_json(content)
     ((_, (iteration,)),) = runs.items()
-    vectors = iteration[_OUTPUT]
+    vectors = iteration[SENTENCE_EMBEDDING]
     if vectors.ndim != 2 or _vectors_sha256(vectors) != header.vectors_sha256 or not math.isfinite(iteration.runtime):
         raise ValueError("it differs from its own sha256")
-    return Results(header.side, header.texts_sha256, vectors, float(iteration.runtime))
+    return Results(header.subject, header.texts_sha256, vectors, float(iteration.runtime))
 
 
 def _vectors_sha256(vectors: np.ndarray) -> str:

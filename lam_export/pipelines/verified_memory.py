@@ -12,7 +12,7 @@ from lam_engines.bundles.bundle import Bundle, file_entry, write_bundle
 from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
 from lam_engines.contract import MANIFEST, MEMORY_MODEL
 from lam_engines.memories.state import INPUTS, OUTPUTS, PAST, PRESENT
-from lam_engines.runtimes.onnxruntime.engine import session_options
+from lam_engines.runtimes.onnxruntime.session import session_options
 from lam_export.evidence.metrics import Thresholds, row_errors
 from lam_export.export.graphs import ExportError, write_graphs
 from lam_export.export.memory_step import onnx_from_memory

@@ -15,7 +15,7 @@ from lam_engines.contract import STREAM_MODEL
 from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_export.evidence.cases import Case, parity_cases
 from lam_export.evidence.metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
-from lam_export.evidence.references import check_same_model
+from lam_export.evidence.same_model import check_same_model
 from lam_export.model.encoder import Encoder
 
 from .runners import EngineRunner, ReferenceRunner, StreamRunner, runner_from_graph

@@ -14,8 +14,8 @@ from polygraphy.common import TensorMetadata
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import STREAM_MODEL
 from lam_engines.embedding.engine import EmbeddingEngine
-from lam_engines.runtimes.onnxruntime.engine import provider_of
 from lam_engines.runtimes.onnxruntime.recurrent_stream import RecurrentStream
+from lam_engines.runtimes.onnxruntime.session import provider_of
 from lam_export.export.trace import INPUTS, SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from lam_export.model.encoder import Encoder
 

@@ -9,7 +9,7 @@ import bundles
 
 from lam_engines.bundles.bundle import Bundle, extend_bundle
 from lam_engines.bundles.manifest import Plan, Profile, Range
-from lam_engines.runtimes.tensorrt.plans import Environment
+from lam_engines.runtimes.tensorrt.plans import PlanBinding
 
 
 def with_plan(
@@ -50,7 +50,7 @@ def with_plan(
     return extend_bundle(copy, files, lambda m: m.model_copy(update={"plans": {**m.plans, **plans}}))
 
 
-HERE = Environment("10.9.0.34", "9.0")
+HERE = PlanBinding("10.9.0.34", "9.0")
 
 
 def profile(batch: int, tokens: int, *, least: tuple[int, int] = (1, 1)) -> Profile:

@@ -4,7 +4,7 @@ import math
 import random
 from statistics import fmean
 
-from lam_export.evidence.schema import Correlation, SideInfo, Sts
+from lam_export.evidence.schema import Correlation, Sts, SubjectInfo
 from lam_export.validate.report.schema import (
     Bucket,
     Check,
@@ -101,16 +101,18 @@ def _comparison(random_: random.Random, precision: str, error: float) -> Compari
     )
     artefact = "model.onnx" if precision == "fp32" else f"model.{precision}.onnx"
     return Comparison(
-        reference=SideInfo(
+        reference=SubjectInfo(
             name="PyTorch float64",
+            model="this",
             precision="fp64",
             runtime="torch 2.13.0",
             artefact="student.safetensors",
             sha256="2e" * 32,
             bytes=94_300_000,
         ),
-        candidate=SideInfo(
+        candidate=SubjectInfo(
             name=f"ONNX Runtime {artefact}",
+            model="this",
             precision=precision,
             runtime="onnxruntime 1.31.1",
             artefact=artefact,

@@ -39,7 +39,7 @@ class MemoryEngine:
             BundleError: it is missing, altered, broken, or an encoder's.
             EngineError: ONNX Runtime is not there.
         """
-        from ..runtimes.onnxruntime.engine import provider_of, session_of
+        from ..runtimes.onnxruntime.session import provider_of, session_of
 
         if threads < 1:
             raise EngineError(f"expected at least 1 thread, found {threads}")

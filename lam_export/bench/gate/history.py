@@ -4,24 +4,21 @@ from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
 from lam_engines.bundles.manifest import Precision, Sha256
 from lam_engines.bundles.whole import write_whole
 from lam_engines.contract import REPORTS
 from lam_engines.errors import LamError
 from lam_export.evidence.provenance import machine
+from lam_export.evidence.schema import Record
 
 from .protocol import Speed
 
 HISTORY = Path(REPORTS, "history.json")
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class Contender(_Strict):
+class ScoredSubject(Record):
     """One of the two that are compared."""
 
     bundle: str
@@ -33,7 +30,7 @@ class Contender(_Strict):
     """Spearman's correlation on the STS benchmark."""
 
 
-class Trial(_Strict):
+class Trial(Record):
     """One change, and whether it was kept."""
 
     change: str
@@ -41,8 +38,8 @@ class Trial(_Strict):
     created: str
     """ISO 8601, UTC."""
     machine: str
-    baseline: Contender
-    candidate: Contender
+    baseline: ScoredSubject
+    candidate: ScoredSubject
     speedups: dict[str, float]
     """Shape of a batch to how many times as fast the candidate is: the median of neighbouring runs' ratios."""
     speedup: float
@@ -55,7 +52,7 @@ class Trial(_Strict):
     """Why it was rejected."""
 
 
-class History(_Strict):
+class History(Record):
     """``history.json``: a bundle's ancestors and what was tried on them, oldest first."""
 
     history_version: Literal[1] = 1
@@ -78,7 +75,9 @@ def read_history(bundle: Path) -> History:
         raise LamError(f"expected the history of a bundle in {path}, found: {reason}; move the file away") from None
 
 
-def new_trial(change: str, baseline: Contender, candidate: Contender, speed: Speed, reasons: tuple[str, ...]) -> Trial:
+def new_trial(
+    change: str, baseline: ScoredSubject, candidate: ScoredSubject, speed: Speed, reasons: tuple[str, ...]
+) -> Trial:
     """What is remembered of a comparison that was made just now, on this machine."""
     return Trial(
         change=change,

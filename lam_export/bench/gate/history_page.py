@@ -3,7 +3,7 @@
 from lam_export.evidence.page.document import document
 from lam_export.evidence.page.drawing import Line, Plot, Points, dots, linear_axis, polyline
 
-from .history import Contender, History, Trial
+from .history import History, ScoredSubject, Trial
 from .protocol import SCORE_TOLERANCE
 
 
@@ -71,8 +71,8 @@ def score_against_time(history: History) -> Plot:
     )
 
 
-def _key(contender: Contender) -> tuple[str, str, str]:
-    return contender.manifest_sha256, contender.engine, contender.precision
+def _key(subject: ScoredSubject) -> tuple[str, str, str]:
+    return subject.manifest_sha256, subject.engine, subject.precision
 
 
 def _tip(trial: Trial) -> str:

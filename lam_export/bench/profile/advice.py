@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from lam_export.anatomy.parts import Part
 
-from .schema import Result
+from .schema import ProfileResult
 
 _OF_NOTE = 0.03
 """Of the time: a part that would save less is not worth a change."""
@@ -12,7 +12,7 @@ _MUCH = 0.1
 """Of the arithmetic: a part that does less says nothing of what the machine can do."""
 
 
-def by_part(result: Result) -> dict[Part, float]:
+def by_part(result: ProfileResult) -> dict[Part, float]:
     """Seconds of each part."""
     seconds: dict[Part, float] = defaultdict(float)
     for cell in result.cells:
@@ -20,7 +20,7 @@ def by_part(result: Result) -> dict[Part, float]:
     return dict(seconds)
 
 
-def next_to_optimise(result: Result) -> str:
+def next_to_optimise(result: ProfileResult) -> str:
     """A sentence that names the part whose time exceeds most what its arithmetic would take at the rate of the fastest
     part; where no arithmetic is known, the part that takes longest.
     """

@@ -7,43 +7,43 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import Any
 
 import numpy as np
 
 from lam_engines.errors import LamError
 from lam_export.anatomy.parts import Part, Place
 from lam_export.bench.timing import in_turn
-from lam_export.evidence.metrics import diff
+from lam_export.evidence.metrics import THRESHOLDS, diff
+from lam_export.evidence.subject import Subject
 
-from .samples import Run
-from .schema import Cell, Result
-
-if TYPE_CHECKING:
-    from .subjects import Subject
+from .recorders.recorder import Recorder
+from .recorders.samples import Run
+from .schema import Cell, ProfileResult
 
 FEWEST, MOST = 5, 50
 _REST = 0.01
 """Seconds before a run. The threads of who ran before spin for some milliseconds before they sleep."""
 
 Embed = Callable[[np.ndarray], np.ndarray]
+"""``[B, L]`` ids to ``[B, hidden]``, as a subject serves."""
 
 
-class Profiler(Protocol):
-    """A runtime that keeps a record of its runs."""
-
-    def record(self, input_ids: np.ndarray) -> np.ndarray:
-        """``[B, L]`` to ``[B, hidden]``, on record."""
-
-    def runs(self) -> list[Run]:
-        """All that is on record; nothing can be added afterwards."""
-
-
-def measure(subject: "Subject", ids: np.ndarray, expected: np.ndarray, *, seconds: float) -> Result:
+def measure(
+    subject: Subject,
+    plain: Embed,
+    recorder: Callable[[Path], Recorder],
+    ids: np.ndarray,
+    expected: np.ndarray,
+    *,
+    seconds: float,
+) -> ProfileResult:
     """Compare, then time.
 
     Args:
-        subject: an engine.
+        subject: what is measured.
+        plain: the subject as it serves.
+        recorder: loads the subject once more, on record; the path is an empty folder.
         ids: ``[B, L]`` int64.
         expected: ``[B, hidden]``, the reference's.
         seconds: about how long to measure, at least :data:`FEWEST` runs of each.
@@ -52,23 +52,24 @@ def measure(subject: "Subject", ids: np.ndarray, expected: np.ndarray, *, second
     times: dict[str, Any] = {"plain": (), "profiled": (), "cells": ()}
     try:
         with tempfile.TemporaryDirectory() as scratch:
-            recorder = subject.profiler(Path(scratch))
-            for which, embed in (("", subject.plain), ("profiled ", recorder.record)):
-                found = diff(embed(ids), expected, subject.thresholds)
+            recorded = recorder(Path(scratch))
+            for which, embed in (("", plain), ("profiled ", recorded.record)):
+                found = diff(embed(ids), expected, subject.thresholds or THRESHOLDS["fp32"])
                 about |= {"max_abs": found.max_abs, "cosine": found.cosine}
                 if not found:
                     words = f"max-abs {found.max_abs:.1e}, 1 - cosine {1 - found.cosine:.1e}"
                     about |= {"status": "mismatch", "note": f"{which}embeddings differ: {words}"}
                     break
             else:
-                times = _timed(subject.plain, recorder, ids, seconds)
+                times = _timed(plain, recorded, ids, seconds)
                 about["status"] = "measured"
     except LamError as error:
         about["note"] = str(error)
-    return Result(entrant=subject.info.name, texts=ids.shape[0], tokens=ids.shape[1], **about, **times)
+    texts, tokens = ids.shape
+    return ProfileResult(subject=subject.info.name, shape=f"{texts} x {tokens:,}", **about, **times)
 
 
-def _timed(plain: Embed, recorder: Profiler, ids: np.ndarray, seconds: float) -> dict[str, Any]:
+def _timed(plain: Embed, recorder: Recorder, ids: np.ndarray, seconds: float) -> dict[str, Any]:
     clocks = {"plain": partial(_seconds, plain, ids), "profiled": partial(_seconds, recorder.record, ids)}
     once = sum(runs[0] for runs in in_turn(clocks, repeats=1).values())
     repeats = int(np.clip(seconds / once, FEWEST, MOST))

@@ -1,15 +1,15 @@
-"""A profile as one HTML file: a stacked bar for every shape, and all tables."""
+"""What shows a profile: a stacked bar for every shape, and all tables."""
 
 from collections.abc import Sequence
 
 from lam_export.anatomy.parts import MEANING, Part
-from lam_export.evidence.page.document import document
 from lam_export.evidence.page.drawing import BOTTOM, RIGHT, TOP, Bar, Note, Plot, linear_axis
+from lam_export.evidence.record import Shown
 from lam_export.evidence.tables import milliseconds
 
 from .advice import by_part, next_to_optimise
-from .profile_tables import headline, provenance, tables
-from .schema import Profile, Result
+from .profile_tables import tables
+from .schema import Profile, ProfileResult
 
 _STYLES: dict[Part, str] = {
     "projections": "good",
@@ -25,26 +25,25 @@ _REST = "total"
 """Of the parts that have no colour of their own."""
 
 
-def profile_page(profile: Profile) -> str:
-    """The profile as an HTML document that needs nothing else."""
-    return document(
-        __package__,
-        "profile.html",
-        profile=profile,
-        headline=headline(profile),
-        tables=tables(profile, layers=True),
-        plots=plots(profile),
-        provenance=provenance(profile),
+def shown(profile: Profile, *, layers: bool) -> Shown:
+    """The profile for every medium; on the page each layer is shown in any case."""
+    return Shown(
+        "Profile",
+        profile,
+        "Plain and profiled runs took turns.",
+        tables(profile, layers=layers),
+        plots(profile),
+        page_tables=tables(profile, layers=True),
     )
 
 
 def plots(profile: Profile) -> tuple[Plot, ...]:
     """A drawing for each engine that was timed, with a bar for each shape."""
-    names = dict.fromkeys(result.entrant for result in profile.results if result.status == "measured")
-    return tuple(_plot(name, [r for r in profile.results if r.entrant == name and r.cells]) for name in names)
+    names = dict.fromkeys(result.subject for result in profile.results if result.status == "measured")
+    return tuple(_plot(name, [r for r in profile.results if r.subject == name and r.cells]) for name in names)
 
 
-def _plot(name: str, results: Sequence[Result]) -> Plot:
+def _plot(name: str, results: Sequence[ProfileResult]) -> Plot:
     x = linear_axis("% of the time", 0, 100)
     row = (BOTTOM - TOP) / len(results)
     bars, notes, seen = [], [], []

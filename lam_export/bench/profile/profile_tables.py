@@ -3,24 +3,16 @@
 from collections import defaultdict
 from statistics import median
 
+from lam_export.anatomy.arithmetic import CONVENTION
 from lam_export.anatomy.parts import MEANING, Part
+from lam_export.evidence.record import NONE, remarks
 from lam_export.evidence.tables import Table, milliseconds
 
 from .advice import by_part, next_to_optimise
-from .arithmetic import CONVENTION
-from .schema import Profile, Result
+from .schema import Profile, ProfileResult
 
-_NONE = "–"
 _KINDS = 3
 """Kinds of operators that are named for a part."""
-
-
-def headline(profile: Profile) -> str:
-    """What a reader must know before the figures."""
-    wrong = list(dict.fromkeys(result.entrant for result in profile.results if result.status == "mismatch"))
-    if wrong:
-        return f"Wrong embeddings, and so no times where they were found: {', '.join(wrong)}."
-    return "All embeddings that were timed hold the thresholds of their precision."
 
 
 def tables(profile: Profile, *, layers: bool) -> list[Table]:
@@ -31,42 +23,27 @@ def tables(profile: Profile, *, layers: bool) -> list[Table]:
         found.append(_parts(result))
         if layers:
             found.append(_layers(result))
-    found += [_overhead(measured), _without_times(profile)]
+    found += [_overhead(measured), remarks(profile.results)]
     return [table for table in found if table.rows]
 
 
-def provenance(profile: Profile) -> tuple[tuple[str, str], ...]:
-    """Where the figures come from, as pairs of a name and what it is."""
-    load = _NONE if profile.load is None else f"{profile.load:.2f}"
-    return (
-        ("created", profile.created),
-        ("machine", profile.machine),
-        ("load before", f"{load} processes that wanted to run, in the minute before the first measurement"),
-        ("threads", str(profile.threads)),
-        ("compared with", profile.reference),
-        ("bundle", f"{profile.bundle}, manifest {profile.manifest_sha256}"),
-        *((who.name, f"{who.runtime}, {who.precision}, {who.artefact} {who.sha256}") for who in profile.entrants),
-        *profile.tools.items(),
-    )
-
-
-def title(result: Result) -> str:
+def title(result: ProfileResult) -> str:
     """``ONNX Runtime fp32, 1 x 512 tokens``."""
-    return f"{result.entrant}, {result.shape} tokens"
+    return f"{result.subject}, {result.shape} tokens"
 
 
-def _parts(result: Result) -> Table:
+def _parts(result: ProfileResult) -> Table:
     seconds = by_part(result)
     total, arithmetic = sum(seconds.values()), sum(result.operations.values())
 
     def row(part: Part) -> tuple[str, ...]:
         count = result.operations.get(part, 0.0)
-        rate = f"{count / seconds[part] / 1e9:,.1f}" if count and seconds[part] else _NONE
-        share = _percent(count, arithmetic) if part != "runtime" else _NONE
+        rate = f"{count / seconds[part] / 1e9:,.1f}" if count and seconds[part] else NONE
+        share = _percent(count, arithmetic) if part != "runtime" else NONE
         return (part, _mostly(result, part), milliseconds(seconds[part]), _percent(seconds[part], total), share, rate)
 
     rows = [row(part) for part in MEANING if part in seconds]
-    rows.append(("all", "", milliseconds(total), "100 %", _NONE, _rate(arithmetic, total)))
+    rows.append(("all", "", milliseconds(total), "100 %", NONE, _rate(arithmetic, total)))
     return Table(
         title(result),
         ("part", "mostly", "ms", "of time", "of arithmetic", "GFLOP/s"),
@@ -76,7 +53,7 @@ def _parts(result: Result) -> Table:
     )
 
 
-def _mostly(result: Result, part: Part) -> str:
+def _mostly(result: ProfileResult, part: Part) -> str:
     kinds: dict[str, list[float]] = defaultdict(lambda: [0, 0.0])
     for cell in result.cells:
         if cell.part == part:
@@ -89,7 +66,7 @@ def _mostly(result: Result, part: Part) -> str:
     return ", ".join(f"{int(count)} {kind} {100 * seconds / total:.0f} %" for kind, (count, seconds) in first)
 
 
-def _layers(result: Result) -> Table:
+def _layers(result: ProfileResult) -> Table:
     sums: dict[int | None, dict[Part, float]] = defaultdict(lambda: defaultdict(float))
     for cell in result.cells:
         sums[cell.layer][cell.part] += cell.seconds
@@ -97,7 +74,7 @@ def _layers(result: Result) -> Table:
     rows = tuple(
         (
             f"layer {layer}",
-            *(milliseconds(sums[layer][part]) if part in sums[layer] else _NONE for part in parts),
+            *(milliseconds(sums[layer][part]) if part in sums[layer] else NONE for part in parts),
             milliseconds(sum(sums[layer].values())),
         )
         for layer in sorted(layer for layer in sums if layer is not None)
@@ -105,14 +82,14 @@ def _layers(result: Result) -> Table:
     return Table(f"{title(result)}: ms by layer", ("", *parts, "all"), rows, 1)
 
 
-def _overhead(results: list[Result]) -> Table:
-    def row(result: Result) -> tuple[str, ...]:
+def _overhead(results: list[ProfileResult]) -> Table:
+    def row(result: ProfileResult) -> tuple[str, ...]:
         plain, profiled = median(result.plain), median(result.profiled)
         seconds = by_part(result)
         other = _percent(seconds.get("other", 0.0), sum(seconds.values()))
         return (
             result.shape,
-            result.entrant,
+            result.subject,
             milliseconds(plain),
             milliseconds(profiled),
             f"{100 * (profiled / plain - 1):+.0f} %",
@@ -130,14 +107,9 @@ def _overhead(results: list[Result]) -> Table:
     )
 
 
-def _without_times(profile: Profile) -> Table:
-    rows = tuple((r.shape, r.entrant, r.note) for r in profile.results if r.note)
-    return Table("What else to know", ("texts x tokens", "", ""), rows, 3)
-
-
 def _rate(operations: float, seconds: float) -> str:
-    return f"{operations / seconds / 1e9:,.1f}" if operations and seconds else _NONE
+    return f"{operations / seconds / 1e9:,.1f}" if operations and seconds else NONE
 
 
 def _percent(part: float, whole: float) -> str:
-    return f"{100 * part / whole:.1f} %" if whole else _NONE
+    return f"{100 * part / whole:.1f} %" if whole else NONE

@@ -1,87 +1,106 @@
 """A profile from beginning to end."""
 
-import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 
-from lam_engines import load_engine
 from lam_engines.bundles.bundle import Bundle, file_entry
-from lam_engines.contract import MANIFEST, TOKENIZER
-from lam_engines.embedding.tokenizer import Tokenizer
+from lam_engines.contract import MANIFEST
+from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.errors import LamError
+from lam_engines.progress import Progress
+from lam_engines.runtimes import registry
 from lam_export.anatomy.parts import Part
 from lam_export.evidence.cases import text_of
 from lam_export.evidence.provenance import Setting, machine, tools
-from lam_export.evidence.schema import EntrantInfo
+from lam_export.evidence.subject import Subject
+from lam_export.evidence.subjects.engines import chosen_engines, engine_subject
+from lam_export.evidence.subjects.pytorch import CheckpointFiles, pytorch_subject
 
-from .measure import measure, summed
-from .onnxruntime import OnnxRuntimeProfiler
-from .schema import Profile, Result
-from .subjects import Checkpoint, opened
+from .measure import Embed, measure, summed
+from .recorders.recorder import Recorder, recorder_of
+from .schema import Profile, ProfileResult
 
+PYTORCH = "pytorch"
+"""What users type for the checkpoint in PyTorch, beside the runtimes."""
 SHAPES = ((1, 128), (32, 32), (1, 512), (1, 4096))
 """Texts and tokens of each."""
 
 
-def parse_shape(given: str) -> tuple[int, int]:
-    """Texts and tokens of ``32x128``.
+def chosen(
+    bundle: Bundle,
+    engines: Sequence[str],
+    precisions: Sequence[str] | None,
+    checkpoint: CheckpointFiles | None,
+) -> list[tuple[str, str]]:
+    """Engine and precision of those that the user named.
+
+    Args:
+        bundle: an open bundle.
+        engines: names of runtimes, and :data:`PYTORCH`.
+        precisions: of the bundle's graphs or plans; each runtime's default if nothing is named.
+        checkpoint: for PyTorch.
 
     Raises:
-        LamError: something else stands there.
+        LamError: one that was named is not there, or PyTorch was and there is no checkpoint.
     """
-    found = re.fullmatch(r"(\d{1,6})x(\d{1,7})", given)
-    texts, tokens = (int(found[1]), int(found[2])) if found else (0, 0)
-    if not (texts and tokens):
-        raise LamError(f"expected texts x tokens like --shape 32x128, found {given!r}")
-    return texts, tokens
+    wanted = list(dict.fromkeys(engines))
+    if PYTORCH in wanted and checkpoint is None:
+        raise LamError("--engine pytorch needs the checkpoint; name it: --checkpoint CHECKPOINT")
+    runtimes = [engine for engine in wanted if engine != PYTORCH]
+    if precisions and runtimes:
+        found = chosen_engines(bundle, runtimes, precisions)
+    else:
+        default = ((engine, registry.runtime(engine).precisions[0]) for engine in runtimes)
+        found = [pair for engine, precision in default for pair in chosen_engines(bundle, [engine], [precision])]
+    return found + ([(PYTORCH, "fp32")] if PYTORCH in wanted else [])
 
 
 def profiled(
     bundle: Bundle,
     setting: Setting,
     chosen: Sequence[tuple[str, str]],
-    shapes: Sequence[tuple[int, int]],
+    shapes: Sequence[tuple[int, int]] = SHAPES,
     *,
-    checkpoint: Checkpoint | None = None,
+    checkpoint: CheckpointFiles | None = None,
     seconds: float,
-    begin: Callable[[str, int], None] = lambda step, pieces: None,
-    advance: Callable[[int], None] = lambda done: None,
+    progress: Progress = Progress(),
 ) -> Profile:
     """Profile a bundle.
 
     Args:
         bundle: an open bundle.
         setting: the machine before the first measurement, and the threads.
-        chosen: engines and precisions.
+        chosen: engines and precisions, of :func:`chosen`.
         shapes: texts and tokens of each.
         checkpoint: of PyTorch, if it was chosen.
         seconds: about how long to measure each shape.
-        begin: told of each engine that begins, with its number of shapes.
-        advance: told of each shape that is done.
+        progress: told of each engine, and of each shape.
 
     Raises:
         LamError: an engine cannot be loaded.
     """
-    tokenizer = Tokenizer(bundle.read(TOKENIZER), bundle.manifest.model.vocab_size)
+    tokenizer = tokenizer_of(bundle)
     batches = [np.stack([text_of(tokenizer, tokens, 7 * i) for i in range(texts)]) for texts, tokens in shapes]
-    entrants: list[EntrantInfo] = []
-    results: list[Result] = []
-    with load_engine(bundle.path, precision="fp32", threads=setting.threads) as reference:
+    subjects: list[Subject] = []
+    results: list[ProfileResult] = []
+    reference = engine_subject(bundle, precision="fp32", threads=setting.threads)
+    with reference.load() as right:
         for engine, precision in chosen:
-            begin(f"{engine} {precision}", len(batches))
-            with opened(bundle, engine, precision, checkpoint, setting.threads) as subject:
-                entrants.append(subject.info)
+            progress.begin(f"{engine} {precision}", len(batches))
+            with _opened(bundle, engine, precision, checkpoint, setting.threads) as (subject, plain, recorder):
+                subjects.append(subject)
                 for ids in batches:
-                    expected = reference.embed_ids(ids)
-                    result = measure(subject, ids, expected, seconds=seconds)
+                    result = measure(subject, plain, recorder, ids, right.embed_ids(ids), seconds=seconds)
                     if result.status == "measured" and not result.operations:
                         counted = _arithmetic(bundle, ids, setting.threads)
                         result = result.model_copy(update={"operations": _of_parts(counted, result)})
                     results.append(result)
-                    advance(1)
+                    progress.advance(1)
     return Profile(
         created=setting.created,
         bundle=bundle.path.resolve().name,
@@ -90,21 +109,52 @@ def profiled(
         load=setting.load,
         threads=setting.threads,
         tools=tools(),
-        reference="ONNX Runtime fp32",
-        entrants=tuple(entrants),
+        reference=reference.info.name,
+        subjects=tuple(subject.info for subject in subjects),
         results=tuple(results),
     )
+
+
+@contextmanager
+def _opened(
+    bundle: Bundle, engine: str, precision: str, checkpoint: CheckpointFiles | None, threads: int
+) -> Iterator[tuple[Subject, Embed, Callable[[Path], Recorder]]]:
+    """Load one of those that were chosen: as it serves, and what loads it on record."""
+    if engine == PYTORCH and checkpoint is not None:
+        yield _pytorch(bundle, checkpoint, threads)
+        return
+    subject = engine_subject(bundle, engine, precision, threads=threads)
+    with subject.load() as loaded:
+        yield subject, loaded.embed_ids, partial(recorder_of, bundle, engine, precision, threads)
+
+
+def _pytorch(
+    bundle: Bundle, checkpoint: CheckpointFiles, threads: int
+) -> tuple[Subject, Embed, Callable[[Path], Recorder]]:
+    import torch
+
+    from lam_export.evidence.same_model import encoder_of
+
+    from .recorders.pytorch import PyTorchRecorder
+
+    subject = pytorch_subject(bundle, checkpoint, threads=threads)
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    if device == "cuda":
+        info = subject.info.model_copy(update={"name": f"{subject.info.name} on CUDA"})
+        subject = Subject(info, subject.load, subject.fingerprint, subject.thresholds)
+    make = partial(PyTorchRecorder, encoder_of(bundle, checkpoint.load()), device, threads)
+    return subject, make().plain, lambda scratch: make()
 
 
 def _arithmetic(bundle: Bundle, ids: np.ndarray, threads: int) -> dict[Part, float]:
     """Additions and multiplications by part, as the exported graph does them."""
     with tempfile.TemporaryDirectory() as scratch:
-        profiler = OnnxRuntimeProfiler(bundle, "fp32", threads, Path(scratch))
-        profiler.record(ids)
-        return summed(profiler.runs())[1]
+        recorder = recorder_of(bundle, registry.DEFAULT, "fp32", threads, Path(scratch))
+        recorder.record(ids)
+        return summed(recorder.runs())[1]
 
 
-def _of_parts(counted: dict[Part, float], result: Result) -> dict[Part, float]:
+def _of_parts(counted: dict[Part, float], result: ProfileResult) -> dict[Part, float]:
     """Where the fused operator is one kernel, what is counted inside it is its own; its norms are too few to matter."""
     if not any(cell.part == "operator" for cell in result.cells):
         return counted

@@ -1,4 +1,4 @@
-"""Entrants at one piece of work: first their embeddings, then their times, in turn."""
+"""Subjects at one piece of work: first their embeddings, then their times, in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -8,31 +8,24 @@ from statistics import median
 import numpy as np
 
 from lam_engines.errors import LamError
+from lam_engines.progress import Progress
 from lam_export.bench.timing import in_turn, median_ratio
-from lam_export.evidence.entrants import Entrant
 from lam_export.evidence.metrics import EmbeddingDiff, diff
+from lam_export.evidence.subject import Subject
 
-from .schema import Result, Times
+from .schema import SpeedResult, Times
 from .shapes import Shape
-from .worker import Worker
+from .subject_process import SubjectProcess
 
 FEWEST, MOST = 3, 100
-"""Timed runs of each entrant."""
+"""Timed runs of each subject."""
 _UNIT = 1e-3
 """How far from 1 the length of an embedding may be: float16 rounds each of its elements by 5e-4."""
 
 
-@dataclass(frozen=True)
-class Observer:
-    """Told of each step that begins, with its number of pieces, and of each piece that is done."""
-
-    begin: Callable[[str, int], None] = lambda step, pieces: None
-    advance: Callable[[int], None] = lambda done: None
-
-
 @dataclass
 class _Verdict:
-    """What came of an entrant's embeddings."""
+    """What came of a subject's embeddings."""
 
     note: str = ""
     mismatch: bool = False
@@ -41,65 +34,65 @@ class _Verdict:
 
 def measure(
     shape: Shape,
-    entrants: Sequence[Entrant],
-    reference: Entrant,
+    subjects: Sequence[Subject],
+    reference: Subject,
     *,
     baselines: Sequence[str] = (),
     seconds: float = 10,
-    observer: Observer = Observer(),
-) -> list[Result]:
-    """Let the entrants do a piece of work, each in a new process of its own.
+    progress: Progress = Progress(),
+) -> list[SpeedResult]:
+    """Let the subjects do a piece of work, each in a new process of its own.
 
     Args:
         shape: the work.
-        entrants: who does it.
+        subjects: who does it.
         reference: whose embeddings are right; it may be one of them.
         baselines: names of those that the others are held against.
-        seconds: about how long to measure, all entrants together. Each runs :data:`FEWEST` times at least.
-        observer: of the steps.
+        seconds: about how long to measure, all subjects together. Each runs :data:`FEWEST` times at least.
+        progress: told of each step, and of each piece of it.
 
     Returns:
-        A result of each entrant, in order.
+        A result of each subject, in order.
 
     Raises:
-        LamError: an entrant cannot be loaded.
+        LamError: a subject cannot be loaded.
     """
     name = shape.info.name
     with ExitStack() as stack:
-        observer.begin(f"{name} tokens: loading and comparing", len(entrants))
+        progress.begin(f"{name} tokens: loading and comparing", len(subjects))
         expected = None
         verdicts: dict[str, _Verdict] = {}
-        workers: dict[str, Worker] = {}
+        processes: dict[str, SubjectProcess] = {}
         right = reference.info.name
-        if right not in {entrant.info.name for entrant in entrants}:
-            with Worker(reference.load, shape) as worker:
-                expected = _attempt(worker.embed, _Verdict())
-        for entrant in sorted(entrants, key=lambda entrant: entrant.info.name != right):
-            verdict = verdicts[entrant.info.name] = _Verdict(entrant.refusal(shape.info))
+        if right not in {subject.info.name for subject in subjects}:
+            with SubjectProcess(reference.load, shape) as process:
+                expected = _attempt(process.embed, _Verdict())
+        for subject in sorted(subjects, key=lambda subject: subject.info.name != right):
+            verdict = verdicts[subject.info.name] = _Verdict(subject.refusal(shape.info))
             if not verdict.note:
-                worker = stack.enter_context(Worker(entrant.load, shape))
-                vectors = _attempt(worker.embed, verdict)
-                if entrant.info.name == right:
+                process = stack.enter_context(SubjectProcess(subject.load, shape))
+                vectors = _attempt(process.embed, verdict)
+                if subject.info.name == right:
                     expected = vectors
                 if vectors is not None:
-                    _judge(vectors, expected, entrant, verdict)
+                    _judge(vectors, expected, subject, verdict)
                 if verdict.note:
-                    worker.close()
+                    process.close()
                 else:
-                    workers[entrant.info.name] = worker
-            observer.advance(1)
-        taken = _time(workers, verdicts, seconds, name, observer)
-        memories = {name: workers[name].memory() for name in taken}
+                    processes[subject.info.name] = process
+            progress.advance(1)
+        taken = _time(processes, verdicts, seconds, name, progress)
+        memories = {name: processes[name].memory() for name in taken}
     results = []
-    for entrant in entrants:
-        who = entrant.info.name
+    for subject in subjects:
+        who = subject.info.name
         verdict = verdicts[who]
         results.append(
-            Result(
-                entrant=who,
+            SpeedResult(
+                subject=who,
                 shape=name,
                 status="mismatch" if verdict.mismatch else "measured" if who in taken else "not run",
-                note=verdict.note or entrant.remark(shape.info),
+                note=verdict.note or subject.remark(shape.info),
                 max_abs=None if verdict.found is None else verdict.found.max_abs,
                 cosine=None if verdict.found is None else verdict.found.cosine,
                 times=_times(who, taken, baselines, shape.info.tokens) if who in taken else None,
@@ -117,45 +110,49 @@ def _attempt(call: Callable[[], np.ndarray], verdict: _Verdict) -> np.ndarray | 
         return None
 
 
-def _judge(vectors: np.ndarray, expected: np.ndarray | None, entrant: Entrant, verdict: _Verdict) -> None:
+def _judge(vectors: np.ndarray, expected: np.ndarray | None, subject: Subject, verdict: _Verdict) -> None:
     lengths = np.linalg.norm(vectors.astype(np.float64), axis=1)
     if not (np.abs(lengths - 1) < _UNIT).all():
         verdict.mismatch, verdict.note = True, "gives embeddings that are not of unit length"
-    if entrant.thresholds is None:
+    if subject.thresholds is None:
         return
     if expected is None:
         verdict.note = verdict.note or "not compared: the reference cannot do this"
         return
-    found = verdict.found = diff(vectors, expected, entrant.thresholds)
+    found = verdict.found = diff(vectors, expected, subject.thresholds)
     if not found:
         verdict.mismatch = True
         verdict.note = f"embeddings differ: max-abs {found.max_abs:.1e}, 1 - cosine {1 - found.cosine:.1e}"
 
 
 def _time(
-    workers: dict[str, Worker], verdicts: Mapping[str, _Verdict], seconds: float, name: str, observer: Observer
+    processes: dict[str, SubjectProcess],
+    verdicts: Mapping[str, _Verdict],
+    seconds: float,
+    name: str,
+    progress: Progress,
 ) -> dict[str, list[float]]:
-    """Seconds of every run; an entrant that fails on the way is taken out, and the others begin again."""
-    while workers:
+    """Seconds of every run; a subject that fails on the way is taken out, and the others begin again."""
+    while processes:
         failed = ""
 
         def clock(who: str) -> float:
             nonlocal failed
             failed = who
-            return workers[who].seconds()
+            return processes[who].seconds()
 
-        clocks = {who: lambda who=who: clock(who) for who in workers}  # type: ignore[misc]
+        clocks = {who: lambda who=who: clock(who) for who in processes}  # type: ignore[misc]
         try:
             first = in_turn(clocks, repeats=1)
             once = sum(runs[0] for runs in first.values())
             repeats = int(np.clip(seconds / once, FEWEST, MOST))
-            observer.begin(f"{name} tokens: {repeats} runs each", repeats * len(workers))
-            observer.advance(len(workers))
-            rest = in_turn(clocks, repeats=repeats - 1, on_run=lambda: observer.advance(1))
-            return {who: first[who] + rest[who] for who in workers}
+            progress.begin(f"{name} tokens: {repeats} runs each", repeats * len(processes))
+            progress.advance(len(processes))
+            rest = in_turn(clocks, repeats=repeats - 1, on_run=lambda: progress.advance(1))
+            return {who: first[who] + rest[who] for who in processes}
         except LamError as error:
             verdicts[failed].note = str(error)
-            workers.pop(failed).close()
+            processes.pop(failed).close()
     return {}
 
 

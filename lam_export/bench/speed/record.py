@@ -4,21 +4,21 @@ from collections.abc import Sequence
 
 from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.contract import MANIFEST
-from lam_export.evidence.entrants import Entrant
 from lam_export.evidence.provenance import Setting, machine, tools
+from lam_export.evidence.subject import Subject
 
-from .schema import Benchmark, Result
+from .schema import Benchmark, SpeedResult
 from .shapes import Shape
 
 
 def record(
     bundle: Bundle,
     setting: Setting,
-    reference: Entrant,
+    reference: Subject,
     baselines: Sequence[str],
-    entrants: Sequence[Entrant],
+    subjects: Sequence[Subject],
     shapes: Sequence[Shape],
-    results: Sequence[Result],
+    results: Sequence[SpeedResult],
 ) -> Benchmark:
     """Put results together; of the shapes those that have some."""
     done = {result.shape for result in results}
@@ -32,7 +32,7 @@ def record(
         tools=tools(),
         reference=f"{reference.info.name} ({reference.info.runtime})",
         baselines=tuple(baselines),
-        entrants=tuple(entrant.info for entrant in entrants),
+        subjects=tuple(subject.info for subject in subjects),
         shapes=tuple(shape.info for shape in shapes if shape.info.name in done),
         results=tuple(results),
     )

@@ -1,5 +1,6 @@
 """The work that is timed: one text by length, batches, and a mix of lengths as they come in practice."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -67,6 +68,19 @@ def parse_lengths(given: str) -> tuple[int, ...]:
     if not lengths or min(lengths) < 1:
         raise LamError(f"expected numbers of tokens like --lengths 128,4096, found {given!r}")
     return lengths
+
+
+def parse_shape(given: str) -> tuple[int, int]:
+    """Texts and tokens of ``32x128``.
+
+    Raises:
+        LamError: something else stands there.
+    """
+    found = re.fullmatch(r"(\d{1,6})x(\d{1,7})", given)
+    texts, tokens = (int(found[1]), int(found[2])) if found else (0, 0)
+    if not (texts and tokens):
+        raise LamError(f"expected texts x tokens like --shape 32x128, found {given!r}")
+    return texts, tokens
 
 
 def _batch(tokenizer: Tokenizer, kind: str, texts: int, tokens: int) -> Shape:

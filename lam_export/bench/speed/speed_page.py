@@ -1,42 +1,35 @@
-"""A benchmark as one HTML file: tables, and time, speed and memory against length."""
+"""What shows a benchmark: its tables, and time, speed and memory against length."""
 
 from collections.abc import Callable
 
-from lam_export.evidence.page.document import document
 from lam_export.evidence.page.drawing import Axis, Line, Plot, Points, count_axis, dots, linear_axis, log_axis, polyline
+from lam_export.evidence.record import Shown
 from lam_export.evidence.tables import mebibytes, milliseconds
 from lam_export.evidence.words import visible
 
-from .schema import Benchmark, Result
-from .speed_tables import headline, provenance, tables
+from .schema import Benchmark, SpeedResult
+from .speed_tables import tables
 
 _STYLES = ("good", "gold0", "gold2", "total", "gold1", "gold3", "gold4", "bad")
-"""Colours of the entrants; a ninth has the first's again."""
+"""Colours of the subjects; a ninth has the first's again."""
 
 
-def bench_page(benchmark: Benchmark) -> str:
-    """The benchmark as an HTML document that needs nothing else."""
-    return document(
-        __package__,
-        "bench.html",
-        benchmark=benchmark,
-        headline=headline(benchmark),
-        tables=tables(benchmark),
-        plots=plots(benchmark),
-        provenance=provenance(benchmark),
-    )
+def shown(benchmark: Benchmark) -> Shown:
+    """The benchmark for every medium."""
+    about = "Each ran in a process of its own, in turn with the others."
+    return Shown("Benchmark", benchmark, about, tables(benchmark), plots(benchmark))
 
 
 def plots(benchmark: Benchmark) -> tuple[Plot, ...]:
     """Time, tokens per second and memory against length; none where no single text was timed."""
 
-    def seconds(result: Result) -> float | None:
+    def seconds(result: SpeedResult) -> float | None:
         return None if result.times is None else result.times.median
 
-    def speed(result: Result) -> float | None:
+    def speed(result: SpeedResult) -> float | None:
         return None if result.times is None else result.times.tokens_per_second
 
-    def peak(result: Result) -> float | None:
+    def peak(result: SpeedResult) -> float | None:
         return None if result.memory is None else result.memory.peak
 
     def from_zero(label: str, values: list[float]) -> Axis:
@@ -79,19 +72,19 @@ def _plot(
     title: str,
     caption: str,
     vertical: Callable[[list[float]], Axis],
-    value_of: Callable[[Result], float | None],
+    value_of: Callable[[SpeedResult], float | None],
     words: Callable[[float], str],
 ) -> Plot | None:
     lengths = {shape.name: shape.longest for shape in benchmark.shapes if shape.kind == "length"}
     found: dict[str, list[tuple[int, float]]] = {}
     for result in benchmark.results:
         if result.shape in lengths and (value := value_of(result)) is not None:
-            found.setdefault(result.entrant, []).append((lengths[result.shape], value))
+            found.setdefault(result.subject, []).append((lengths[result.shape], value))
     if not found:
         return None
     x = count_axis("tokens", [length for series in found.values() for length, _ in series])
     y = vertical([value for series in found.values() for _, value in series])
-    names = [who.name for who in benchmark.entrants]
+    names = [who.name for who in benchmark.subjects]
     lines, points, legend = [], [], []
     for name, series in found.items():
         style = _STYLES[names.index(name) % len(_STYLES)]

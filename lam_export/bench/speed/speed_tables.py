@@ -2,74 +2,51 @@
 
 from collections.abc import Callable, Sequence
 
+from lam_export.evidence.record import NONE, remarks
 from lam_export.evidence.schema import ShapeInfo
 from lam_export.evidence.tables import Table, mebibytes, milliseconds
 from lam_export.evidence.words import visible
 
-from .schema import Benchmark, Memory, Result, Times
+from .schema import Benchmark, Memory, SpeedResult, Times
 
 UNIT_LENGTH = 4096
 """Tokens of the length whose time per token is 1."""
-_NONE = "–"
 
 
 def tables(benchmark: Benchmark) -> list[Table]:
     """All tables, ratios first; those that would have no row are left out."""
     found = [_ratios(benchmark, baseline) for baseline in benchmark.baselines]
-    found += [_lengths(benchmark), _batches(benchmark), _without_times(benchmark)]
+    found += [_lengths(benchmark), _batches(benchmark), remarks(benchmark.results)]
     return [table for table in found if table.rows]
 
 
-def provenance(benchmark: Benchmark) -> tuple[tuple[str, str], ...]:
-    """Where the figures come from, as pairs of a name and what it is."""
-    load = _NONE if benchmark.load is None else f"{benchmark.load:.2f}"
-    return (
-        ("created", benchmark.created),
-        ("machine", benchmark.machine),
-        ("load before", f"{load} processes that wanted to run, in the minute before the first measurement"),
-        ("threads", str(benchmark.threads)),
-        ("compared with", benchmark.reference),
-        ("bundle", f"{benchmark.bundle}, manifest {benchmark.manifest_sha256}"),
-        *((who.name, f"{who.runtime}, {who.precision}, {who.artefact} {who.sha256}") for who in benchmark.entrants),
-        *benchmark.tools.items(),
-    )
-
-
-def headline(benchmark: Benchmark) -> str:
-    """What a reader must know before the figures."""
-    wrong = list(dict.fromkeys(result.entrant for result in benchmark.results if result.status == "mismatch"))
-    if not wrong:
-        return "All embeddings that were timed hold the thresholds of their precision."
-    return f"Wrong embeddings, and so no times where they were found: {', '.join(wrong)}."
-
-
 def _ratios(benchmark: Benchmark, baseline: str) -> Table:
-    others = [who.name for who in benchmark.entrants if who.name != baseline]
+    others = [who.name for who in benchmark.subjects if who.name != baseline]
     rows = []
     for shape in benchmark.shapes:
-        found = {result.entrant: result for result in _results(benchmark, shape)}
+        found = {result.subject: result for result in _results(benchmark, shape)}
         cells = [_ratio(found.get(who), baseline) for who in others]
-        if any(cell != _NONE for cell in cells):
+        if any(cell != NONE for cell in cells):
             rows.append((shape.name, *cells))
     note = "Medians of the ratios of neighbouring runs: above 1 is faster."
     return Table(f"Times as fast as {baseline}", ("texts x tokens", *others), tuple(rows), 1, note)
 
 
-def _ratio(result: Result | None, baseline: str) -> str:
+def _ratio(result: SpeedResult | None, baseline: str) -> str:
     if result is None or result.times is None or baseline not in result.times.times_as_fast:
-        return _NONE
+        return NONE
     return f"{result.times.times_as_fast[baseline]:.2f}"
 
 
 def _lengths(benchmark: Benchmark) -> Table:
     alone = [shape for shape in benchmark.shapes if shape.kind == "length"]
     unit = next((shape for shape in alone if shape.longest == UNIT_LENGTH), None)
-    units = {} if unit is None else {r.entrant: r.times for r in _results(benchmark, unit)}
+    units = {} if unit is None else {r.subject: r.times for r in _results(benchmark, unit)}
 
-    def row(shape: ShapeInfo, result: Result, times: Times) -> tuple[str, ...]:
-        at = units.get(result.entrant)
-        per_token = _NONE if at is None else f"{at.tokens_per_second / times.tokens_per_second:.2f}"
-        return (f"{shape.longest:,}", result.entrant, *_figures(times), per_token, *_memory(result.memory))
+    def row(shape: ShapeInfo, result: SpeedResult, times: Times) -> tuple[str, ...]:
+        at = units.get(result.subject)
+        per_token = NONE if at is None else f"{at.tokens_per_second / times.tokens_per_second:.2f}"
+        return (f"{shape.longest:,}", result.subject, *_figures(times), per_token, *_memory(result.memory))
 
     return Table(
         "One text, by length",
@@ -85,9 +62,9 @@ def _lengths(benchmark: Benchmark) -> Table:
 def _batches(benchmark: Benchmark) -> Table:
     beside = [shape for shape in benchmark.shapes if shape.kind != "length"]
 
-    def row(shape: ShapeInfo, result: Result, times: Times) -> tuple[str, ...]:
+    def row(shape: ShapeInfo, result: SpeedResult, times: Times) -> tuple[str, ...]:
         texts = f"{shape.texts / times.median:,.0f}"
-        return (shape.name, result.entrant, *_figures(times), texts)
+        return (shape.name, result.subject, *_figures(times), texts)
 
     head = ("texts x tokens", "", "ms", "quartiles", "tokens/s", "texts/s")
     note = (
@@ -96,15 +73,10 @@ def _batches(benchmark: Benchmark) -> Table:
     return Table("Many texts", head, _rows(benchmark, beside, row), 2, note)
 
 
-def _without_times(benchmark: Benchmark) -> Table:
-    rows = tuple((r.shape, r.entrant, r.note) for r in benchmark.results if r.note)
-    return Table("What else to know", ("texts x tokens", "", ""), rows, 3)
-
-
 def _rows(
     benchmark: Benchmark,
     shapes: Sequence[ShapeInfo],
-    row: Callable[[ShapeInfo, Result, Times], tuple[str, ...]],
+    row: Callable[[ShapeInfo, SpeedResult, Times], tuple[str, ...]],
 ) -> tuple[tuple[str, ...], ...]:
     return tuple(
         tuple(map(visible, row(shape, result, result.times)))
@@ -114,7 +86,7 @@ def _rows(
     )
 
 
-def _results(benchmark: Benchmark, shape: ShapeInfo) -> list[Result]:
+def _results(benchmark: Benchmark, shape: ShapeInfo) -> list[SpeedResult]:
     return [result for result in benchmark.results if result.shape == shape.name]
 
 
@@ -124,4 +96,4 @@ def _figures(times: Times) -> tuple[str, str, str]:
 
 
 def _memory(memory: Memory | None) -> tuple[str, str]:
-    return (_NONE, _NONE) if memory is None else (mebibytes(memory.peak), mebibytes(memory.peak - memory.loaded))
+    return (NONE, NONE) if memory is None else (mebibytes(memory.peak), mebibytes(memory.peak - memory.loaded))

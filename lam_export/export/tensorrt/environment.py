@@ -3,11 +3,11 @@
 import re
 from dataclasses import dataclass
 
+from lam_engines.gpu import first_gpu
 from lam_plugins.aot import TARGETS
 from lam_plugins.fused_delta_rule.tensorrt import plugin_fault
 
 from . import PlanError
-from .gpu import first_gpu
 
 OLDEST = (10, 0)
 """The first TensorRT with opset 20 and with int64 tensors."""

@@ -1,6 +1,6 @@
 """The whole report: the reference once, then each candidate embedded, measured and judged."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -9,18 +9,19 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lam_engines.bundles.bundle import Bundle, file_entry
-from lam_engines.contract import GRAPHS, MANIFEST
+from lam_engines.contract import MANIFEST
 from lam_engines.embedding.batching import batches, pad
+from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.errors import LamError
-from lam_engines.runtimes.openvino.engine import graph_of
+from lam_engines.progress import Progress
 from lam_export.evidence.corpus import Corpus
 from lam_export.evidence.metrics import RowErrors, row_errors
 from lam_export.evidence.provenance import machine, tools
 from lam_export.evidence.results import Results, embeddings
 from lam_export.evidence.schema import Sts
-from lam_export.evidence.sides import Side, engine_side
 from lam_export.evidence.sts import cosines, sts
+from lam_export.evidence.subject import Subject
 from lam_export.evidence.texts import in_words, not_finite, readable, zero_unless_finite
 
 from .measures import buckets, worst_rows
@@ -40,16 +41,6 @@ _PARTS_WORST, _PARTS_SPREAD, _PARTS_TOKENS = 3, 6, 512
 
 
 @dataclass(frozen=True)
-class Observer:
-    """Told how far the work is."""
-
-    begin: Callable[[str, int], None] = lambda step, total: None
-    """A step begins, of so many pieces."""
-    advance: Callable[[int], None] = lambda done: None
-    """So many pieces more are done."""
-
-
-@dataclass(frozen=True)
 class Reference:
     """What the candidates are held against, with what its other measures need."""
 
@@ -59,50 +50,38 @@ class Reference:
     nearest: Nearest
 
 
-def candidates_of(bundle: Bundle, engine: str) -> tuple[str, ...]:
-    """The precisions in which an engine can run a bundle, as far as its manifest says."""
-    manifest = bundle.manifest
-    if engine == "tensorrt":
-        return tuple(dict.fromkeys(plan.precision for plan in manifest.plans.values()))
-    if engine == "openvino":
-        return ("fp32",) if graph_of(bundle) in manifest.files else ()
-    return tuple(precision for precision, graph in GRAPHS.items() if graph in manifest.graphs)
-
-
 def build_report(
     bundle: Bundle,
     corpus: Corpus,
     *,
-    reference: Callable[[], Side] | Results,
-    candidates: Sequence[tuple[str, str]],
+    reference: Subject | Results,
+    candidates: Sequence[Subject],
     limits: Mapping[str, Limits],
     encoder: "Encoder | None" = None,
     checkpoint_sha256: str,
-    device: str | None = None,
     cache: Path | None = None,
-    observer: Observer = Observer(),
+    progress: Progress = Progress(),
 ) -> tuple[Report, tuple[Results, ...]]:
     """Compare a bundle's graphs with a reference, text by text and all together.
 
-    Sides are loaded one after the other, so that one is in memory at a time.
+    Subjects are loaded one after the other, so that one is in memory at a time.
 
     Args:
         bundle: an open bundle.
         corpus: the texts, and pairs of them for the benchmark.
-        reference: opens the side that the others are held against, or what it gave for these texts.
-        candidates: engine and precision of each.
+        reference: what the candidates are held against, or what it gave for these texts.
+        candidates: the bundle in its runtimes.
         limits: by precision.
         encoder: for the comparison part by part; left out where there is no checkpoint. It is turned to float64.
         checkpoint_sha256: of the checkpoint that the reference is made from.
-        device: ``cpu`` or ``cuda``, for the candidates; each engine's default if left out.
         cache: where embeddings are kept from run to run.
-        observer: told of the progress.
+        progress: told of each step, and of each text.
 
     Returns:
-        The report, and what each side gave: the reference's first.
+        The report, and what each subject gave: the reference's first.
 
     Raises:
-        LamError: a side cannot run, or the reference itself is not finite.
+        LamError: a subject cannot run, or the reference itself is not finite.
     """
     model = bundle.manifest.model
     texts = [text.text for text in corpus.texts]
@@ -110,32 +89,35 @@ def build_report(
     tokens = [len(row) for row in ids]
     tried = sample(tokens)
 
-    def embedded(side: Side) -> Results:
-        observer.begin(f"{side.info.name}: {len(ids):,} texts", len(ids))
-        vectors, seconds = embeddings(side, ids, model.pad_token_id, cache=cache, progress=observer.advance)
-        return Results(side.info, corpus.sha256, vectors, seconds)
+    def embedded(subject: Subject, engine: EmbeddingEngine) -> Results:
+        progress.begin(f"{subject.info.name}: {len(ids):,} texts", len(ids))
+        vectors, seconds = embeddings(
+            subject, engine.embed_ids, ids, model.pad_token_id, cache=cache, progress=progress.advance
+        )
+        return Results(subject.info, corpus.sha256, vectors, seconds)
 
-    observer.begin("loading the candidates", len(candidates))
-    for engine, precision in candidates:  # what cannot run shows now, and not after the minutes of the reference
-        engine_side(bundle, engine=engine, precision=precision, device=device).close()
-        observer.advance(1)
-    if callable(reference):
-        with reference() as side:
-            reference = embedded(side)
+    progress.begin("loading the candidates", len(candidates))
+    for candidate in candidates:  # what cannot run shows now, and not after the minutes of the reference
+        candidate.load().close()
+        progress.advance(1)
+    if isinstance(reference, Subject):
+        with reference.load() as engine:
+            reference = embedded(reference, engine)
     held = _reference(reference, corpus, model.hidden_size)
     comparisons, results = [], [reference]
-    for engine, precision in candidates:
-        with engine_side(bundle, engine=engine, precision=precision, device=device) as side:
-            found = embedded(side)
-            observer.begin(f"{found.side.name}: other batches, padding, runs", len(tried))
-            moved = stability(side, ids, texts, tried, model.pad_token_id, progress=observer.advance)
+    for candidate in candidates:
+        name, precision = candidate.info.name, candidate.info.precision
+        with candidate.load() as engine:
+            found = embedded(candidate, engine)
+            progress.begin(f"{name}: other batches, padding, runs", len(tried))
+            moved = stability(engine.embed_ids, ids, texts, tried, model.pad_token_id, progress=progress.advance)
         errors = row_errors(zero_unless_finite(found.vectors), held.vectors)
         parts: tuple[PartError, ...] = ()
-        if engine == "onnxruntime" and encoder is not None:
+        if candidate.shows_inner_values and encoder is not None:
             batches_of_parts = _part_batches(ids, errors, model.pad_token_id)
-            observer.begin(f"{found.side.name}: layer by layer", 1)
+            progress.begin(f"{name}: layer by layer", None)
             parts = part_errors(bundle.read(bundle.graph(precision)), encoder, batches_of_parts, precision)
-        observer.begin(f"{found.side.name}: measures", 1)
+        progress.begin(f"{name}: measures", None)
         comparison, worst = _compare(corpus, tokens, held, found, errors, moved, parts)
         checks = judge(comparison, limits[precision], worst)
         comparisons.append(comparison.model_copy(update={"checks": checks}))
@@ -167,7 +149,7 @@ def _reference(results: Results, corpus: Corpus, hidden_size: int) -> Reference:
     bad = np.flatnonzero(~np.isfinite(results.vectors).all(axis=1))
     if bad.size:
         raise LamError(
-            f"expected finite numbers from the reference, {results.side.name}, found NaN or infinity for {bad.size} "
+            f"expected finite numbers from the reference, {results.subject.name}, found NaN or infinity for {bad.size} "
             f"texts, the first {in_words(corpus.texts[bad[0]].text)}; mend the model, or leave those texts out"
         )
     vectors = results.vectors.astype(np.float64)
@@ -201,8 +183,8 @@ def _compare(
     if worst_pair is not None:
         named["sts_difference"] = " and ".join(in_words(corpus.texts[i].text) for i in worst_pair)
     comparison = Comparison(
-        reference=reference.results.side,
-        candidate=candidate.side,
+        reference=reference.results.subject,
+        candidate=candidate.subject,
         texts=len(corpus.texts),
         nan=nan,
         inf=inf,

@@ -2,17 +2,13 @@
 
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from lam_engines.bundles.manifest import Sha256
-from lam_export.evidence.schema import SideInfo, Sts
+from lam_export.evidence.schema import Record, Sts, SubjectInfo
 
 
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
-
-
-class TextRow(_Strict):
+class TextRow(Record):
     """One text's error against the reference."""
 
     text: str
@@ -27,7 +23,7 @@ class TextRow(_Strict):
     cosine: float
 
 
-class Bucket(_Strict):
+class Bucket(Record):
     """Texts of one range of lengths, one language or one kind."""
 
     by: Literal["length", "language", "kind"]
@@ -39,7 +35,7 @@ class Bucket(_Strict):
     mean_cosine: float
 
 
-class PartError(_Strict):
+class PartError(Record):
     """The error behind one part of the network, relative RMS over all tokens of the texts that were looked at."""
 
     part: str
@@ -51,7 +47,7 @@ class PartError(_Strict):
     suspect: bool
 
 
-class Neighbours(_Strict):
+class Neighbours(Record):
     """Do the nearest texts stay the nearest?"""
 
     corpus: int
@@ -59,7 +55,7 @@ class Neighbours(_Strict):
     recall_at_10: float
 
 
-class Stability(_Strict):
+class Stability(Record):
     """How far one text's embedding moves when nothing about the text changed; worst over the texts that were tried."""
 
     texts: int
@@ -75,7 +71,7 @@ class Stability(_Strict):
     """The same batch, run again: 0 if the runtime is deterministic."""
 
 
-class Check(_Strict):
+class Check(Record):
     """One threshold of the gate."""
 
     name: str
@@ -88,7 +84,7 @@ class Check(_Strict):
     """Which text, part or measure; with the command that looks closer where there is one."""
 
 
-class Series(_Strict):
+class Series(Record):
     """What the plots are drawn from: one number a text, or one a pair."""
 
     tokens: tuple[int, ...]
@@ -100,11 +96,11 @@ class Series(_Strict):
     sts_candidate: tuple[float, ...]
 
 
-class Comparison(_Strict):
+class Comparison(Record):
     """A candidate against a reference."""
 
-    reference: SideInfo
-    candidate: SideInfo
+    reference: SubjectInfo
+    candidate: SubjectInfo
     texts: int
     nan: int
     """Elements of the candidate's embeddings that are not a number."""
@@ -137,7 +133,7 @@ class Comparison(_Strict):
         return next((part.part for part in self.parts if part.suspect), None)
 
 
-class Report(_Strict):
+class Report(Record):
     """``report.json``."""
 
     report_version: Literal[1]

@@ -7,7 +7,7 @@ import numpy as np
 
 from lam_engines.embedding.batching import pad
 from lam_export.evidence.metrics import row_errors
-from lam_export.evidence.sides import Side
+from lam_export.evidence.subjects.function_engine import Embed
 from lam_export.evidence.texts import readable, zero_unless_finite
 
 from .schema import Stability
@@ -32,7 +32,7 @@ class Moved:
 
 
 def stability(
-    side: Side,
+    embed: Embed,
     ids: Sequence[np.ndarray],
     texts: Sequence[str],
     chosen: Sequence[int],
@@ -43,7 +43,7 @@ def stability(
     """Embed some texts in several surroundings and compare each text's embeddings with one another.
 
     Args:
-        side: what embeds.
+        embed: what embeds a padded batch.
         ids: ``[tokens]`` of each text.
         texts: the same texts as they are read.
         chosen: indices of those that are tried, by :func:`sample`.
@@ -55,13 +55,13 @@ def stability(
     worst: dict[str, int] = {}
     for i in chosen:
         for name, batch, other in _surroundings(i, ids, longest):
-            first, second = (side.run(*pad(rows, pad_token_id))[:1] for rows in (batch, other))
+            first, second = (embed(*pad(rows, pad_token_id))[:1] for rows in (batch, other))
             cosine = float(row_errors(zero_unless_finite(second), zero_unless_finite(first)).cosine[0])
             if cosine < lowest[name]:
                 lowest[name], worst[name] = cosine, i
         progress(1)
     again = pad([ids[i] for i in chosen], pad_token_id)
-    runs = [zero_unless_finite(side.run(*again)) for _ in range(RUNS)]
+    runs = [zero_unless_finite(embed(*again)) for _ in range(RUNS)]
     return Moved(
         Stability(
             texts=len(chosen),

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from lam_engines.errors import LamError
-from lam_export.bench.gate.history import HISTORY, Contender, History, Trial, read_history, write_history
+from lam_export.bench.gate.history import HISTORY, History, ScoredSubject, Trial, read_history, write_history
 from lam_export.bench.gate.history_page import history_page, relative_times, score_against_time
 
 
-def contender(name: str, score: float = 0.8) -> Contender:
+def subject(name: str, score: float = 0.8) -> ScoredSubject:
     digest = name.encode().hex().ljust(64, "0")[:64]
-    return Contender(bundle=name, manifest_sha256=digest, engine="onnxruntime", precision="fp32", score=score)
+    return ScoredSubject(bundle=name, manifest_sha256=digest, engine="onnxruntime", precision="fp32", score=score)
 
 
 def trial(before: str, after: str, speedup: float, *, reasons: Sequence[str] = (), change: str = "a change") -> Trial:
@@ -22,8 +22,8 @@ def trial(before: str, after: str, speedup: float, *, reasons: Sequence[str] = (
         change=change,
         created="2026-01-01T00:00:00+00:00",
         machine="a processor, 2 cores",
-        baseline=contender(before),
-        candidate=contender(after),
+        baseline=subject(before),
+        candidate=subject(after),
         speedups={"1 x 16": speedup},
         speedup=speedup,
         low=speedup - 0.1,

@@ -13,13 +13,14 @@ import tiny
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import MODEL
 from lam_engines.embedding.engine import EmbeddingEngine
-from lam_engines.runtimes.onnxruntime.engine import session_options
+from lam_engines.runtimes.onnxruntime.session import session_options
+from lam_export.anatomy.arithmetic import operations
 from lam_export.anatomy.parts import Place
-from lam_export.bench.profile.arithmetic import operations
-from lam_export.bench.profile.measure import Profiler, summed
-from lam_export.bench.profile.onnxruntime import OnnxRuntimeProfiler
-from lam_export.bench.profile.samples import Run
-from lam_export.bench.profile.tensorrt import layer_places
+from lam_export.bench.profile.measure import summed
+from lam_export.bench.profile.recorders.onnxruntime import OnnxRuntimeRecorder
+from lam_export.bench.profile.recorders.recorder import Recorder
+from lam_export.bench.profile.recorders.samples import Run
+from lam_export.bench.profile.recorders.tensorrt import layer_places
 from lam_export.model.encoder import Encoder
 
 BATCH, TOKENS = 2, 150
@@ -27,10 +28,10 @@ IDS = np.random.default_rng(0).integers(0, tiny.VOCAB, (BATCH, TOKENS))
 PARTS = {"embeddings", "projections", "convolutions", "rule", "gates", "norms", "FFN", "pooling"}
 
 
-def runs_of(profiler: Profiler, expected: np.ndarray) -> list[Run]:
+def runs_of(recorder: Recorder, expected: np.ndarray) -> list[Run]:
     for _ in range(3):
-        np.testing.assert_allclose(profiler.record(IDS), expected, rtol=0, atol=2e-5)
-    return profiler.runs()
+        np.testing.assert_allclose(recorder.record(IDS), expected, rtol=0, atol=2e-5)
+    return recorder.runs()
 
 
 def shares(runs: list[Run]) -> dict[str, float]:
@@ -46,7 +47,7 @@ def expected(tiny_engine: EmbeddingEngine) -> np.ndarray:
 
 @pytest.fixture(scope="module")
 def in_onnxruntime(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory, expected: np.ndarray) -> list[Run]:
-    return runs_of(OnnxRuntimeProfiler(Bundle(tiny_bundle), "fp32", 1, tmp_path_factory.mktemp("record")), expected)
+    return runs_of(OnnxRuntimeRecorder(Bundle(tiny_bundle), "fp32", 1, tmp_path_factory.mktemp("record")), expected)
 
 
 def test_onnxruntime(in_onnxruntime: list[Run]) -> None:
@@ -99,28 +100,28 @@ def test_arithmetic_of_a_node(kind: str, inputs: list, outputs: list, count: flo
 @pytest.mark.demo
 @pytest.mark.parametrize("precision", ["fp32", "fp16", "int8"])
 def test_nothing_is_left_over_of_a_full_model(demo_bundle: Path, precision: str, tmp_path: Path) -> None:
-    profiler = OnnxRuntimeProfiler(Bundle(demo_bundle), precision, 1, tmp_path)
+    recorder = OnnxRuntimeRecorder(Bundle(demo_bundle), precision, 1, tmp_path)
     for _ in range(2):
-        profiler.record(IDS)
-    found = shares(profiler.runs())
+        recorder.record(IDS)
+    found = shares(recorder.runs())
     assert found.get("other", 0) < 0.01
     assert found["FFN"] > found["embeddings"]
 
 
 def test_openvino(tiny_bundle: Path, expected: np.ndarray) -> None:
     pytest.importorskip("openvino")
-    from lam_export.bench.profile.openvino import OpenVinoProfiler
+    from lam_export.bench.profile.recorders.openvino import OpenVinoRecorder
 
-    found = shares(runs_of(OpenVinoProfiler(Bundle(tiny_bundle), 1), expected))
+    found = shares(runs_of(OpenVinoRecorder(Bundle(tiny_bundle), 1), expected))
     assert found.keys() >= PARTS
     assert found.get("other", 0) < 0.02
 
 
 def test_pytorch(tiny_encoder: Encoder, expected: np.ndarray, capfd: pytest.CaptureFixture[str]) -> None:
-    from lam_export.bench.profile.pytorch import PyTorchProfiler
+    from lam_export.bench.profile.recorders.pytorch import PyTorchRecorder
 
-    profiler = PyTorchProfiler(tiny_encoder, "cpu", 1)
-    runs = runs_of(profiler, expected)
+    recorder = PyTorchRecorder(tiny_encoder, "cpu", 1)
+    runs = runs_of(recorder, expected)
     assert shares(runs).keys() >= PARTS
     assert "other" not in shares(runs)
     assert Counter(s.name for s in runs[0].samples).keys() == Counter(s.name for s in runs[1].samples).keys()

@@ -9,12 +9,12 @@ from rich.console import Console
 from lam_export.anatomy.parts import Place
 from lam_export.bench.profile.advice import next_to_optimise
 from lam_export.bench.profile.measure import summed
-from lam_export.bench.profile.profile_folder import profile_markdown, profile_terminal, to_json, write_profile
-from lam_export.bench.profile.profile_page import plots, profile_page
-from lam_export.bench.profile.profile_tables import headline, tables
-from lam_export.bench.profile.samples import Run, Sample
-from lam_export.bench.profile.schema import Cell, Profile, Result
-from lam_export.evidence.schema import EntrantInfo
+from lam_export.bench.profile.profile_page import plots, shown
+from lam_export.bench.profile.profile_tables import tables
+from lam_export.bench.profile.recorders.samples import Run, Sample
+from lam_export.bench.profile.schema import Cell, Profile, ProfileResult
+from lam_export.evidence.record import headline, markdown, page, terminal, to_json, write_record
+from lam_export.evidence.schema import SubjectInfo
 
 NAME = "an <b>engine|one"
 
@@ -23,11 +23,10 @@ def cell(part: str, operator: str, seconds: float, layer: int | None = None, cou
     return Cell(part=part, layer=layer, operator=operator, count=count, seconds=seconds)  # type: ignore[arg-type]
 
 
-def result(*cells: Cell, **operations: float) -> Result:
-    return Result(
-        entrant=NAME,
-        texts=1,
-        tokens=4096,
+def result(*cells: Cell, **operations: float) -> ProfileResult:
+    return ProfileResult(
+        subject=NAME,
+        shape="1 x 4,096",
         status="measured",
         note="",
         max_abs=1e-6,
@@ -40,7 +39,7 @@ def result(*cells: Cell, **operations: float) -> Result:
 
 
 @pytest.fixture
-def measured() -> Result:
+def measured() -> ProfileResult:
     return result(
         cell("projections", "MatMul", 0.02, layer=0, count=2),
         cell("norms", "LayerNormalization", 0.015, layer=0),
@@ -54,10 +53,12 @@ def measured() -> Result:
 
 
 @pytest.fixture
-def profile(measured: Result) -> Profile:
-    wrong = measured.model_copy(update={"tokens": 32, "status": "mismatch", "note": "embeddings differ", "cells": ()})
-    entrant = EntrantInfo(
-        name=NAME, model="this", precision="fp32", runtime="some 1.0", artefact="model.onnx", sha256="0" * 64
+def profile(measured: ProfileResult) -> Profile:
+    wrong = measured.model_copy(
+        update={"shape": "1 x 32", "status": "mismatch", "note": "embeddings differ", "cells": ()}
+    )
+    subject = SubjectInfo(
+        name=NAME, model="this", precision="fp32", runtime="some 1.0", artefact="model.onnx", sha256="0" * 64, bytes=1
     )
     return Profile(
         created="2026-01-01T00:00:00+00:00",
@@ -68,12 +69,12 @@ def profile(measured: Result) -> Profile:
         threads=2,
         tools={"lam-export": "1.0"},
         reference="ONNX Runtime fp32",
-        entrants=(entrant,),
+        subjects=(subject,),
         results=(measured, wrong),
     )
 
 
-def test_the_part_that_could_save_most_is_named(measured: Result) -> None:
+def test_the_part_that_could_save_most_is_named(measured: ProfileResult) -> None:
     expected = (
         "Next to optimise: norms, 20 % of the time at 0.1 % of the arithmetic; 75 % of that in LayerNormalization."
     )
@@ -85,7 +86,7 @@ def test_no_part_is_named_where_all_are_alike() -> None:
     assert next_to_optimise(even).startswith("No part stands out")
 
 
-def test_without_arithmetic_the_longest_is_named(measured: Result) -> None:
+def test_without_arithmetic_the_longest_is_named(measured: ProfileResult) -> None:
     assert next_to_optimise(measured.model_copy(update={"operations": {}})) == "FFN take most of the time: 59 %."
 
 
@@ -114,22 +115,22 @@ def test_bars_fill_the_axis(profile: Profile) -> None:
 
 
 def test_every_medium_trusts_nothing(profile: Profile) -> None:
-    page, text = profile_page(profile), profile_markdown(profile, layers=True)
-    assert "<b>" not in page + text
+    drawn, text = page(shown(profile, layers=True)), markdown(shown(profile, layers=True))
+    assert "<b>" not in drawn + text
     assert "*bundle*" not in text
     tags: list[str] = []
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attributes: tags.append(tag)  # type: ignore[method-assign]
-    parser.feed(page)
+    parser.feed(drawn)
     assert (tags.count("svg"), tags.count("table")) == (1, 4)
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(profile_terminal(profile, layers=False))
+        console.print(terminal(shown(profile, layers=False)))
     assert NAME in capture.get()
 
 
 def test_written_and_read_again(profile: Profile, tmp_path: Path) -> None:
-    write_profile(tmp_path / "new", profile, layers=True)
+    write_record(tmp_path / "new", "profile", shown(profile, layers=True))
     names = sorted(path.name for path in (tmp_path / "new").iterdir())
     assert names == ["profile.html", "profile.json", "profile.md"]
     content = (tmp_path / "new" / "profile.json").read_text(encoding="utf-8")

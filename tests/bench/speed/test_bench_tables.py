@@ -6,23 +6,23 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lam_export.bench.speed.schema import Benchmark, Memory, Result, ShapeInfo, Times
-from lam_export.bench.speed.speed_folder import bench_markdown, bench_terminal, to_json, write_bench
-from lam_export.bench.speed.speed_page import bench_page, plots
-from lam_export.bench.speed.speed_tables import headline, tables
-from lam_export.evidence.schema import EntrantInfo
+from lam_export.bench.speed.schema import Benchmark, Memory, SpeedResult, Times
+from lam_export.bench.speed.speed_page import plots, shown
+from lam_export.bench.speed.speed_tables import tables
+from lam_export.evidence.record import headline, markdown, page, terminal, to_json, write_record
+from lam_export.evidence.schema import ShapeInfo, SubjectInfo
 from lam_export.evidence.tables import milliseconds
 
 WRONG = "<b>wrong|one"
 
 
-def entrant(name: str) -> EntrantInfo:
-    return EntrantInfo(
-        name=name, model="this", precision="fp32", runtime="some 1.0", artefact="model.onnx", sha256="0" * 64
+def subject(name: str) -> SubjectInfo:
+    return SubjectInfo(
+        name=name, model="this", precision="fp32", runtime="some 1.0", artefact="model.onnx", sha256="0" * 64, bytes=1
     )
 
 
-def result(who: str, shape: ShapeInfo, seconds: float, ratios: dict[str, float]) -> Result:
+def result(who: str, shape: ShapeInfo, seconds: float, ratios: dict[str, float]) -> SpeedResult:
     times = Times(
         seconds=(seconds, seconds),
         median=seconds,
@@ -31,8 +31,8 @@ def result(who: str, shape: ShapeInfo, seconds: float, ratios: dict[str, float])
         times_as_fast=ratios,
     )
     memory = Memory(loaded=100 * 2**20, peak=(100 + shape.tokens) * 2**20)
-    return Result(
-        entrant=who,
+    return SpeedResult(
+        subject=who,
         shape=shape.name,
         status="measured",
         note="",
@@ -53,7 +53,7 @@ def benchmark() -> Benchmark:
         results.append(result("fast", shape, seconds, {"slow": 2.0}))
         results.append(result("slow", shape, 2 * seconds, {}))
         missing = {"status": "mismatch", "note": "embeddings differ", "times": None, "memory": None, "max_abs": None}
-        results.append(results[-1].model_copy(update={"entrant": WRONG, **missing}))
+        results.append(results[-1].model_copy(update={"subject": WRONG, **missing}))
     return Benchmark(
         created="2026-01-01T00:00:00+00:00",
         bundle="a*bundle*",
@@ -64,7 +64,7 @@ def benchmark() -> Benchmark:
         tools={"lam-export": "1.0"},
         reference="slow",
         baselines=("slow",),
-        entrants=tuple(map(entrant, ("fast", "slow", WRONG))),
+        subjects=tuple(map(subject, ("fast", "slow", WRONG))),
         shapes=(*lengths, mix),
         results=tuple(results),
     )
@@ -88,7 +88,7 @@ def test_what_is_wrong_is_said_and_has_no_figures(benchmark: Benchmark) -> None:
 
 
 def test_markdown_trusts_nothing(benchmark: Benchmark) -> None:
-    text = bench_markdown(benchmark)
+    text = markdown(shown(benchmark))
     assert "<b>" not in text
     assert "*bundle*" not in text
     assert "| 1 x 128 | 2.00 | – |" in text
@@ -97,12 +97,12 @@ def test_markdown_trusts_nothing(benchmark: Benchmark) -> None:
 
 
 def test_the_page_says_everything_and_trusts_nothing(benchmark: Benchmark) -> None:
-    page = bench_page(benchmark)
-    assert "<b>" not in page
+    drawn = page(shown(benchmark))
+    assert "<b>" not in drawn
     tags: list[str] = []
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attributes: tags.append(tag)  # type: ignore[method-assign]
-    parser.feed(page)
+    parser.feed(drawn)
     assert tags.count("svg") == 3
     assert tags.count("table") == 4
 
@@ -110,18 +110,18 @@ def test_the_page_says_everything_and_trusts_nothing(benchmark: Benchmark) -> No
 def test_no_plots_without_lengths(benchmark: Benchmark) -> None:
     mix = benchmark.model_copy(update={"shapes": benchmark.shapes[-1:], "results": benchmark.results[-3:]})
     assert plots(mix) == ()
-    assert "<svg" not in bench_page(mix)
+    assert "<svg" not in page(shown(mix))
 
 
 def test_the_terminal_shows_names_as_they_are(benchmark: Benchmark) -> None:
     console = Console(width=200)
     with console.capture() as capture:
-        console.print(bench_terminal(benchmark))
+        console.print(terminal(shown(benchmark)))
     assert WRONG in capture.get()
 
 
 def test_written_and_read_again(benchmark: Benchmark, tmp_path: Path) -> None:
-    write_bench(tmp_path / "new", benchmark)
+    write_record(tmp_path / "new", "bench", shown(benchmark))
     assert sorted(path.name for path in (tmp_path / "new").iterdir()) == ["bench.html", "bench.json", "bench.md"]
     content = (tmp_path / "new" / "bench.json").read_text(encoding="utf-8")
     assert content == to_json(benchmark)

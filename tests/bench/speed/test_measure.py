@@ -1,4 +1,4 @@
-"""Entrants at work: right ones are timed, wrong and dead ones are not."""
+"""Subjects at work: right ones are timed, wrong and dead ones are not."""
 
 import math
 import os
@@ -18,7 +18,8 @@ from lam_engines.errors import LamError
 from lam_engines.runtimes.onnxruntime.engine import OnnxRuntimeEngine
 from lam_export.bench.speed import shapes as work
 from lam_export.bench.speed.measure import FEWEST, measure
-from lam_export.evidence.entrants import Entrant, chosen_engines, engine_entrant, engines_here, other_bundle
+from lam_export.evidence.subject import Subject
+from lam_export.evidence.subjects.engines import chosen_engines, engine_subject, engines_here, other_bundle
 from lam_export.evidence.transformer import Transformer
 
 
@@ -64,13 +65,13 @@ def shapes(bundle: Bundle) -> tuple[work.Shape, ...]:
 
 
 @pytest.fixture(scope="module")
-def right(bundle: Bundle) -> Entrant:
-    return engine_entrant(bundle, "onnxruntime", "fp32", threads=1)
+def right(bundle: Bundle) -> Subject:
+    return engine_subject(bundle, "onnxruntime", "fp32", threads=1)
 
 
-def instead(entrant: Entrant, name: str, kind: type[OnnxRuntimeEngine], bundle: Bundle) -> Entrant:
-    info = entrant.info.model_copy(update={"name": name})
-    return replace(entrant, info=info, load=partial(load, kind, bundle.path))
+def instead(subject: Subject, name: str, kind: type[OnnxRuntimeEngine], bundle: Bundle) -> Subject:
+    info = subject.info.model_copy(update={"name": name})
+    return replace(subject, info=info, load=partial(load, kind, bundle.path))
 
 
 def test_shapes_are_what_their_names_say(shapes: tuple[work.Shape, ...], bundle: Bundle) -> None:
@@ -90,11 +91,11 @@ def test_lengths_that_are_none(given: str) -> None:
 
 
 def test_all_that_is_right_is_timed_in_turn(shapes: tuple[work.Shape, ...], bundle: Bundle) -> None:
-    entrants = [engine_entrant(bundle, *names, threads=1) for names in engines_here(bundle)]
-    first = entrants[0].info.name
+    subjects = [engine_subject(bundle, *names, threads=1) for names in engines_here(bundle)]
+    first = subjects[0].info.name
     for shape in (shapes[1], shapes[3]):
-        results = measure(shape, entrants, entrants[0], baselines=[first], seconds=0)
-        assert [result.entrant for result in results] == [entrant.info.name for entrant in entrants]
+        results = measure(shape, subjects, subjects[0], baselines=[first], seconds=0)
+        assert [result.subject for result in results] == [subject.info.name for subject in subjects]
         for result in results:
             assert (result.status, result.note, result.shape) == ("measured", "", shape.info.name)
             assert result.max_abs is not None
@@ -104,7 +105,7 @@ def test_all_that_is_right_is_timed_in_turn(shapes: tuple[work.Shape, ...], bund
             low, high = result.times.quartiles
             assert 0 < low <= result.times.median <= high
             assert result.times.tokens_per_second == pytest.approx(shape.info.tokens / result.times.median)
-            assert set(result.times.times_as_fast) == ({first} - {result.entrant})
+            assert set(result.times.times_as_fast) == ({first} - {result.subject})
             if result.memory is not None:
                 assert result.memory.loaded > 0
                 assert result.memory.peak > 0
@@ -119,7 +120,7 @@ def test_all_that_is_right_is_timed_in_turn(shapes: tuple[work.Shape, ...], bund
     ],
 )
 def test_no_times_for_what_is_wrong_or_dead(
-    kind: type[OnnxRuntimeEngine], status: str, note: str, bundle: Bundle, right: Entrant, shapes: tuple[work.Shape]
+    kind: type[OnnxRuntimeEngine], status: str, note: str, bundle: Bundle, right: Subject, shapes: tuple[work.Shape]
 ) -> None:
     results = measure(shapes[0], [instead(right, "odd", kind, bundle), right], right, baselines=["odd"], seconds=0)
     odd, good = results
@@ -132,25 +133,25 @@ def test_no_times_for_what_is_wrong_or_dead(
     assert good.times.times_as_fast == {}, "there is nothing to hold it against"
 
 
-def test_nothing_is_timed_without_a_reference(bundle: Bundle, right: Entrant, shapes: tuple[work.Shape]) -> None:
+def test_nothing_is_timed_without_a_reference(bundle: Bundle, right: Subject, shapes: tuple[work.Shape]) -> None:
     dead = instead(right, "the reference", Killed, bundle)
     (result,) = measure(shapes[0], [right], dead, seconds=0)
     assert (result.status, result.times) == ("not run", None)
     assert "the reference cannot do this" in result.note
 
 
-def test_what_cannot_be_loaded_ends_it(right: Entrant, shapes: tuple[work.Shape]) -> None:
+def test_what_cannot_be_loaded_ends_it(right: Subject, shapes: tuple[work.Shape]) -> None:
     with pytest.raises(LamError, match=r"^not here$"):
         measure(shapes[0], [replace(right, load=missing)], right)
 
 
-def test_another_model_is_only_looked_at(bundle: Bundle, right: Entrant, shapes: tuple[work.Shape]) -> None:
-    rival = replace(instead(right, "rival", Rolled, bundle), thresholds=None)
-    (result,) = measure(shapes[0], [rival], right, seconds=0)
+def test_another_model_is_only_looked_at(bundle: Bundle, right: Subject, shapes: tuple[work.Shape]) -> None:
+    another = replace(instead(right, "another", Rolled, bundle), thresholds=None)
+    (result,) = measure(shapes[0], [another], right, seconds=0)
     assert (result.status, result.max_abs) == ("measured", None)
 
 
-def test_a_transformer_is_spared_what_it_cannot_do(right: Entrant, shapes: tuple[work.Shape]) -> None:
+def test_a_transformer_is_spared_what_it_cannot_do(right: Subject, shapes: tuple[work.Shape]) -> None:
     small = Transformer(Path(), "bert", positions=16, heads=2, vocab_size=128)
     whole, cut = replace(right, transformer=small), replace(right, transformer=small, truncates=True)
     short, long = shapes[0].info, shapes[1].info
@@ -168,7 +169,9 @@ def test_engines_are_chosen_by_name(bundle: Bundle) -> None:
     assert everything[0] == ("onnxruntime", "fp32")
     assert chosen_engines(bundle, None, None) == everything
     assert chosen_engines(bundle, ["onnxruntime"], ["fp32"]) == [("onnxruntime", "fp32")]
-    for options in ((["tensorflow"], None), (None, ["int8"]), (["tensorrt"], None)):
+    with pytest.raises(LamError, match=r"expected engine onnxruntime, .* found 'tensorflow'"):
+        chosen_engines(bundle, ["tensorflow"], None)
+    for options in ((None, ["int8"]), (["tensorrt"], None)):
         with pytest.raises(LamError, match=r"expected something for --(engine|precision) \w+, found fp32 in onnx"):
             chosen_engines(bundle, *options)
 

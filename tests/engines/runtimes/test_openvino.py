@@ -19,7 +19,7 @@ from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import INLINED_MODEL
 from lam_engines.embedding.batching import pad
 from lam_engines.embedding.engine import EmbeddingEngine
-from lam_engines.runtimes.openvino.engine import check_version
+from lam_engines.runtimes.openvino.library import check_version
 
 installed = pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO")  # not imported: see openvino.py
 TEXTS = ["the cat sleeps", "", "a man is reading a red book", "music", "the dog runs " * 60, "no", " \0 😀 \ud800"]

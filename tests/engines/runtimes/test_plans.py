@@ -14,7 +14,7 @@ from lam_engines.bundles.bundle import Bundle
 from lam_engines.embedding.batching import bucket, pad, pad_to
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.runtimes.tensorrt.plans import (
-    Environment,
+    PlanBinding,
     choose_plan,
     choose_profile,
     max_batch,
@@ -24,7 +24,7 @@ from lam_engines.runtimes.tensorrt.plans import (
 )
 
 
-def refusal(bundle: Bundle, precision: str = "fp16", environment: Environment = HERE) -> str:
+def refusal(bundle: Bundle, precision: str = "fp16", environment: PlanBinding = HERE) -> str:
     return bundles.refusal(lambda: choose_plan(bundle, precision, environment))
 
 
@@ -39,8 +39,8 @@ def test_the_plan_of_this_machine_and_precision(tmp_path: Path) -> None:
     )
     assert choose_plan(bundle, "fp16", HERE) == "engines/2.plan"  # the one built last
     assert choose_plan(bundle, "fp32", HERE) == "engines/1.plan"
-    assert choose_plan(bundle, "fp16", Environment(HERE.tensorrt, "8.9")) == "engines/3.plan"
-    assert choose_plan(bundle, "fp16", Environment("11.4.0.1", "9.0")) == "engines/4.plan"
+    assert choose_plan(bundle, "fp16", PlanBinding(HERE.tensorrt, "8.9")) == "engines/3.plan"
+    assert choose_plan(bundle, "fp16", PlanBinding("11.4.0.1", "9.0")) == "engines/4.plan"
     assert read_plan(bundle, "fp16", HERE) == ("engines/2.plan", b"plan 2")
 
 
@@ -62,7 +62,7 @@ def test_no_plan_of_that_precision(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["10.9.0.35", "10.9", "11.4.0.1"])
 def test_a_plan_for_another_tensorrt(version: str, tmp_path: Path) -> None:
-    message = refusal(bundle_with(tmp_path, {}, {"tensorrt": "10.13.0.1"}), environment=Environment(version, "9.0"))
+    message = refusal(bundle_with(tmp_path, {}, {"tensorrt": "10.13.0.1"}), environment=PlanBinding(version, "9.0"))
     assert f"expected a plan for TensorRT {version}, the version installed here" in message
     assert "found fp16 plans for 10.13.0.1, 10.9.0.34 in" in message
     assert message.endswith(f"build it here: lam-export trt '{tmp_path}/a bundle' --fp16")
@@ -70,7 +70,7 @@ def test_a_plan_for_another_tensorrt(version: str, tmp_path: Path) -> None:
 
 def test_a_plan_for_another_gpu(tmp_path: Path) -> None:
     bundle = bundle_with(tmp_path, {}, {"compute_capability": "8.9", "gpu": "NVIDIA L4"})
-    message = refusal(bundle, environment=Environment(HERE.tensorrt, "8.6"))
+    message = refusal(bundle, environment=PlanBinding(HERE.tensorrt, "8.6"))
     assert "expected a plan for compute capability 8.6, that of the GPU here" in message
     assert "found fp16 plans for 8.9 (NVIDIA L4), 9.0 (NVIDIA H200) in" in message
     assert message.endswith("--fp16")

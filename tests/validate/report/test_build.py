@@ -1,4 +1,4 @@
-"""Whole reports on the tiny model, in real ONNX Runtime: what passes, what must not, and what can stand for a side."""
+"""Whole reports on the tiny model, in real ONNX Runtime: what passes, what must not, and what stands for a subject."""
 
 import json
 from collections.abc import Callable
@@ -16,15 +16,17 @@ from lam_engines.bundles.manifest import Manifest
 from lam_engines.contract import MODEL
 from lam_engines.errors import LamError
 from lam_export.evidence.corpus import Corpus, read_corpus
-from lam_export.evidence.references import encoder_of, other_bundle, pytorch
+from lam_export.evidence.record import check_folder
 from lam_export.evidence.results import Results, load_results
+from lam_export.evidence.same_model import encoder_of
+from lam_export.evidence.subjects.engines import engine_subject, other_bundle
+from lam_export.evidence.subjects.pytorch import CheckpointFiles, pytorch_subject
 from lam_export.model.checkpoint import Checkpoint, load_checkpoint
-from lam_export.validate.report.build import build_report, candidates_of
-from lam_export.validate.report.folder import check_folder, json_schema, to_json, write_report
+from lam_export.validate.report.build import build_report
+from lam_export.validate.report.folder import json_schema, to_json, write_report
 from lam_export.validate.report.schema import Report
 from lam_export.validate.report.thresholds import DEFAULTS
 
-ORT = "onnxruntime"
 WORDS = ("man", "woman", "dog", "cat", "child", "plays", "eats", "reads", "red", "big", "house", "tree", "car", "water")
 Built = tuple[Report, tuple[Results, ...]]
 
@@ -54,8 +56,8 @@ def build(folder: Path, corpus: Corpus, checkpoint: Checkpoint, *precisions: str
     return build_report(
         bundle,
         corpus,
-        reference=pytorch(bundle, checkpoint, "float64"),
-        candidates=[(ORT, precision) for precision in precisions],
+        reference=pytorch_subject(bundle, CheckpointFiles(checkpoint.weights.parent), dtype="float64"),
+        candidates=[engine_subject(bundle, precision=precision) for precision in precisions],
         limits=DEFAULTS,
         encoder=encoder_of(bundle, checkpoint) if parts else None,
         checkpoint_sha256=checkpoint.sha256,
@@ -82,8 +84,8 @@ def test_the_exported_graph_passes(built: Built, corpus: Corpus) -> None:
     assert fp32.worst[0].cosine == fp32.cosine == min(fp32.series.cosine)
     assert sum(bucket.texts for bucket in fp32.buckets if bucket.by == "length") == fp32.texts
     assert report.starts == tuple(text.text[:60] for text in corpus.texts)
-    names = ["PyTorch float64", "ONNX Runtime model.onnx", "ONNX Runtime model.int8.onnx"]
-    assert [result.side.name for result in results] == names
+    names = ["PyTorch float64", "ONNX Runtime fp32", "ONNX Runtime int8"]
+    assert [result.subject.name for result in results] == names
     assert results[0].vectors.dtype == np.float64
     assert fp32.parts
     assert fp32.suspect is None
@@ -178,7 +180,7 @@ def test_saved_results_stand_for_the_reference(
         Bundle(naive_int8_bundle),
         corpus,
         reference=held,
-        candidates=[(ORT, "fp32")],
+        candidates=[engine_subject(Bundle(naive_int8_bundle))],
         limits=DEFAULTS,
         checkpoint_sha256=checkpoint.sha256,
     )
@@ -188,7 +190,7 @@ def test_saved_results_stand_for_the_reference(
     assert list(again.comparisons[0].checks) == without, "no checkpoint, no parts"
     names = {path.name for path in (tmp_path / "deep" / "report").rglob("*") if path.is_file()}
     files = {"report.html", "report.md", "report.json", "reference.json"}
-    assert names == files | {"onnx-runtime-model.onnx.json", "onnx-runtime-model.int8.onnx.json"}
+    assert names == files | {"onnx-runtime-fp32.json", "onnx-runtime-int8.json"}
     assert Report.model_validate_json((tmp_path / "deep" / "report" / "report.json").read_bytes()) == report
 
 
@@ -198,13 +200,13 @@ def test_a_bundle_against_another(tiny_bundle: Path, naive_int8_bundle: Path, co
         bundle,
         corpus,
         reference=other_bundle(bundle, tiny_bundle),
-        candidates=[(ORT, name) for name in candidates_of(bundle, ORT)],
+        candidates=[engine_subject(bundle, precision=precision) for precision in ("fp32", "int8")],
         limits=DEFAULTS,
         checkpoint_sha256=bundle.manifest.checkpoint.sha256,
     )
     fp32, int8 = report.comparisons
     assert (fp32.relative_rms, fp32.max_abs, fp32.parts) == (0, 0, ())
-    assert fp32.reference.name == f"ONNX Runtime {MODEL} of {tiny_bundle.name}"
+    assert fp32.reference.name == f"{tiny_bundle.name}: ONNX Runtime fp32"
     assert int8.cosine < 0.9999
 
 
@@ -221,7 +223,12 @@ def test_what_cannot_be_compared(
 
     def held_against(results: Results) -> None:
         build_report(
-            bundle, corpus, reference=results, candidates=[(ORT, "fp32")], limits=DEFAULTS, checkpoint_sha256="0" * 64
+            bundle,
+            corpus,
+            reference=results,
+            candidates=[engine_subject(bundle)],
+            limits=DEFAULTS,
+            checkpoint_sha256="0" * 64,
         )
 
     reference = built[1][0]
@@ -246,7 +253,7 @@ def test_texts_that_no_file_can_hold(tiny_bundle: Path, checkpoint: Checkpoint, 
 
 def test_places_that_cannot_be_written_to(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(LamError, match="expected a folder for the report at"):
+    with pytest.raises(LamError, match="expected a folder at"):
         check_folder(tmp_path / "file" / "report")
     check_folder(tmp_path / "not" / "yet" / "there")
     assert not (tmp_path / "not").exists()

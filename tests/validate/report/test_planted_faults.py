@@ -16,7 +16,9 @@ from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.contract import MODEL
 from lam_export.evidence.corpus import Corpus, Text
 from lam_export.evidence.metrics import row_errors
-from lam_export.evidence.references import encoder_of, pytorch
+from lam_export.evidence.same_model import encoder_of
+from lam_export.evidence.subjects.engines import engine_subject
+from lam_export.evidence.subjects.pytorch import CheckpointFiles, pytorch_subject
 from lam_export.evidence.texts import zero_unless_finite
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.validate.report.build import build_report
@@ -99,8 +101,8 @@ def test_the_report_fails_and_names_the_part(tiny_bundle: Path, tiny_checkpoint_
     report, _ = build_report(
         bundle,
         Corpus(texts=texts, pairs=(), sources=("words.txt",)),
-        reference=pytorch(bundle, checkpoint, "float64"),
-        candidates=[("onnxruntime", "fp32")],
+        reference=pytorch_subject(bundle, CheckpointFiles(tiny_checkpoint_folder), dtype="float64"),
+        candidates=[engine_subject(bundle)],
         limits=DEFAULTS,
         encoder=encoder_of(bundle, checkpoint),
         checkpoint_sha256=checkpoint.sha256,

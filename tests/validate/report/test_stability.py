@@ -1,62 +1,46 @@
 """Invariance and determinism: what must pass, and the naive int8 graph that must not."""
 
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from lam_engines import load_engine
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.embedding.tokenizer import Tokenizer
 from lam_export.evidence.corpus import builtin_texts
-from lam_export.evidence.schema import SideInfo
-from lam_export.evidence.sides import Side, engine_side
+from lam_export.evidence.subjects.function_engine import Embed
 from lam_export.validate.report.stability import Moved, sample, stability
 from lam_export.validate.report.thresholds import DEFAULTS
 
-INFO = SideInfo(name="by hand", precision="fp32", runtime="numpy", artefact="none", sha256="0" * 64, bytes=0)
 TEXTS = [text.text for text in builtin_texts()[::5]]
-
-
-class ByHand(Side):
-    """A side whose embedding of a batch is a function of this test."""
-
-    def __init__(self, embed: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> None:
-        super().__init__(INFO, "0" * 64)
-        self.embed = embed
-
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        return self.embed(input_ids, attention_mask)
-
-    def close(self) -> None:
-        pass
 
 
 def honest(ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return np.stack([(ids * mask).sum(axis=1), mask.sum(axis=1)], axis=1).astype(float)
 
 
-def of(side: Side) -> Moved:
+def of(embed: Embed) -> Moved:
     ids = [np.arange(1, n + 1) * (7 + n) % 101 for n in (1, 2, 3, 5, 9, 17, 18, 33, 65, 129, 700)]
     lengths = [len(row) for row in ids]
-    return stability(side, ids, [f"text {n}" for n in lengths], sample(lengths), pad_token_id=0)
+    return stability(embed, ids, [f"text {n}" for n in lengths], sample(lengths), pad_token_id=0)
 
 
 def test_what_depends_on_its_own_text_alone_is_stable() -> None:
-    figures = of(ByHand(honest)).figures
+    figures = of(honest).figures
     assert (figures.batch_cosine, figures.padding_cosine, figures.neighbours_cosine) == pytest.approx((1, 1, 1))
     assert (figures.runs, figures.runs_max_abs) == (3, 0)
     assert figures.texts == 8, "1, 3, 5, 9, 17, 33, 65 and 129"
 
 
 def test_what_sees_its_padding() -> None:
-    figures = of(ByHand(lambda ids, mask: honest(ids, mask) + np.array([0.0, 0.1 * ids.shape[1]]))).figures
+    figures = of(lambda ids, mask: honest(ids, mask) + np.array([0.0, 0.1 * ids.shape[1]])).figures
     assert figures.padding_cosine < 0.999
     assert figures.neighbours_cosine == pytest.approx(1)
 
 
 def test_what_sees_its_neighbours_and_the_text_that_it_moves_most() -> None:
-    found = of(ByHand(lambda ids, mask: honest(ids, mask) * [[1.0, 1.0 + ids.max() * len(ids)]]))
+    found = of(lambda ids, mask: honest(ids, mask) * [[1.0, 1.0 + ids.max() * len(ids)]])
     assert found.figures.neighbours_cosine < 0.9999
     assert found.figures.batch_cosine < 0.99
     assert set(found.worst) == {"batch_cosine", "padding_cosine", "neighbours_cosine"}
@@ -66,12 +50,12 @@ def test_what_sees_its_neighbours_and_the_text_that_it_moves_most() -> None:
 
 def test_what_differs_from_run_to_run() -> None:
     generator = np.random.default_rng(0)
-    found = of(ByHand(lambda ids, mask: honest(ids, mask) + generator.uniform(0, 1e-3, (len(ids), 2))))
+    found = of(lambda ids, mask: honest(ids, mask) + generator.uniform(0, 1e-3, (len(ids), 2)))
     assert 0 < found.figures.runs_max_abs < 1e-3
 
 
 def test_nan_beside_one_set_of_neighbours_is_no_cosine_of_one() -> None:
-    poisoned = of(ByHand(lambda ids, mask: np.where(len(ids) > 1, np.nan, honest(ids, mask))))
+    poisoned = of(lambda ids, mask: np.where(len(ids) > 1, np.nan, honest(ids, mask)))
     assert poisoned.figures.batch_cosine == 0
 
 
@@ -92,8 +76,8 @@ def ids_of(bundle: Bundle) -> list[np.ndarray]:
 def test_the_exported_graph_passes(tiny_bundle: Path) -> None:
     bundle = Bundle(tiny_bundle)
     ids = ids_of(bundle)
-    with engine_side(bundle) as side:
-        figures = stability(side, ids, TEXTS, sample([len(row) for row in ids]), 0).figures
+    with load_engine(tiny_bundle) as engine:
+        figures = stability(engine.embed_ids, ids, TEXTS, sample([len(row) for row in ids]), 0).figures
     limits = DEFAULTS["fp32"]
     assert figures.batch_cosine >= limits.batch_cosine
     assert figures.padding_cosine >= limits.padding_cosine
@@ -105,7 +89,7 @@ def test_a_naive_int8_graph_depends_on_its_neighbours(naive_int8_bundle: Path) -
     # ONNX Runtime's dynamic quantisation has one scale for all activations of a batch.
     bundle = Bundle(naive_int8_bundle)
     ids = ids_of(bundle)
-    with engine_side(bundle, precision="int8") as side:
-        found = stability(side, ids, TEXTS, sample([len(row) for row in ids]), 0)
+    with load_engine(naive_int8_bundle, precision="int8") as engine:
+        found = stability(engine.embed_ids, ids, TEXTS, sample([len(row) for row in ids]), 0)
     assert found.figures.neighbours_cosine < DEFAULTS["int8"].neighbours_cosine
     assert found.figures.runs_max_abs == 0

@@ -5,14 +5,14 @@ from pathlib import Path
 import pytest
 
 from lam_engines.errors import LamError
-from lam_export.evidence.schema import Correlation, SideInfo, Sts
+from lam_export.evidence.schema import Correlation, Sts, SubjectInfo
 from lam_export.validate.report.schema import Comparison, Neighbours, Stability
 from lam_export.validate.report.thresholds import DEFAULTS, Limits, judge, read_limits
 
 SERIES = dict.fromkeys(
     ("tokens", "max_abs", "relative_rms", "cosine", "sts_gold", "sts_reference", "sts_candidate"), ()
 )
-SIDE = SideInfo(name="a", precision="fp32", runtime="b", artefact="c", sha256="0" * 64, bytes=1)
+SUBJECT = SubjectInfo(name="a", model="this", precision="fp32", runtime="b", artefact="c", sha256="0" * 64, bytes=1)
 TEXT = "'a text' (131 tokens, de)"
 
 
@@ -31,8 +31,8 @@ def comparison(**changes: object) -> Comparison:
         runs_max_abs=0.0,
     )
     fields: dict[str, object] = {
-        "reference": SIDE,
-        "candidate": SIDE,
+        "reference": SUBJECT,
+        "candidate": SUBJECT,
         "texts": 10,
         "nan": 0,
         "inf": 0,

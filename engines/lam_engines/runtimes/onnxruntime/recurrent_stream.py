@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...bundles.bundle import Bundle
-from ...contract import STREAM_MODEL
+from ...contract import INPUT_IDS, STREAM_MODEL, WINDOW
 from ...embedding.long_texts import RECURRENT_WINDOW_TOKENS, recurrent_windows, unit
 from ...errors import BundleError, EngineError
-from .engine import run, session_of
+from .session import run, session_of
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
@@ -52,7 +52,7 @@ class RecurrentStream:
         total = np.zeros(model.hidden_size)
         for part, window in recurrent_windows(pieces, tokens, self._chunk_size, model.num_hidden_layers, own_tokens):
             past = {f"past_{name}": array for name, array in zip(_CARRY, carry, strict=True)}
-            own, *carry = run(session, _OUTPUTS, {"input_ids": part[None], "window": window, **past})
+            own, *carry = run(session, _OUTPUTS, {INPUT_IDS: part[None], WINDOW: window, **past})
             total += own[0]
         return unit(total)
 
@@ -72,7 +72,7 @@ class RecurrentStream:
 
 
 def _check_interface(session: "InferenceSession") -> None:
-    expected = {"input_ids", "window", *(f"past_{name}" for name in _CARRY)}, set(_OUTPUTS)
+    expected = {INPUT_IDS, WINDOW, *(f"past_{name}" for name in _CARRY)}, set(_OUTPUTS)
     found = {value.name for value in session.get_inputs()}, {value.name for value in session.get_outputs()}
     if found != expected:
         raise BundleError(

@@ -1,27 +1,20 @@
 """OpenVINO: a second engine for CPUs."""
 
-import sys
 from shlex import quote
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from ...bundles.bundle import Bundle
-from ...contract import INLINED_MODEL, MODEL
+from ...contract import INLINED_MODEL, INPUTS, SENTENCE_EMBEDDING
 from ...embedding.engine import EmbeddingEngine
 from ...errors import BundleError, EngineError
-from .operators import check_operators, find_operators
+from .library import compile_options, library, version_of
+from .operators import check_operators, find_operators, graph_of
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest
-
-_INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
-OLDEST = (2026, 2)
-"""Older versions give NaN for every padded text: they divide a row of zeros by its norm, whatever the epsilon."""
-_KERNELS = 1000
-"""Prepared kernels that are kept for shapes seen before, about 0.3 MB each with the demo model. Lengths vary without
-end: with OpenVINO's own 5,000 a process grows by more than a gigabyte."""
 
 
 class OpenVinoEngine(EmbeddingEngine):
@@ -44,8 +37,6 @@ class OpenVinoEngine(EmbeddingEngine):
             EngineError: OpenVINO is not there, or too old, or the library of operators is not for it.
             BundleError: the graph is missing, altered, or not one that OpenVINO can load.
         """
-        if threads is not None and threads < 1:
-            raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
         compiled = compile_graph(bundle, threads)
         graph = graph_of(bundle)
         super().__init__(bundle, graph)
@@ -55,13 +46,15 @@ class OpenVinoEngine(EmbeddingEngine):
 
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         arrays = map(np.ascontiguousarray, (input_ids, attention_mask))
-        feed = dict(zip(_INPUTS, arrays, strict=True))
+        feed = dict(zip(INPUTS, arrays, strict=True))
         with self._lock:
             if self._request is None:
                 raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE, 'openvino')")
             try:
                 # The inputs outlive the call; the outputs are copied, for the next call overwrites them.
-                vectors: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)[_OUTPUT]
+                vectors: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)[
+                    SENTENCE_EMBEDDING
+                ]
             except RuntimeError as error:
                 rows, tokens = input_ids.shape
                 raise EngineError(
@@ -109,85 +102,13 @@ def compile_graph(bundle: Bundle, threads: int | None, *, profiling: bool = Fals
         ) from None
 
 
-def graph_of(bundle: Bundle) -> str:
-    """The file that :class:`OpenVinoEngine` would run, whether the bundle has it or not."""
-    return INLINED_MODEL if find_operators(bundle) is None else MODEL
-
-
-def compile_options(threads: int | None) -> dict[Any, Any]:
-    """How every graph is compiled; ``threads`` as for :class:`OpenVinoEngine`."""
-    openvino = library()
-    from openvino import properties
-    from openvino.properties import hint
-
-    options: dict[Any, Any] = {
-        # A CPU with bfloat16 instructions would use them unasked.
-        hint.inference_precision: openvino.Type.f32,
-        hint.performance_mode: hint.PerformanceMode.LATENCY,
-        "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
-    }
-    if threads is not None:
-        options[properties.inference_num_threads] = threads
-    return options
-
-
-def library() -> Any:
-    """The package ``openvino``, seen to be new enough.
-
-    Raises:
-        EngineError: it is not installed, or too old; says what to install.
-    """
-    try:
-        openvino = _import()
-    except ImportError:
-        raise EngineError("OpenVINO is not installed; run: pip install 'lam-export[openvino]'") from None
-    check_version(version_of(openvino))
-    return openvino
-
-
-def check_version(version: str) -> None:
-    """See that a version of OpenVINO, like 2026.4.1, gives right embeddings.
-
-    Raises:
-        EngineError: it is too old.
-    """
-    if tuple(int(number) for number in version.split(".")[:2]) < OLDEST:
-        oldest = ".".join(map(str, OLDEST))
-        raise EngineError(
-            f"expected OpenVINO {oldest} or newer, found {version}, which gives NaN for padded texts; run: pip install "
-            f"--upgrade 'lam-export[openvino]'"
-        )
-
-
-def version_of(openvino: Any) -> str:
-    """``2026.4.1`` of ``2026.4.1-22982-e213a147257-releases/2026/4``."""
-    return str(openvino.__version__).partition("-")[0]
-
-
-def _import() -> Any:
-    """Import it without the report to its makers that it sends as it is imported: nothing leaves a machine unasked.
-
-    Where its package for such reports is not installed, it does without.
-    """
-    reports = "openvino_telemetry"
-    hidden = reports not in sys.modules
-    if hidden:
-        sys.modules[reports] = None  # type: ignore[assignment]
-    try:
-        import openvino
-    finally:
-        if hidden:
-            del sys.modules[reports]
-    return openvino
-
-
 def _check_interface(compiled: "CompiledModel", graph: str, hidden_size: int) -> None:
     inputs = {name for value in compiled.inputs for name in value.names}
     outputs = {name: str(value.partial_shape) for value in compiled.outputs for name in value.names}
-    if inputs != set(_INPUTS) or outputs.get(_OUTPUT) != f"[?,{hidden_size}]":
+    if inputs != set(INPUTS) or outputs.get(SENTENCE_EMBEDDING) != f"[?,{hidden_size}]":
         raise BundleError(
-            f"expected {graph} with inputs {', '.join(_INPUTS)} and output {_OUTPUT} [?,{hidden_size}], found "
-            f"inputs {', '.join(sorted(inputs))} and outputs {outputs}; {_remedy(graph)}"
+            f"expected {graph} with inputs {', '.join(INPUTS)} and output {SENTENCE_EMBEDDING} [?,{hidden_size}], "
+            f"found inputs {', '.join(sorted(inputs))} and outputs {outputs}; {_remedy(graph)}"
         )
 
 

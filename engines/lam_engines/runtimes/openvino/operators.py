@@ -1,16 +1,16 @@
 """The fused delta rule as a native operator of OpenVINO: ``liblam_operators``, which ``scripts/build_cpp`` builds."""
 
 import ctypes
+import hashlib
 import os
 from pathlib import Path
 
 from ...bundles.bundle import Bundle
-from ...contract import MODEL
+from ...contract import INLINED_MODEL, MODEL, OPERATORS_VARIABLE
 from ...errors import EngineError
 
-_VARIABLE = "LAM_OPERATORS"
 _FORM, _CHUNK_SIZE = "flat", 128
-_REMEDY = f"build it beside this OpenVINO: scripts/build_cpp, or leave {_VARIABLE} unset"
+_REMEDY = f"build it beside this OpenVINO: scripts/build_cpp, or leave {OPERATORS_VARIABLE} unset"
 
 
 def find_operators(bundle: Bundle) -> Path | None:
@@ -23,7 +23,7 @@ def find_operators(bundle: Bundle) -> Path | None:
     manifest = bundle.manifest
     if MODEL not in manifest.files or (manifest.form, manifest.chunk_size) != (_FORM, _CHUNK_SIZE):
         return None
-    named = os.environ.get(_VARIABLE)
+    named = os.environ.get(OPERATORS_VARIABLE)
     return Path(named).absolute() if named else None
 
 
@@ -38,14 +38,41 @@ def check_operators(path: Path, version: str) -> None:
         EngineError: there is no such file, it is another library, or was built with another OpenVINO.
     """
     if not path.is_file():
-        raise EngineError(f"expected the library of operators in {_VARIABLE}, found no file {str(path)!r}; {_REMEDY}")
+        raise EngineError(
+            f"expected the library of operators in {OPERATORS_VARIABLE}, found no file {str(path)!r}; {_REMEDY}"
+        )
     try:
         # It names no place of OpenVINO's, so that it is linked with this process's or fails.
         built_with = ctypes.CDLL(str(path)).lam_operators_openvino_version
     except (OSError, AttributeError) as error:
-        raise EngineError(f"OpenVINO {version} cannot use the {_VARIABLE} {str(path)!r} ({error}); {_REMEDY}") from None
+        raise EngineError(
+            f"OpenVINO {version} cannot use the {OPERATORS_VARIABLE} {str(path)!r} ({error}); {_REMEDY}"
+        ) from None
     built_with.restype = ctypes.c_char_p
     if (found := built_with().decode()) != version:
         raise EngineError(
             f"expected operators for OpenVINO {version}, found those for {found} in {str(path)!r}; {_REMEDY}"
         )
+
+
+def graph_of(bundle: Bundle) -> str:
+    """The file that :class:`OpenVinoEngine` would run, whether the bundle has it or not."""
+    return INLINED_MODEL if find_operators(bundle) is None else MODEL
+
+
+def operators_sha256(bundle: Bundle) -> str:
+    """The hash of the library that :class:`OpenVinoEngine` would use for a bundle; empty if it uses none.
+
+    Raises:
+        EngineError: the library cannot be read.
+    """
+    path = find_operators(bundle)
+    if path is None:
+        return ""
+    try:
+        return hashlib.sha256(path.read_bytes()).hexdigest()
+    except OSError as error:
+        raise EngineError(
+            f"expected the library of operators in {OPERATORS_VARIABLE}, found {str(path)!r} ({error.strerror}); "
+            f"{_REMEDY}"
+        ) from None

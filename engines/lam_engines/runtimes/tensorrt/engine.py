@@ -9,43 +9,17 @@ from typing import Any
 import numpy as np
 
 from ...bundles.bundle import Bundle
+from ...contract import INPUTS, SENTENCE_EMBEDDING
 from ...embedding.batching import GPU_BATCH_TOKENS, GPU_MAX_PADDING, pad_to
 from ...embedding.engine import EmbeddingEngine
 from ...errors import BundleError, EngineError
 from . import cuda
-from .plans import Environment, build_command, choose_profile, max_batch, max_tokens, padded_shape, read_plan
+from .library import library, one_line, plan_binding
+from .plans import build_command, choose_profile, max_batch, max_tokens, padded_shape, read_plan
 
-_INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
 _SCRATCH = "scratch"
 _SHAPES = 128
 """Shapes that are kept ready, the last ones used. Texts of all lengths to 8,192, sorted and batched, make about 120."""
-
-
-def library() -> Any:
-    """The package ``tensorrt``.
-
-    Raises:
-        EngineError: it is not installed, or does not load.
-    """
-    try:
-        import tensorrt
-    except ImportError:
-        raise EngineError("TensorRT is not installed; run: pip install 'lam-export[tensorrt]'") from None
-    except OSError as error:  # a library inside the package
-        raise EngineError(
-            f"TensorRT does not load ({_one_line(error)}); run: pip install 'lam-export[tensorrt]'"
-        ) from None
-    return tensorrt
-
-
-def environment() -> Environment:
-    """What plans must be built for to run on this machine.
-
-    Raises:
-        EngineError: TensorRT or a GPU is not there.
-    """
-    version = str(library().__version__)
-    return Environment(version, cuda.compute_capability())
 
 
 @dataclass
@@ -82,7 +56,7 @@ class TensorRtEngine(EmbeddingEngine):
             BundleError: there is no plan for them, or it was altered; says which command builds it.
         """
         trt = library()
-        name, content = read_plan(bundle, precision, environment())
+        name, content = read_plan(bundle, precision, plan_binding())
         self._plan = bundle.manifest.plans[name]
         super().__init__(bundle, name)
         self._lock = Lock()
@@ -110,7 +84,7 @@ class TensorRtEngine(EmbeddingEngine):
         rows, tokens = input_ids.shape
         profile = choose_profile(self._plan.profiles, rows, tokens)
         shape = padded_shape(self._plan.profiles[profile], rows, tokens)
-        feed = dict(zip(_INPUTS, pad_to(input_ids, attention_mask, shape, self.model.pad_token_id), strict=True))
+        feed = dict(zip(INPUTS, pad_to(input_ids, attention_mask, shape, self.model.pad_token_id), strict=True))
         vectors = np.empty((shape[0], self.model.hidden_size), dtype=np.float32)
         with self._lock:
             if self._engine is None:
@@ -120,7 +94,7 @@ class TensorRtEngine(EmbeddingEngine):
                 for name, array in feed.items():
                     self._stream.upload(name, array)
                 self._run(ready)
-                self._stream.download(_OUTPUT, vectors)
+                self._stream.download(SENTENCE_EMBEDDING, vectors)
                 self._stream.wait()
             except EngineError as error:
                 raise EngineError(
@@ -151,9 +125,9 @@ class TensorRtEngine(EmbeddingEngine):
         context = self._engine.create_execution_context(self._user_managed)
         self._succeeded(context)
         self._succeeded(context.set_optimization_profile_async(profile, self._stream.handle))
-        for name in _INPUTS:
+        for name in INPUTS:
             self._succeeded(context.set_input_shape(name, shape))
-        sizes = {name: prod(shape) * np.dtype(np.int64).itemsize for name in _INPUTS}
+        sizes = {name: prod(shape) * np.dtype(np.int64).itemsize for name in INPUTS}
         for name in self._outputs:
             sizes[name] = prod(context.get_tensor_shape(name)) * np.dtype(np.float32).itemsize
         # One memory for all: batches run one after the other. A growing buffer moves, and takes with it whatever the
@@ -163,7 +137,7 @@ class TensorRtEngine(EmbeddingEngine):
             self._drop_shapes()
             self._stream.reserve(sizes)
         context.set_device_memory(*self._stream.buffer(_SCRATCH))
-        for name in (*_INPUTS, *self._outputs):
+        for name in (*INPUTS, *self._outputs):
             self._succeeded(context.set_tensor_address(name, self._stream.buffer(name)[0]))
         return _Shape(context)
 
@@ -205,7 +179,7 @@ def _log(trt: Any) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             if severity in errors:
-                self.said = _one_line(message)
+                self.said = one_line(message)
 
     return Log()
 
@@ -217,21 +191,17 @@ def _check_interface(trt: Any, engine: Any, name: str, profiles: int, hidden_siz
     outputs = [n for n in names if n not in inputs]
     types = {n: engine.get_tensor_dtype(n) for n in names}
     right = (
-        inputs == set(_INPUTS)
-        and _OUTPUT in outputs
+        inputs == set(INPUTS)
+        and SENTENCE_EMBEDDING in outputs
         and all(types[n] == (trt.DataType.INT64 if n in inputs else trt.DataType.FLOAT) for n in names)
-        and tuple(engine.get_tensor_shape(_OUTPUT))[1:] == (hidden_size,)
+        and tuple(engine.get_tensor_shape(SENTENCE_EMBEDDING))[1:] == (hidden_size,)
         and engine.num_optimization_profiles == profiles
     )
     if not right:
         found = ", ".join(f"{n} {types[n]} {tuple(engine.get_tensor_shape(n))}" for n in names)
         raise BundleError(
-            f"expected {name} with int64 inputs {', '.join(_INPUTS)}, float32 output {_OUTPUT} [batch, {hidden_size}] "
-            f"and {profiles} profiles, found {found} and {engine.num_optimization_profiles}; build it again: "
-            f"lam-export trt"
+            f"expected {name} with int64 inputs {', '.join(INPUTS)}, float32 output {SENTENCE_EMBEDDING} "
+            f"[batch, {hidden_size}] and {profiles} profiles, found {found} and "
+            f"{engine.num_optimization_profiles}; build it again: lam-export trt"
         )
     return outputs
-
-
-def _one_line(said: object) -> str:
-    return " ".join(str(said).split())

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
+from ...contract import PLAN_PRECISIONS
 from ...embedding.batching import bucket
 from ...errors import BundleError, EngineError, InputError
 
@@ -14,16 +15,13 @@ if TYPE_CHECKING:  # where a server runs this module, there is no bundle
     from ...bundles.bundle import Bundle
     from ...bundles.manifest import Plan, Profile
 
-PRECISIONS = ("fp16", "fp32")
-"""What plans are built in."""
-
 
 @dataclass(frozen=True)
-class Environment:
+class PlanBinding:
     """What a plan is bound to."""
 
     tensorrt: str
-    """Full version, 10.9.0.34: another one refuses the plan, be it by its last figure."""
+    """Full version, 10.9.0.34. TensorRT loads a plan only in the exact version that built it."""
     compute_capability: str
     """Of the GPU, 9.0."""
 
@@ -33,32 +31,34 @@ def build_command(bundle: Bundle, precision: str) -> str:
     return f"lam-export trt {quote(str(bundle.path))} --{precision}"
 
 
-def read_plan(bundle: Bundle, precision: str, environment: Environment) -> tuple[str, bytes]:
+def read_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> tuple[str, bytes]:
     """The plan that runs here, its name and its content: :func:`choose_plan`, then the check of its hash.
 
     Raises:
         EngineError: there is no such precision.
         BundleError: no plan runs here, or it was altered.
     """
-    name = choose_plan(bundle, precision, environment)
+    name = choose_plan(bundle, precision, binding)
     return name, bundle.read(name)
 
 
-def choose_plan(bundle: Bundle, precision: str, environment: Environment) -> str:
+def choose_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> str:
     """The name of the plan that runs here; of several the one that was built last.
 
     Args:
         bundle: an open bundle.
-        precision: of the plan, one of :data:`PRECISIONS`.
-        environment: of this machine.
+        precision: of the plan, one of :data:`~lam_engines.contract.PLAN_PRECISIONS`.
+        binding: of this machine.
 
     Raises:
         EngineError: there is no such precision.
         BundleError: the bundle has no plan of that precision, or none for this TensorRT and this GPU, or it was built
             from another graph; says which command builds it.
     """
-    if precision not in PRECISIONS:
-        raise EngineError(f"expected precision {' or '.join(PRECISIONS)} with the engine tensorrt, found {precision!r}")
+    if precision not in PLAN_PRECISIONS:
+        raise EngineError(
+            f"expected precision {' or '.join(PLAN_PRECISIONS)} with the engine tensorrt, found {precision!r}"
+        )
     build = build_command(bundle, precision)
     plans = bundle.manifest.plans
     found = {name: plan for name, plan in plans.items() if plan.precision == precision}
@@ -67,18 +67,18 @@ def choose_plan(bundle: Bundle, precision: str, environment: Environment) -> str
         raise BundleError(
             f"expected a plan of precision {precision} in {bundle.path}, found {there}; build it here: {build}"
         )
-    here = {name: plan for name, plan in found.items() if plan.tensorrt == environment.tensorrt}
+    here = {name: plan for name, plan in found.items() if plan.tensorrt == binding.tensorrt}
     if not here:
         there = ", ".join(sorted({plan.tensorrt for plan in found.values()}))
         raise BundleError(
-            f"expected a plan for TensorRT {environment.tensorrt}, the version installed here, found {precision} plans "
+            f"expected a plan for TensorRT {binding.tensorrt}, the version installed here, found {precision} plans "
             f"for {there} in {bundle.path}; build it here: {build}"
         )
-    fitting = [name for name, plan in here.items() if plan.compute_capability == environment.compute_capability]
+    fitting = [name for name, plan in here.items() if plan.compute_capability == binding.compute_capability]
     if not fitting:
         there = ", ".join(sorted({f"{plan.compute_capability} ({plan.gpu})" for plan in here.values()}))
         raise BundleError(
-            f"expected a plan for compute capability {environment.compute_capability}, that of the GPU here, found "
+            f"expected a plan for compute capability {binding.compute_capability}, that of the GPU here, found "
             f"{precision} plans for {there} in {bundle.path}; build it here: {build}"
         )
     name = fitting[-1]

@@ -8,9 +8,10 @@ import numpy as np
 
 from ...bundles.bundle import Bundle
 from ...bundles.manifest import Graph, Plan, Profile
+from ...contract import PLAN_PRECISIONS
 from ...contract import TOKENIZER as TOKENIZER_FILE
 from ...errors import BundleError, InputError
-from ...runtimes.tensorrt.plans import PRECISIONS, build_command, max_tokens
+from ...runtimes.tensorrt.plans import build_command, max_tokens
 from . import configs
 from .check import Expected
 from .modules import copied_modules
@@ -36,7 +37,7 @@ def resolve(bundle: Bundle, options: ServingOptions) -> ServingOptions:
         precision = options.precision or "fp32"
         bundle.graph(precision)
         return replace(options, precision=precision, max_tokens=options.max_tokens or DEFAULT_MAX_TOKENS)
-    name = options.plan or _only_plan(bundle, options.precision or PRECISIONS[0])
+    name = options.plan or _only_plan(bundle, options.precision or PLAN_PRECISIONS[0])
     plan = _plan(bundle, name)
     longest = max_tokens(plan)
     if (options.max_tokens or 0) > longest:
@@ -101,7 +102,7 @@ def _onnxruntime(bundle: Bundle, options: ServingOptions) -> _Network:
 
 
 def _tensorrt(bundle: Bundle, options: ServingOptions) -> _Network:
-    name = options.plan or _only_plan(bundle, options.precision or PRECISIONS[0])
+    name = options.plan or _only_plan(bundle, options.precision or PLAN_PRECISIONS[0])
     plan = bundle.manifest.plans[name]
     graph = bundle.manifest.graphs[plan.graph]
     config = configs.tensorrt_config(graph, options, plan.profiles)

@@ -1,4 +1,4 @@
-"""One entrant at one piece of work, in a process of its own: nobody else's threads and memory in its figures."""
+"""One subject at one piece of work, in a process of its own: nobody else's threads and memory in its figures."""
 
 import os
 import pickle
@@ -27,8 +27,8 @@ _PATIENCE = 2
 """Seconds for a process to end when it is told to."""
 
 
-class Worker:
-    """A process that loads an entrant and then does its work whenever it is asked to.
+class SubjectProcess:
+    """A process that loads a subject and then does its work whenever it is asked to.
 
     Not ``multiprocessing``: its processes import the user's main script again, and run it where it has no guard.
     """
@@ -37,11 +37,11 @@ class Worker:
         """Start it.
 
         Args:
-            load: of the entrant; it is pickled.
+            load: of the subject; it is pickled.
             shape: the work.
 
         Raises:
-            LamError: the entrant cannot be loaded.
+            LamError: the subject cannot be loaded.
         """
         self._process = subprocess.Popen(  # noqa: S603  (Python, and our own module)
             [sys.executable, "-c", f"from {__name__} import serve; serve()"],
@@ -59,7 +59,7 @@ class Worker:
         """Do the work, not timed; ``[texts, hidden]``.
 
         Raises:
-            LamError: the entrant cannot do it.
+            LamError: the subject cannot do it.
         """
         return self._ask("embed")
 
@@ -67,7 +67,7 @@ class Worker:
         """Do the work and time it.
 
         Raises:
-            LamError: the entrant cannot do it.
+            LamError: the subject cannot do it.
         """
         return self._ask("seconds")
 
@@ -82,7 +82,7 @@ class Worker:
         self._process.kill()
         self._process.communicate()
 
-    def __enter__(self) -> "Worker":
+    def __enter__(self) -> "SubjectProcess":
         return self
 
     def __exit__(self, *exception: object) -> None:

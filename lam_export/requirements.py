@@ -1,4 +1,4 @@
-"""Say which extra is missing before a command needs it."""
+"""Say which extra is missing before a work needs it."""
 
 from importlib.util import find_spec
 

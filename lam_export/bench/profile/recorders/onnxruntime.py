@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lam_engines.bundles.bundle import Bundle
-from lam_engines.runtimes.onnxruntime.engine import OnnxRuntimeEngine, provider_of, session_options
-from lam_export.anatomy.graph import node_places, nodes_of, places_of, with_named_functions
+from lam_engines.runtimes.onnxruntime.engine import OnnxRuntimeEngine
+from lam_engines.runtimes.onnxruntime.session import provider_of, session_options
+from lam_export.anatomy.arithmetic import operations
+from lam_export.anatomy.graph import node_places, places_of, with_named_functions
+from lam_export.anatomy.nodes import nodes_of
 from lam_export.anatomy.parts import Place
 
-from .arithmetic import operations
 from .samples import Run, Sample
 
 if TYPE_CHECKING:
@@ -24,7 +26,7 @@ if TYPE_CHECKING:
 _NODE, _CALL, _SUFFIX = "Node", "model_run", "_kernel_time"
 
 
-class OnnxRuntimeProfiler(OnnxRuntimeEngine):
+class OnnxRuntimeRecorder(OnnxRuntimeEngine):
     """The engine, with a session that keeps a record of every operator.
 
     The graph is the bundle's own, with names that tell the layer inside the fused operators. ONNX Runtime then makes of
@@ -120,3 +122,8 @@ def _sample(event: dict[str, Any], place_of: Callable[[str, str], Place]) -> Sam
         [next(iter(tensor.values())) for tensor in about[key]] for key in ("input_type_shape", "output_type_shape")
     )
     return Sample(name, kind, place_of(name, kind), event["dur"] / 1e6, operations(kind, inputs, outputs))
+
+
+def recorder(bundle: Bundle, precision: str, threads: int, scratch: Path) -> OnnxRuntimeRecorder:
+    """As :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` calls it."""
+    return OnnxRuntimeRecorder(bundle, precision, threads, scratch)

@@ -1,4 +1,4 @@
-"""What a bundle can be held against, by the names that users give."""
+"""Subjects by the names that users give to what a bundle is compared with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,29 +8,30 @@ from pathlib import Path
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import MANIFEST
 from lam_engines.errors import LamError
-from lam_engines.runtimes.openvino.engine import library
+from lam_engines.runtimes import registry
+from lam_export.evidence.subject import Subject
+from lam_export.evidence.transformer import Transformer, export_transformer, read_transformer
 
-from .entrants import Entrant, other_bundle, pytorch_entrant, transformer_entrant
-from .transformer import Transformer, export_transformer, read_transformer
+from .engines import other_bundle
+from .pytorch import CheckpointFiles, pytorch_subject
+from .transformers import sentence_transformers_subject, transformer_in_runtime
 
-_RUNTIMES = {
-    "minilm-onnx": "onnxruntime",
-    "minilm-openvino": "openvino",
-    "sentence-transformers": "sentence-transformers",
-}
-"""Those that run the transformer, by the runtime that does."""
-NAMES = ("pytorch", "compile", *_RUNTIMES)
+_IN_PYTORCH = {"pytorch": False, "compile": True}
+"""Name to whether it is compiled."""
+_IN_RUNTIME = {"minilm-onnx": "onnxruntime", "minilm-openvino": "openvino"}
+"""Name to the runtime that runs the transformer."""
+_SENTENCE_TRANSFORMERS = "sentence-transformers"
+NAMES = (*_IN_PYTORCH, *_IN_RUNTIME, _SENTENCE_TRANSFORMERS)
 _TEACHER = "all-MiniLM-L6-v2"
 
 
 @dataclass(frozen=True)
-class Against:
-    """Where the rivals of a bundle are found."""
+class NamedSubjects:
+    """What a bundle may be compared with, and where it is found."""
 
     bundle: Bundle
     threads: int
-    checkpoint: Path | None = None
-    teacher: Path | None = None
+    checkpoint: CheckpointFiles | None = None
     transformer: Path | None = None
     """A BERT's folder; the demo's teacher if left out."""
 
@@ -41,42 +42,44 @@ class Against:
             LamError: a name is none of :data:`NAMES` and no bundle, or something is missing.
         """
         for name in names:
-            if name in ("pytorch", "compile"):
+            if name in _IN_PYTORCH:
                 if self.checkpoint is None:
                     raise LamError(f"--against {name} needs the checkpoint; name it: --checkpoint CHECKPOINT")
             elif name in NAMES:
                 self._transformer()
-                package = "sentence_transformers" if name == "sentence-transformers" else "transformers"
+                package = "transformers" if name in _IN_RUNTIME else "sentence_transformers"
                 if find_spec(package) is None:
                     raise LamError(f"{package} not installed here; run: pip install sentence-transformers")
-                if name == "minilm-openvino":
-                    library()
+                if name in _IN_RUNTIME:
+                    registry.runtime(_IN_RUNTIME[name]).version()
             elif not (Path(name) / MANIFEST).exists():
                 raise LamError(
                     f"expected --against {', '.join(NAMES)} or a bundle's folder, found {name!r}, which is neither"
                 )
 
-    def entrant(self, name: str, scratch: Path) -> Entrant:
+    def subject(self, name: str, scratch: Path) -> Subject:
         """What a name stands for; :meth:`check` it first.
 
         Args:
             name: one of :data:`NAMES`, or a bundle's folder.
-            scratch: a folder for files that are needed while it is timed.
+            scratch: a folder for files that are needed while it is measured.
 
         Raises:
             LamError: it cannot be read.
         """
-        if name in ("pytorch", "compile"):
-            return self._pytorch(compiled=name == "compile")
+        if name in _IN_PYTORCH:
+            return self._pytorch(compiled=_IN_PYTORCH[name])
         if name not in NAMES:
             return other_bundle(self.bundle, Path(name), threads=self.threads)
         transformer = self._transformer()
+        if name not in _IN_RUNTIME:
+            return sentence_transformers_subject(self.bundle, transformer, threads=self.threads)
         graph = scratch / "transformer.onnx"
-        if name != "sentence-transformers" and not graph.exists():
+        if not graph.exists():
             export_transformer(transformer, graph)
-        return transformer_entrant(self.bundle, transformer, _RUNTIMES[name], graph, threads=self.threads)
+        return transformer_in_runtime(self.bundle, transformer, _IN_RUNTIME[name], graph, threads=self.threads)
 
-    def reference(self) -> Entrant | None:
+    def reference(self) -> Subject | None:
         """The checkpoint in PyTorch, float32; None without one.
 
         Raises:
@@ -84,18 +87,10 @@ class Against:
         """
         return None if self.checkpoint is None else self._pytorch(compiled=False)
 
-    def _pytorch(self, *, compiled: bool) -> Entrant:
-        from lam_export.model.checkpoint import load_checkpoint
-
-        from .references import encoder_of
-
+    def _pytorch(self, *, compiled: bool) -> Subject:
         if self.checkpoint is None:
             raise LamError("PyTorch needs the checkpoint; name it: --checkpoint CHECKPOINT")
-        loaded = load_checkpoint(self.checkpoint, self.teacher)
-        encoder_of(self.bundle, loaded)
-        return pytorch_entrant(
-            self.bundle, self.checkpoint, self.teacher, loaded.sha256, compiled=compiled, threads=self.threads
-        )
+        return pytorch_subject(self.bundle, self.checkpoint, compiled=compiled, threads=self.threads)
 
     def _transformer(self) -> Transformer:
         if self.transformer is not None:

@@ -22,7 +22,7 @@ _OPERATORS = "lam::"
 _NORMS = frozenset(f"aten::{name}" for name in ("linalg_vector_norm", "clamp_min", "div", "square", "mean", "rsqrt"))
 
 
-class PyTorchProfiler:
+class PyTorchRecorder:
     """The encoder on a device, with a mark around each module."""
 
     def __init__(self, encoder: "Encoder", device: str, threads: int) -> None:

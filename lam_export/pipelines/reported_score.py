@@ -11,22 +11,22 @@ from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.contract import MANIFEST
 from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.errors import LamError
-from lam_export.bench.gate.history import Contender
+from lam_export.bench.gate.history import ScoredSubject
 from lam_export.evidence.corpus import Corpus
 from lam_export.evidence.results import embeddings, results_folder
-from lam_export.evidence.sides import engine_side
 from lam_export.evidence.sts import cosines, sts
+from lam_export.evidence.subjects.engines import engine_subject
 from lam_export.evidence.texts import readable
 from lam_export.validate.report.build import START
 from lam_export.validate.report.schema import Comparison, Report
 
 
 @dataclass(frozen=True)
-class Baseline:
-    """A bundle and its score."""
+class ReportedScore:
+    """A bundle, its score in a report, and what it scored on."""
 
     bundle: Bundle
-    contender: Contender
+    subject: ScoredSubject
     gold: tuple[float, ...]
     """Scores that people gave, one a pair."""
     reference: tuple[float, ...]
@@ -35,7 +35,7 @@ class Baseline:
     """The beginnings of its texts."""
 
 
-def read_baseline(report: Path, bundle: Path | None, *, engine: str, precision: str) -> Baseline:
+def read_score(report: Path, bundle: Path | None, *, engine: str, precision: str) -> ReportedScore:
     """Find what a report is of.
 
     Args:
@@ -72,16 +72,16 @@ def read_baseline(report: Path, bundle: Path | None, *, engine: str, precision: 
             f"expected the bundle of {report} (manifest {found.manifest_sha256[:12]}...), found another or changed one "
             f"in {folder} ({digest[:12]}...); make the report again: lam-export report {folder} --sts FILE"
         )
-    contender = contender_of(opened, engine, precision, comparison.sts.spearman.candidate)
-    return Baseline(
-        opened, contender, comparison.series.sts_gold, comparison.series.sts_reference, frozenset(found.starts)
+    subject = scored(opened, engine, precision, comparison.sts.spearman.candidate)
+    return ReportedScore(
+        opened, subject, comparison.series.sts_gold, comparison.series.sts_reference, frozenset(found.starts)
     )
 
 
 def _comparison(report: Report, path: Path, engine: str, precision: str) -> Comparison:
     def matches(comparison: Comparison) -> bool:
-        side = comparison.candidate
-        return side.precision == precision and side.runtime.split()[0] == engine
+        candidate = comparison.candidate
+        return candidate.precision == precision and candidate.runtime.split()[0] == engine
 
     if found := next(filter(matches, report.comparisons), None):
         return found
@@ -92,9 +92,9 @@ def _comparison(report: Report, path: Path, engine: str, precision: str) -> Comp
     )
 
 
-def contender_of(bundle: Bundle, engine: str, precision: str, score: float) -> Contender:
+def scored(bundle: Bundle, engine: str, precision: str, score: float) -> ScoredSubject:
     """What the history keeps of a bundle."""
-    return Contender(
+    return ScoredSubject(
         bundle=bundle.path.resolve().name,
         manifest_sha256=file_entry(bundle.path / MANIFEST).sha256,
         engine=engine,
@@ -106,7 +106,7 @@ def contender_of(bundle: Bundle, engine: str, precision: str, score: float) -> C
 def score_of(
     bundle: Bundle,
     corpus: Corpus,
-    baseline: Baseline,
+    baseline: ReportedScore,
     *,
     engine: str,
     precision: str,
@@ -134,7 +134,10 @@ def score_of(
         )
     model = bundle.manifest.model
     ids = tokenizer_of(bundle).encode([text.text for text in corpus.texts])
-    with engine_side(bundle, engine=engine, precision=precision) as side:
-        vectors, _ = embeddings(side, ids, model.pad_token_id, cache=results_folder(), progress=progress)
+    subject = engine_subject(bundle, engine, precision)
+    with subject.load() as loaded:
+        vectors, _ = embeddings(
+            subject, loaded.embed_ids, ids, model.pad_token_id, cache=results_folder(), progress=progress
+        )
     found = sts(baseline.gold, np.array(baseline.reference), cosines(vectors, first, second), resamples=1)
     return found.spearman.candidate

@@ -1,11 +1,11 @@
-"""The GPU that TensorRT builds on, asked of the driver itself: it is there wherever a GPU is, and needs no package."""
+"""The first GPU, asked of its driver: it is there wherever a GPU is, and needs no package."""
 
 import ctypes
 import sys
 from dataclasses import dataclass
 from typing import Any
 
-from . import PlanError
+from .errors import EngineError
 
 # Of the CUDA driver API and of NVML, both unchanged since their first versions.
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
@@ -25,16 +25,16 @@ class Gpu:
 
 
 def first_gpu() -> Gpu:
-    """CUDA's device 0, on which TensorRT builds; ``CUDA_VISIBLE_DEVICES`` decides which GPU that is.
+    """CUDA's device 0; ``CUDA_VISIBLE_DEVICES`` decides which GPU that is.
 
     Raises:
-        PlanError: no driver, or no GPU that it lets be seen.
+        EngineError: no driver, or no GPU that it lets be seen.
     """
     try:
         cuda: Any = ctypes.CDLL(_CUDA)
     except OSError:
-        raise PlanError(
-            f"a plan is built on the GPU that it will run on, and {_CUDA} is not here; install NVIDIA's driver (in a "
+        raise EngineError(
+            f"expected NVIDIA's driver for a GPU, found no {_CUDA}; install the driver (in a "
             f"container: docker run --gpus all)"
         ) from None
     device, name = ctypes.c_int(), ctypes.create_string_buffer(_NAME_BYTES)
@@ -51,9 +51,17 @@ def first_gpu() -> Gpu:
     return Gpu(name.value.decode(errors="replace"), capability, _driver_release() or _cuda_of(cuda))
 
 
+def gpu_name() -> str:
+    """The name of :func:`first_gpu`; empty where there is none."""
+    try:
+        return first_gpu().name
+    except EngineError:
+        return ""
+
+
 def _check(status: int) -> None:
     if status:
-        raise PlanError(
+        raise EngineError(
             f"the CUDA driver sees no GPU that it can use (error {status}); see nvidia-smi, and CUDA_VISIBLE_DEVICES"
         )
 

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lam_engines.bundles.bundle import Bundle
-from lam_engines.runtimes.tensorrt.engine import TensorRtEngine, library
+from lam_engines.runtimes.tensorrt.engine import TensorRtEngine
+from lam_engines.runtimes.tensorrt.library import library
 from lam_export.anatomy.graph import places_of_nodes
 from lam_export.anatomy.parts import Place
 from lam_export.export.tensorrt.inspector import layer_name, onnx_nodes
@@ -15,7 +17,7 @@ from lam_export.export.tensorrt.inspector import layer_name, onnx_nodes
 from .samples import Run, Sample
 
 
-class TensorRtProfiler(TensorRtEngine):
+class TensorRtRecorder(TensorRtEngine):
     """A bundle's plan whose every run reports its layers. No CUDA graphs: a profiler sees nothing of these."""
 
     def __init__(self, bundle: Bundle, precision: str) -> None:
@@ -78,3 +80,8 @@ def _report() -> Any:
             self.layers.append((layer_name, ms))
 
     return Report()
+
+
+def recorder(bundle: Bundle, precision: str, threads: int, scratch: Path) -> TensorRtRecorder:
+    """As :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` calls it."""
+    return TensorRtRecorder(bundle, precision)

@@ -1,7 +1,5 @@
-"""What candidates may be held against: the checkpoint in PyTorch, or another bundle."""
+"""Are two of one model? A bundle and a checkpoint, a bundle and another."""
 
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -9,17 +7,9 @@ from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import TOKENIZER
 from lam_engines.errors import BundleError, LamError
 
-from .sides import Side, engine_side, reference_side
-
 if TYPE_CHECKING:
     from lam_export.model.checkpoint import Checkpoint
     from lam_export.model.encoder import Encoder
-
-
-def pytorch(bundle: Bundle, checkpoint: "Checkpoint", dtype: str) -> Callable[[], Side]:
-    """The checkpoint in PyTorch, in the form that the bundle is of; ``dtype`` is ``float64`` or ``float32``."""
-    form, chunk_size = bundle.manifest.form, bundle.manifest.chunk_size
-    return partial(reference_side, checkpoint, form=form, chunk_size=chunk_size, dtype=dtype)
 
 
 def encoder_of(bundle: Bundle, checkpoint: "Checkpoint") -> "Encoder":
@@ -68,15 +58,3 @@ def comparable_bundle(bundle: Bundle, path: Path) -> Bundle:
             f"compared: name another --against BUNDLE"
         )
     return other
-
-
-def other_bundle(bundle: Bundle, path: Path) -> Callable[[], Side]:
-    """The fp32 graph of another bundle, in ONNX Runtime. Errors as of :func:`comparable_bundle`."""
-    other = comparable_bundle(bundle, path)
-
-    def opened() -> Side:
-        side = engine_side(other)
-        side.info = side.info.model_copy(update={"name": f"{side.info.name} of {path.resolve().name}"})
-        return side
-
-    return opened

@@ -1,13 +1,16 @@
 """Time in OpenVINO, from the counters of its nodes."""
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from lam_engines.bundles.bundle import Bundle
-from lam_engines.runtimes.openvino.engine import compile_graph, graph_of
-from lam_export.anatomy.graph import Node, places_of_nodes, spread
+from lam_engines.runtimes.openvino.engine import compile_graph
+from lam_engines.runtimes.openvino.operators import graph_of
+from lam_export.anatomy.graph import places_of_nodes, spread
+from lam_export.anatomy.nodes import Node
 from lam_export.anatomy.parts import Place
 
 from .samples import Run, Sample
@@ -16,7 +19,7 @@ _NORMS = ("MVN", "RMS")
 """Nodes that OpenVINO makes of norms, and names itself."""
 
 
-class OpenVinoProfiler:
+class OpenVinoRecorder:
     """The bundle's graph, compiled as the engine does, with counters."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
@@ -74,3 +77,8 @@ def _places(runtime: Any, known: dict[str, Place]) -> dict[str, Place]:
             elif found := next((known[origin] for origin in origins if origin in known), None):
                 places[name] = found
     return spread(nodes, places)
+
+
+def recorder(bundle: Bundle, precision: str, threads: int, scratch: Path) -> OpenVinoRecorder:
+    """As :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` calls it."""
+    return OpenVinoRecorder(bundle, threads)

@@ -1,0 +1,109 @@
+"""Sessions of ONNX Runtime: one of a bundle's graphs, its hash checked, on a device."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from ...bundles.bundle import Bundle
+from ...contract import INPUT_IDS
+from ...errors import BundleError, EngineError
+
+if TYPE_CHECKING:
+    from onnxruntime import InferenceSession, SessionOptions
+
+# ONNX Runtime 1.29 and newer sends reports of its use, unless this is set when it is imported.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+_PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+
+
+def session_of(bundle: Bundle, name: str, provider: str, threads: int | None) -> "InferenceSession":
+    """One of a bundle's graphs, its hash checked, in a session.
+
+    Args:
+        bundle: an open bundle.
+        name: of the graph.
+        provider: what :func:`provider_of` gave.
+        threads: for each operator; ONNX Runtime's own choice (one per physical core) if left out.
+
+    Raises:
+        BundleError: the graph is missing, altered, or not one that ONNX Runtime can load.
+        EngineError: the provider does not start.
+    """
+    import onnxruntime
+
+    graph = bundle.read(name)
+    try:
+        session = onnxruntime.InferenceSession(graph, session_options(threads), providers=[provider])
+    except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
+        raise BundleError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot load {name}: {_reason(error)}; make the bundle again: "
+            f"lam-export onnx"
+        ) from None
+    if provider not in session.get_providers():  # it falls back to the CPU without an error
+        raise EngineError(
+            f"ONNX Runtime {onnxruntime.__version__} cannot start {provider}: no GPU (see nvidia-smi), or not the "
+            f"CUDA libraries that this version wants; mend that, or use the device cpu"
+        )
+    return session
+
+
+def run(session: "InferenceSession | None", outputs: Sequence[str], feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
+    """Those outputs of a graph whose input ``input_ids`` is ``[B, L]``.
+
+    Raises:
+        EngineError: there is no session any more, or it fails.
+    """
+    if session is None:
+        raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE)")
+    try:
+        found: list[np.ndarray] = session.run(list(outputs), dict(feed))
+    except Exception as error:
+        rows, tokens = feed[INPUT_IDS].shape
+        raise EngineError(
+            f"ONNX Runtime failed on a batch of {rows} x {tokens} tokens: {_reason(error)}; if memory is short, "
+            f"lower batch_tokens or cut the longest texts"
+        ) from None
+    return found
+
+
+def session_options(threads: int | None) -> "SessionOptions":
+    """The options of every session; ``threads`` as for :func:`session_of`."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # errors are raised, and need not be in the log too
+    # Plans of memory are kept for every shape ever seen; lengths vary without end.
+    options.enable_mem_pattern = False
+    if threads is not None:
+        options.intra_op_num_threads = threads
+    return options
+
+
+def _reason(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
+
+
+def provider_of(device: str) -> str:
+    """ONNX Runtime's execution provider for a device, seen to be there.
+
+    Raises:
+        EngineError: ONNX Runtime is not installed, or has no such provider; says what to install.
+    """
+    if device not in _PROVIDERS:
+        raise EngineError(f"expected device {' or '.join(_PROVIDERS)}, found {device!r}")
+    provider = _PROVIDERS[device]
+    try:
+        import onnxruntime
+    except ImportError:
+        raise EngineError(
+            "ONNX Runtime is not installed; run: pip install 'lam-export[cpu]' (or 'lam-export[gpu]')"
+        ) from None
+    if provider not in onnxruntime.get_available_providers():
+        raise EngineError(
+            f"ONNX Runtime {onnxruntime.__version__} here has no {provider}; run: pip uninstall onnxruntime && pip "
+            f"install 'lam-export[gpu]'"
+        )
+    return provider

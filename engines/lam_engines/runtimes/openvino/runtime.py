@@ -1,0 +1,75 @@
+"""What OpenVINO declares of itself."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from ...contract import ATTENTION_MASK, INPUT_IDS, SENTENCE_EMBEDDING
+from ...errors import BundleError
+from ..registry import Runtime
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ...bundles.bundle import Bundle
+    from ...embedding.engine import EmbeddingEngine
+
+
+class OpenVino(Runtime):
+    """A bundle's graph in float32 on a CPU."""
+
+    name = "openvino"
+    title = "OpenVINO"
+    precisions = ("fp32",)
+    devices = ("cpu",)
+
+    def version(self) -> str:
+        from .library import library, version_of
+
+        return version_of(library())
+
+    def precisions_of(self, bundle: "Bundle") -> tuple[str, ...]:
+        from .operators import graph_of
+
+        return self.precisions if graph_of(bundle) in bundle.manifest.files else ()
+
+    def file_of(self, bundle: "Bundle", precision: str) -> str:
+        from shlex import quote
+
+        from .operators import graph_of
+
+        graph = graph_of(bundle)
+        if graph not in bundle.manifest.files:  # without the operator OpenVINO knows no local functions
+            raise BundleError(
+                f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx CHECKPOINT "
+                f"-o {quote(str(bundle.path))} --inline --force"
+            )
+        return graph
+
+    def variant(self, bundle: "Bundle") -> str:
+        from .operators import find_operators
+
+        return "" if find_operators(bundle) is None else "native operator"
+
+    def fingerprint(self, bundle: "Bundle", precision: str, device: str) -> tuple[str, ...]:
+        from .operators import operators_sha256
+
+        return (*super().fingerprint(bundle, precision, device), operators_sha256(bundle))
+
+    def run_graph(self, graph: Path, threads: int | None) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
+        from .library import compile_options, library
+
+        compiled = library().Core().compile_model(str(graph), "CPU", compile_options(threads))
+
+        def infer(input_ids: "np.ndarray", attention_mask: "np.ndarray") -> "np.ndarray":
+            return compiled({INPUT_IDS: input_ids, ATTENTION_MASK: attention_mask})[SENTENCE_EMBEDDING]
+
+        return infer
+
+    def open(self, bundle: "Bundle", precision: str, device: str, threads: int | None) -> "EmbeddingEngine":
+        from .engine import OpenVinoEngine
+
+        return OpenVinoEngine(bundle, threads=threads)
+
+
+RUNTIME = OpenVino()

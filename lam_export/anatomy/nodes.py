@@ -1,0 +1,26 @@
+"""A node of any runtime's graph."""
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import onnx
+
+
+class Node(NamedTuple):
+    """A node of any runtime's graph."""
+
+    name: str
+    kind: str
+    """``MatMul``."""
+    inputs: tuple[str, ...]
+    outputs: tuple[str, ...]
+
+
+def nodes_of(nodes: "Iterable[onnx.NodeProto]") -> list[Node]:
+    """Of a graph or a function, in its order; constants are left out."""
+    return [
+        Node(node.name, node.op_type, tuple(filter(None, node.input)), tuple(filter(None, node.output)))
+        for node in nodes
+        if node.op_type != "Constant"
+    ]

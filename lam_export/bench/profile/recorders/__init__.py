@@ -1,0 +1,1 @@
+"""What keeps a record of a runtime's runs: a file for each runtime, by its name."""

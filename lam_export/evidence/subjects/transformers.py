@@ -1,0 +1,104 @@
+"""The transformer that one would run instead: in a runtime, or in sentence-transformers."""
+
+from collections.abc import Sequence
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.contract import ATTENTION_MASK, INPUT_IDS, SENTENCE_EMBEDDING
+from lam_engines.errors import LamError
+from lam_engines.runtimes import registry
+from lam_export.evidence.schema import SubjectInfo
+from lam_export.evidence.subject import Subject
+from lam_export.evidence.transformer import WEIGHTS, Transformer, silence_transformers
+
+from .function_engine import FunctionEngine
+from .pytorch import in_torch
+
+if TYPE_CHECKING:
+    import torch
+
+
+def transformer_in_runtime(
+    bundle: Bundle, transformer: Transformer, engine: str, graph: Path, *, threads: int
+) -> Subject:
+    """A transformer's graph in a runtime, with the same options as a bundle's.
+
+    Args:
+        bundle: whose tokens it is given.
+        transformer: what the graph was exported from.
+        engine: the runtime's name.
+        graph: of :func:`~lam_export.evidence.transformer.export_transformer`.
+        threads: of a CPU.
+
+    Raises:
+        LamError: it has another vocabulary than the bundle, or the runtime is not installed.
+    """
+    runtime = registry.runtime(engine)
+    load = partial(_graph_engine, bundle.path, engine, graph, threads=threads)
+    return _subject(bundle, transformer, runtime.title, f"{runtime.name} {runtime.version()}", load, truncates=False)
+
+
+def sentence_transformers_subject(bundle: Bundle, transformer: Transformer, *, threads: int) -> Subject:
+    """A transformer in sentence-transformers. Errors as of :func:`transformer_in_runtime`."""
+    package = "sentence-transformers"
+    load = partial(SentenceTransformers, bundle.path, transformer.folder, threads=threads)
+    return _subject(bundle, transformer, package, f"{package} {version(package)}", load, truncates=True)
+
+
+def _subject(
+    bundle: Bundle, transformer: Transformer, where: str, runtime: str, load: Any, *, truncates: bool
+) -> Subject:
+    folder, vocabulary = transformer.folder, bundle.manifest.model.vocab_size
+    if transformer.vocab_size != vocabulary:
+        raise LamError(
+            f"expected a transformer of {vocabulary} tokens, as the bundle's, found {transformer.vocab_size} in "
+            f"{folder}; name another: --transformer FOLDER"
+        )
+    from lam_export.model.checkpoint import sha256_of
+
+    weights = folder / WEIGHTS
+    info = SubjectInfo(
+        name=f"{transformer.name} in {where}",
+        model="other",
+        precision="fp32",
+        runtime=runtime,
+        artefact=WEIGHTS,
+        sha256=sha256_of(weights),
+        bytes=weights.stat().st_size,
+    )
+    return Subject(info, load, lambda: (info.sha256, info.runtime), transformer=transformer, truncates=truncates)
+
+
+def _graph_engine(bundle: Path, engine: str, graph: Path, *, threads: int) -> FunctionEngine:
+    runtime = registry.runtime(engine)
+    return FunctionEngine(Bundle(bundle), graph.name, runtime.run_graph(graph, threads), runtime.title)
+
+
+class SentenceTransformers(FunctionEngine):
+    """A folder in sentence-transformers: its own batches where it is given texts."""
+
+    def __init__(self, bundle: Path, folder: Path, *, threads: int) -> None:
+        """Load it from the folder alone; nothing is asked of a network."""
+        import torch
+        from sentence_transformers import SentenceTransformer
+
+        silence_transformers()
+        torch.set_num_threads(threads)
+        model: Any = SentenceTransformer(str(folder), device="cpu", local_files_only=True)
+        model.max_seq_length = model[0].auto_model.config.max_position_embeddings
+        self._model = model
+
+        def embed(ids: "torch.Tensor", mask: "torch.Tensor") -> "torch.Tensor":
+            found = model({INPUT_IDS: ids, ATTENTION_MASK: mask})[SENTENCE_EMBEDDING]
+            return torch.nn.functional.normalize(found, dim=-1)
+
+        super().__init__(Bundle(bundle), WEIGHTS, partial(in_torch, embed), "sentence-transformers")
+
+    def embed(self, texts: Sequence[str], **options: Any) -> np.ndarray:
+        """Through its ``encode``, as it comes: 32 texts to a batch."""
+        return self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)
