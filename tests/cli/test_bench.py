@@ -32,8 +32,8 @@ def test_every_engine_is_timed(bundle: Path) -> None:
     assert sorted(path.name for path in folder.iterdir()) == ["bench.html", "bench.json", "bench.md"]
     found = Benchmark.model_validate_json((folder / "bench.json").read_text(encoding="utf-8"))
     assert [shape.name for shape in found.shapes[:3]] == ["1 x 4", "1 x 20", "32 x 32"]
-    assert found.entrants[0].name == "ONNX Runtime fp32"
-    assert len(found.results) == len(found.entrants) * len(found.shapes)
+    assert found.subjects[0].name == "ONNX Runtime fp32"
+    assert len(found.results) == len(found.subjects) * len(found.shapes)
     assert {result.status for result in found.results} == {"measured"}
     assert found.threads == 1
     assert found.tools["lam-export"]
@@ -45,8 +45,8 @@ def test_against_pytorch_and_another_bundle(bundle: Path, tiny_checkpoint_folder
     result = lam_export("bench", bundle, *SHORT, 4, "--engine", "onnxruntime", *held, "-o", tmp_path / "out", "--json")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    assert found["baselines"] == ["PyTorch eager", "other: ONNX Runtime fp32"]
-    assert found["reference"].startswith("PyTorch eager (torch ")
+    assert found["baselines"] == ["PyTorch float32", "other: ONNX Runtime fp32"]
+    assert found["reference"].startswith("PyTorch float32 (torch ")
     first = found["results"][0]
     assert set(first["times"]["times_as_fast"]) == set(found["baselines"])
     assert first["max_abs"] > 0, "compared with PyTorch, not with itself"
@@ -63,7 +63,7 @@ def test_against_a_transformer(bundle: Path, tiny_teacher_folder: Path) -> None:
     found = Benchmark.model_validate_json(result.stdout)
     assert found.baselines == ("bert in ONNX Runtime", "bert in OpenVINO")
     for baseline in found.baselines:
-        theirs = {result.shape: result for result in found.results if result.entrant == baseline}
+        theirs = {result.shape: result for result in found.results if result.subject == baseline}
         assert {result.status for result in theirs.values()} == {"measured"}
         assert {result.max_abs for result in theirs.values()} == {None}
         assert theirs["1 x 4"].note == ""
@@ -89,7 +89,7 @@ def test_what_is_refused(bundle: Path, tmp_path: Path) -> None:
     held = ("--against", "minilm-onnx", "--transformer", tmp_path)
     assert "expected a BERT" in refusal("bench", bundle, *held)
     (tmp_path / "file").touch()
-    assert "expected a folder for the report" in refusal("bench", bundle, "-o", tmp_path / "file")
+    assert "expected a folder at" in refusal("bench", bundle, "-o", tmp_path / "file")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

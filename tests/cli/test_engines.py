@@ -53,7 +53,7 @@ def test_validate_one_precision(tiny_bundle: Path, tiny_checkpoint_folder: Path)
         (["--engine", "openvino", "--device", "cuda"], "expected device cpu with the engine openvino"),
         (["--engine", "tensorrt", "--threads", "2"], "expected no threads with the engine tensorrt"),
         (["--precision", "fp16"], "expected model.fp16.onnx in the bundle"),
-        (["--precision", "fp8"], "expected precision fp32, fp16, int8, found 'fp8'"),
+        (["--precision", "fp8"], "expected precision fp32, fp16 or int8 with the engine onnxruntime, found 'fp8'"),
     ],
 )
 def test_options_that_do_not_fit(tiny_bundle: Path, options: list[str], part: str) -> None:

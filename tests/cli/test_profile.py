@@ -26,7 +26,7 @@ def test_parts_and_files(bundle: Path) -> None:
     folder = bundle / "reports" / "profile"
     assert sorted(path.name for path in folder.iterdir()) == ["profile.html", "profile.json", "profile.md"]
     found = Profile.model_validate_json((folder / "profile.json").read_text(encoding="utf-8"))
-    assert [(result.texts, result.tokens) for result in found.results] == [(1, 20), (3, 7)]
+    assert [result.shape for result in found.results] == ["1 x 20", "3 x 7"]
     assert {len(result.plain) for result in found.results} == {len(result.profiled) for result in found.results} == {5}
     assert found.threads == 1
 
@@ -37,9 +37,9 @@ def test_engines_side_by_side(bundle: Path, tiny_checkpoint_folder: Path, tmp_pa
     result = lam_export("profile", bundle, *SHORT, "--shape", "1x20", *engines, "-o", tmp_path / "out", "--json")
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout)
-    names = [entrant["name"] for entrant in found["entrants"]]
+    names = [subject["name"] for subject in found["subjects"]]
     assert names[0] == "OpenVINO fp32"
-    assert names[1].startswith("PyTorch eager")
+    assert names[1].startswith("PyTorch float32")
     assert all(result["operations"]["FFN"] > 0 for result in found["results"]), "counted in ONNX Runtime's graph"
     assert (tmp_path / "out" / "profile.html").is_file()
     assert not (bundle / "reports").exists()
@@ -51,7 +51,7 @@ def test_wrong_embeddings_get_no_times(bundle: Path, tmp_path: Path) -> None:
     options = ("--shape", "1x20", "--engine", "pytorch", "--checkpoint", other)
     result = lam_export("profile", bundle, *SHORT, *options)
     assert result.returncode == 2, result.stderr
-    assert "Wrong embeddings, and so no times where they were found: PyTorch eager" in result.stdout
+    assert "Wrong embeddings, and so no times where they were found: PyTorch float32" in result.stdout
     assert "of arithmetic" not in result.stdout
 
 
@@ -60,7 +60,9 @@ def test_what_is_refused(bundle: Path, tmp_path: Path) -> None:
     assert "expected texts x tokens like --shape 32x128, found '128'" in refusal("profile", bundle, "--shape", "128")
     assert "found '0x5'" in refusal("profile", bundle, "--shape", "0x5")
     assert "--precision int8" in refusal("profile", bundle, "--precision", "int8")
-    assert "--engine triton" in refusal("profile", bundle, "--engine", "triton")
+    assert "expected engine onnxruntime, openvino or tensorrt, found 'triton'" in refusal(
+        "profile", bundle, "--engine", "triton"
+    )
     assert "name it: --checkpoint" in refusal("profile", bundle, "--engine", "pytorch")
     (tmp_path / "file").touch()
     assert "expected a folder" in refusal("profile", bundle, "-o", tmp_path / "file")

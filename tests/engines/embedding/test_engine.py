@@ -213,7 +213,7 @@ def test_the_number_of_threads_changes_nothing(tiny_bundle: Path, tiny_engine: E
     [
         ({"threads": 0}, "at least 1 thread, found 0"),
         ({"threads": -3}, "at least 1 thread, found -3"),
-        ({"device": "tpu"}, "expected device cpu or cuda, found 'tpu'"),
+        ({"device": "tpu"}, "expected device cpu or cuda with the engine onnxruntime, found 'tpu'"),
         ({"engine": "tensorflow"}, "expected engine onnxruntime, openvino or tensorrt, found 'tensorflow'"),
     ],
 )
