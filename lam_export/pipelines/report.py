@@ -108,13 +108,13 @@ def report(
     progress.begin("reading the reference", None)
     files = None if checkpoint is None else CheckpointFiles(checkpoint, teacher)
     loaded = None if files is None else files.load()
+    encoder = None if loaded is None else encoder_of(opened, loaded)
     made_from = opened.manifest.checkpoint.sha256
     if loaded is not None and loaded.sha256 != made_from:
         warn(
             f"the bundle was made from another file than {loaded.weights} (expected sha256 {made_from[:12]}..., found "
             f"{loaded.sha256[:12]}...); if checks fail, name that one: --checkpoint"
         )
-    encoder = None if loaded is None else encoder_of(opened, loaded)
     if reference_results is not None:
         held: Subject | Results = load_results(reference_results, corpus.sha256)
     elif against is not None:
