@@ -18,7 +18,7 @@ from lam_export.export.mixed_precision import half_parts
 from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.pipelines.verified_export import export_verified_bundle
+from lam_export.pipelines.export_onnx import export_onnx
 from lam_export.validate.report.parts import part_errors
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
@@ -43,7 +43,7 @@ def bundles(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("bundles")
     checkpoint = load_checkpoint(folders["per-head"])
     for form in FORMS:
-        export_verified_bundle(checkpoint, folder / form, form=form, precisions=(EXTRA[form],))
+        export_onnx(checkpoint, folder / form, form=form, precisions=(EXTRA[form],))
     return {form: folder / form for form in FORMS}
 
 

@@ -21,7 +21,7 @@ from lam_export.export.int8 import int8_model
 from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.pipelines.verified_export import export_verified_bundle
+from lam_export.pipelines.export_onnx import export_onnx
 
 Session = onnxruntime.InferenceSession
 
@@ -155,7 +155,8 @@ def test_padding_and_empty_columns(model: onnx.ModelProto) -> None:
 
 def test_exported_with_the_others(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(tiny_checkpoint_folder)
-    bundle, report = export_verified_bundle(checkpoint, tmp_path / "bundle", precisions=("int8", "fp16", "fp32"))
+    exported = export_onnx(checkpoint, tmp_path / "bundle", precisions=("int8", "fp16", "fp32"))
+    bundle, report = exported.bundle, exported.parity
     assert set(bundle.manifest.graphs) == {MODEL, FP16_MODEL, INT8_MODEL}
     assert {row.graph for row in report.rows} == set(bundle.manifest.graphs)
     with load_engine(bundle.path, precision="int8") as small, load_engine(bundle.path) as large:

@@ -6,11 +6,11 @@ from importlib.util import find_spec
 import pytest
 
 from lam_export.export.tensorrt import PlanError, gpu
-from lam_export.export.tensorrt.environment import Environment, check_gpu, check_version, find_environment
+from lam_export.export.tensorrt.environment import BuildEnvironment, check_gpu, check_version, find_environment
 
 
-def environment(compute_capability: str) -> Environment:
-    return Environment("10.9.0.34", "Some GPU", compute_capability, "570.86.15")
+def environment(compute_capability: str) -> BuildEnvironment:
+    return BuildEnvironment("10.9.0.34", "Some GPU", compute_capability, "570.86.15")
 
 
 @pytest.mark.parametrize("version", ["10.9.0.34", "10.13.3.9", "10.15.1.29", "11.0.0.114", "11.4.0.106"])
