@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...bundles.bundle import Bundle
-from ...bundles.manifest import Graph, Plan, OptimizationProfile
+from ...bundles.manifest import Graph, OptimizationProfile, Plan
 from ...contract import PLAN_PRECISIONS
 from ...contract import TOKENIZER as TOKENIZER_FILE
 from ...errors import BundleError, InputError
