@@ -100,7 +100,7 @@ def build_plan(
     before.graph("fp32" if absent else precision)
 
     progress.begin("looking at TensorRT and the GPU", None)
-    require("tensorrt", "polygraphy", "onnx", "onnx_ir", "onnxscript", *["triton"] * plugin, extra="trt")
+    require("tensorrt", "polygraphy", "onnx", "onnx_ir", "onnxscript", *(["triton"] if plugin else []), extra="trt")
     if absent:
         require_export()
     from lam_export.export.tensorrt.environment import find_environment

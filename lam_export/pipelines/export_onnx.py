@@ -22,7 +22,7 @@ from lam_engines.progress import Progress
 from lam_export.export.opsets import DEFAULT_OPSET, OPSETS
 from lam_export.requirements import require_export
 
-from .inputs import read_checkpoint
+from .inputs import read_checkpoint, teacher_source
 
 if TYPE_CHECKING:
     import onnx
