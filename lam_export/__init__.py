@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 from .version import __version__
 
 if TYPE_CHECKING:
+    from .pipelines.bench_bundle import bench_bundle
     from .pipelines.build_plan import build_plan
     from .pipelines.compile_kernels import compile_kernels
     from .pipelines.export_memory import export_memory
     from .pipelines.export_onnx import export_onnx
+    from .pipelines.gate import gate
     from .pipelines.inspect_checkpoint import inspect_checkpoint
+    from .pipelines.profile import profile
+    from .pipelines.report import report
     from .pipelines.validate_bundle import validate_bundle
     from .pipelines.write_demo import write_demo
 else:
@@ -30,11 +34,15 @@ else:
 
 __all__ = [
     "__version__",
+    "bench_bundle",
     "build_plan",
     "compile_kernels",
     "export_memory",
     "export_onnx",
+    "gate",
     "inspect_checkpoint",
+    "profile",
+    "report",
     "validate_bundle",
     "write_demo",
 ]

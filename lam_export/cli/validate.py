@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from lam_engines.errors import LamError
+from lam_engines.runtimes.registry import DEFAULT, names, one_of
 
 from ._console import examples, out, say
 from ._parity import parity_tables, show_bisection
@@ -30,12 +31,10 @@ def run(
     cosine: Annotated[
         float | None, typer.Option(help="Smallest cosine of any text.", show_default="0.999999; fp16 0.9995")
     ] = None,
-    engine: Annotated[
-        str, typer.Option(help="What runs the bundle: onnxruntime, openvino or tensorrt.")
-    ] = "onnxruntime",
+    engine: Annotated[str, typer.Option(help=f"What runs the bundle: {one_of(names())}.")] = DEFAULT,
     precision: Annotated[
         str | None,
-        typer.Option(help="fp32, fp16 or int8.", show_default="all graphs in onnxruntime; else the engine's default"),
+        typer.Option(help="fp32, fp16 or int8.", show_default=f"all graphs in {DEFAULT}; else the engine's default"),
     ] = None,
     bisect: Annotated[
         bool, typer.Option("--bisect", help="Search the fewest parts that must stay in float32 for fp16 to hold.")

@@ -8,7 +8,7 @@ from lam_engines.bundles.manifest import Manifest
 from lam_engines.contract import FP16_MODEL, MANIFEST, MODEL, TOKEN_EMBEDDINGS, TOKENIZER
 from lam_engines.errors import BundleError
 from lam_engines.progress import Progress
-from lam_export.evidence.references import encoder_of
+from lam_export.evidence.same_model import encoder_of
 from lam_export.export.graphs import ExportError, write_graphs
 from lam_export.export.mixed_precision import half_precision
 from lam_export.export.operators import fused_layers

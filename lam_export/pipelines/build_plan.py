@@ -78,8 +78,8 @@ def build_plan(
 
     Raises:
         LamError: a package is missing.
-        PlanError: an option has no such value or goes with no other, TensorRT or a GPU is missing, or TensorRT cannot
-            build it.
+        EngineError: there is no GPU here.
+        PlanError: an option has no such value or goes with no other, TensorRT is missing, or it cannot build the plan.
         BundleError: there is no bundle, it is of another form, lacks the graph, or was made from another checkpoint.
         ExportError: the graph that was missing does not match the reference; the bundle is unchanged.
     """

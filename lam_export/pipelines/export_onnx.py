@@ -19,6 +19,7 @@ from lam_engines.contract import (
 )
 from lam_engines.errors import LamError
 from lam_engines.progress import Progress
+from lam_engines.runtimes.registry import one_of
 from lam_export.export.opsets import DEFAULT_OPSET, OPSETS
 from lam_export.requirements import require_export
 
@@ -166,7 +167,7 @@ def _check_precisions(precisions: Collection[str], keep_fp32: Collection[str]) -
     if isinstance(precisions, str) or isinstance(keep_fp32, str):
         raise LamError("expected a list of precisions and of parts to keep in fp32, found a single string")
     if unknown := sorted(set(precisions) - set(GRAPHS)):
-        raise LamError(f"expected precision {', '.join(GRAPHS)}, found {', '.join(unknown)}")
+        raise LamError(f"expected precision {one_of(tuple(GRAPHS))}, found {', '.join(unknown)}")
     if keep_fp32 and "fp16" not in precisions:
         raise LamError(
             "expected precision fp16 with parts to keep in fp32, found it missing; add --precision fp16, or leave "
@@ -178,7 +179,7 @@ def _check_form(form: str, chunk_size: int | None, stream: bool) -> None:
     from lam_export.model.forms import CHUNK_SIZES, FORMS
 
     if form not in FORMS:
-        raise LamError(f"expected form {' or '.join(FORMS)}, found {form!r}")
+        raise LamError(f"expected form {one_of(FORMS)}, found {form!r}")
     if CHUNK_SIZES[form] is None and chunk_size is not None:
         raise LamError(
             f"expected no chunk size with the form {form}, which has no chunks, found {chunk_size}; leave it out"

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.progress import Progress
+from lam_engines.runtimes import registry
 from lam_export.requirements import require_export
 
 from .inputs import open_bundle, read_checkpoint
@@ -57,7 +58,7 @@ def validate_bundle(
     teacher: Path | str | None = None,
     max_abs: float | None = None,
     cosine: float | None = None,
-    engine: str = "onnxruntime",
+    engine: str = registry.DEFAULT,
     precision: str | None = None,
     bisect: bool = False,
     verbose: bool = False,
@@ -92,7 +93,7 @@ def validate_bundle(
     progress.begin("reading the bundle and the checkpoint", None)
     require_export()
     from lam_export.evidence.metrics import THRESHOLDS, Thresholds
-    from lam_export.evidence.references import encoder_of
+    from lam_export.evidence.same_model import encoder_of
     from lam_export.validate.parity import check_parity
 
     candidate, source = open_bundle(bundle), read_checkpoint(checkpoint, teacher)
@@ -117,7 +118,7 @@ def validate_bundle(
 def _bisection(bundle: Bundle, checkpoint: "Checkpoint", thresholds: "Thresholds", progress: Progress) -> Bisection:
     from lam_engines.embedding.tokenizer import tokenizer_of
     from lam_export.evidence.cases import parity_cases
-    from lam_export.evidence.references import encoder_of
+    from lam_export.evidence.same_model import encoder_of
     from lam_export.validate.bisect import in_onnxruntime, precision_search
 
     encoder = encoder_of(bundle, checkpoint)

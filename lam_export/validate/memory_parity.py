@@ -8,7 +8,7 @@ import onnxruntime
 import torch
 
 from lam_engines.memories.state import INPUTS, OUTPUTS, PAST, PRESENT
-from lam_engines.runtimes.onnxruntime.engine import session_options
+from lam_engines.runtimes.onnxruntime.session import session_options
 from lam_export.evidence.metrics import Thresholds, row_errors
 from lam_export.model.memory_step import Memory
 

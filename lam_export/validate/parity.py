@@ -14,6 +14,7 @@ from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import STREAM_MODEL
 from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.progress import Progress
+from lam_engines.runtimes import registry
 from lam_export.evidence.cases import Case, parity_cases
 from lam_export.evidence.metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
 from lam_export.evidence.same_model import check_same_model
@@ -33,7 +34,7 @@ class ParityRow:
     tokens: int
     diff: EmbeddingDiff
     thresholds: Thresholds
-    engine: str = "onnxruntime"
+    engine: str = registry.DEFAULT
 
 
 @dataclass(frozen=True)
@@ -71,7 +72,7 @@ def check_parity(
     bundle: Bundle,
     encoder: Encoder,
     *,
-    engine: str = "onnxruntime",
+    engine: str = registry.DEFAULT,
     precision: str | None = None,
     thresholds: Mapping[str, Thresholds] = THRESHOLDS,
     progress: Progress = Progress(),
@@ -99,7 +100,7 @@ def check_parity(
     cases = parity_cases(tokenizer, bundle.manifest.model.pad_token_id)
     with ExitStack() as stack:
         stack.enter_context(G_LOGGER.verbosity(G_LOGGER.INFO if verbose else G_LOGGER.CRITICAL))
-        if engine == "onnxruntime":
+        if registry.runtime(engine).shows_inner_values:
             runners = _graph_runners(bundle, precision)
         else:
             progress.begin(f"loading {engine}", None)

@@ -68,7 +68,7 @@ def test_a_checkpoint_to_a_bundle_that_holds(tiny_checkpoint_folder: Path, tmp_p
 
 
 WRONG_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
-    "form": ({"form": "round"}, "expected form flat or recurrent or parallel, found 'round'"),
+    "form": ({"form": "round"}, "expected form flat, recurrent or parallel, found 'round'"),
     "chunks of a form without": (
         {"form": "parallel", "chunk_size": 64},
         "expected no chunk size with the form parallel, which has no chunks, found 64",
@@ -80,7 +80,7 @@ WRONG_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
         "expected a graph for streams with the form recurrent, found the form flat, which streams with its graph",
     ),
     "stream of the parallel form": ({"stream": True, "form": "parallel"}, "which needs the whole text at once"),
-    "precision": ({"precisions": ["fp8"]}, "expected precision fp32, fp16, int8, found fp8"),
+    "precision": ({"precisions": ["fp8"]}, "expected precision fp32, fp16 or int8, found fp8"),
     "one precision": ({"precisions": "fp16"}, "found a single string"),
     "parts without fp16": ({"keep_fp32": ["layers.0.ffn_in"]}, "expected precision fp16 with parts to keep in fp32"),
 }

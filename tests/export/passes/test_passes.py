@@ -35,11 +35,8 @@ def model() -> ir.Model:
 
 def test_parts_are_named_as_in_pytorch(model: ir.Model) -> None:
     assert NameParts("encoder", {"layers.0.ffn_in"})(model).modified
-    assert [n.name for n in model.graph] == [
-        "layers.0.ffn_in/MatMul",
-        "layers.0/Add",
-        "layers.0.ffn_norm/LayerNormalization",
-    ]
+    names = [n.name for n in model.graph]
+    assert names == ["layers.0.ffn_in/MatMul", "layers.0/Add", "layers.0.ffn_norm/LayerNormalization"]
     assert [n.outputs[0].name for n in model.graph] == ["layers.0.ffn_in", "add", "y"], "an output keeps its name"
     assert list(model.graph.initializers) == ["layers.0.ffn_in.weight.T"]
 
