@@ -189,7 +189,7 @@ def _check_form(form: str, chunk_size: int | None, stream: bool) -> None:
     if stream and form != "recurrent":
         why = "streams with its graph as it is" if form == "flat" else "needs the whole text at once"
         raise LamError(
-            f"expected a graph for streams with the form recurrent, found the form {form}, which {why}; leave it out"
+            f"expected stream with the form recurrent, found it with the form {form}, which {why}; leave it out"
         )
 
 

@@ -121,10 +121,8 @@ def test_the_command(folders: dict[str, Path], tmp_path: Path) -> None:
 
 def test_what_the_command_refuses(folders: dict[str, Path], bundles: dict[str, Path], tmp_path: Path) -> None:
     said = refusal("onnx", folders["shared"], "-o", tmp_path / "b", "--form", "parallel", "--chunk-size", "32")
-    assert "expected no --chunk-size with --form parallel" in said
-    assert "flat or recurrent or parallel" in refusal(
-        "onnx", folders["shared"], "-o", tmp_path / "b", "--form", "round"
-    )
+    assert "expected no chunk size with the form parallel" in said
+    assert "flat, recurrent or parallel" in refusal("onnx", folders["shared"], "-o", tmp_path / "b", "--form", "round")
     assert "expected a bundle of the form flat, found recurrent" in refusal("trt", bundles["recurrent"])
 
 

@@ -170,7 +170,7 @@ def test_token_embeddings_are_left_out(tiny_encoder: Encoder) -> None:
 
 
 def test_the_command(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(LamError, match="expected --precision fp32, fp16, int8, found fp8"):
+    with pytest.raises(LamError, match="expected precision fp32, fp16 or int8, found fp8"):
         onnx_command.run(tiny_checkpoint_folder, tmp_path / "bundle", precision=["int8", "fp8"])
     onnx_command.run(tiny_checkpoint_folder, tmp_path / "bundle", precision=["int8", "fp32"])
     assert set(Bundle(tmp_path / "bundle").manifest.graphs) == {MODEL, INT8_MODEL}

@@ -77,7 +77,7 @@ WRONG_OPTIONS: dict[str, tuple[dict[str, Any], str]] = {
     "opset": ({"opset": 17}, "expected opset 18 to 23, found 17"),
     "stream of the flat form": (
         {"stream": True},
-        "expected a graph for streams with the form recurrent, found the form flat, which streams with its graph",
+        "expected stream with the form recurrent, found it with the form flat, which streams with its graph",
     ),
     "stream of the parallel form": ({"stream": True, "form": "parallel"}, "which needs the whole text at once"),
     "precision": ({"precisions": ["fp8"]}, "expected precision fp32, fp16 or int8, found fp8"),
