@@ -7,10 +7,9 @@ from lam_engines.bundles.bundle import Bundle, check_place, file_entry, write_bu
 from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
 from lam_engines.contract import MANIFEST, MEMORY_MODEL
 from lam_engines.progress import Progress
-from lam_export.export.opsets import DEFAULT_OPSET
+from lam_export.export.opsets import DEFAULT_OPSET, check_opset
 from lam_export.requirements import require_export
 
-from .export_onnx import check_opset
 from .inputs import read_checkpoint, teacher_source
 
 if TYPE_CHECKING:

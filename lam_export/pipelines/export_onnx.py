@@ -20,7 +20,7 @@ from lam_engines.contract import (
 from lam_engines.errors import LamError
 from lam_engines.progress import Progress
 from lam_engines.runtimes.registry import one_of
-from lam_export.export.opsets import DEFAULT_OPSET, OPSETS
+from lam_export.export.opsets import DEFAULT_OPSET, check_opset
 from lam_export.requirements import require_export
 
 from .inputs import read_checkpoint, teacher_source
@@ -151,16 +151,6 @@ def export_onnx(
             raise ExportError(_failure(report))
         commit(manifest.model_copy(update={"max_tokens_tested": report.max_tokens, "parity": report.worst()}))
     return ExportedBundle(Bundle(Path(output).resolve()), report)
-
-
-def check_opset(opset: int) -> None:
-    """See that a graph of this opset can be exported.
-
-    Raises:
-        LamError: it cannot.
-    """
-    if opset not in OPSETS:
-        raise LamError(f"expected opset {OPSETS[0]} to {OPSETS[-1]}, found {opset}")
 
 
 def _check_precisions(precisions: Collection[str], keep_fp32: Collection[str]) -> None:
