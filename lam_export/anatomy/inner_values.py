@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lam_engines.contract import INPUTS, SENTENCE_EMBEDDING
+
 if TYPE_CHECKING:
     from lam_export.model.encoder import Encoder
 
-INPUTS = ("input_ids", "attention_mask")
-SENTENCE_EMBEDDING = "sentence_embedding"
 STEPS = ("convolved", "mixed")
 """Of the fused operator, before its result: named so in ``naive.Steps`` and in the ONNX function."""
 

@@ -7,7 +7,7 @@ import sys
 import typer
 
 from lam_engines.errors import LamError
-from lam_export import __version__
+from lam_export.version import __version__
 
 PASSED, COULD_NOT_RUN, FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
 """Exit codes: all is well; bad input or usage, or something missing; a check did not hold; Ctrl-C; SIGTERM."""

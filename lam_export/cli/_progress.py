@@ -1,25 +1,47 @@
-"""Progress of a work in counted steps."""
+"""How far a command is: the one display of it, on standard error."""
 
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from lam_engines.progress import Progress
 
 from ._console import err, say
 
+if TYPE_CHECKING:
+    from rich.console import RenderableType
+
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """Show a bar for the step that is under way, and a line with its seconds for each that is done.
+    """Show the step that is under way, and a line with its seconds for each that is done.
 
-    Where standard error is no terminal there are no bars.
+    On a terminal a step of counted pieces has a bar, any other a spinner alone. In a log there are the lines alone.
     """
     from rich.markup import escape
-    from rich.progress import BarColumn, MofNCompleteColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        ProgressColumn,
+        SpinnerColumn,
+        Task,
+        TextColumn,
+        TimeRemainingColumn,
+    )
     from rich.progress import Progress as Bars
+    from rich.text import Text
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    class IfCounted(ProgressColumn):
+        def __init__(self, column: ProgressColumn) -> None:
+            super().__init__()
+            self._column = column
+
+        def render(self, task: Task) -> "RenderableType":
+            return Text() if task.total is None else self._column(task)
+
+    counted = (IfCounted(column) for column in (BarColumn(), MofNCompleteColumn(), TimeRemainingColumn()))
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), *counted)
     running: list[tuple[str, float]] = []
     with Bars(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
 

@@ -8,7 +8,8 @@ import typer
 
 from lam_engines.errors import InputError
 
-from ._console import out, say, steps
+from ._console import out, say
+from ._progress import shown_progress
 
 if TYPE_CHECKING:
     from lam_engines.bundles.bundle import Bundle
@@ -43,8 +44,8 @@ def write_memory(bundle: "Bundle", output: Path, *, force: bool, **given: str | 
     """Write the repository and say what it holds; ``given`` are fields of ``MemoryServing``, None: its default."""
     from lam_engines.serving.triton.memory_repository import MemoryServing, write_memory_repository
 
-    with steps() as step:
-        step("writing the repository")
+    with shown_progress() as progress:
+        progress.begin("writing the repository", None)
         chosen = MemoryServing(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
         write_memory_repository(bundle, output, chosen, force=force)
     say(out, f"Wrote {output}", style="green")

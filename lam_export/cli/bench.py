@@ -68,10 +68,10 @@ def run(
     """
     from lam_export.bench.speed.shapes import parse_lengths
     from lam_export.evidence.record import terminal, to_json
-    from lam_export.pipelines.bench import bench
+    from lam_export.pipelines.bench_bundle import bench_bundle
 
     with shown_progress() as progress:
-        written = bench(
+        written = bench_bundle(
             bundle,
             engines=engines,
             precisions=precisions,

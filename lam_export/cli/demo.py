@@ -16,10 +16,7 @@ def run(
     force: Annotated[bool, typer.Option("--force", help="Replace a demo checkpoint that is there.")] = False,
 ) -> None:
     """Write a small LAM checkpoint that was really trained: distilled from all-MiniLM-L6-v2."""
-    from lam_export.requirements import require
-
-    require("torch", "safetensors", extra="demo")
-    from lam_export.demo import write_demo
+    from lam_export.pipelines.write_demo import write_demo
 
     path = write_demo(folder, force=force)
     say(out, f"Wrote {path}", style="green")

@@ -1,5 +1,6 @@
 """``lam-export inspect``: what a checkpoint holds."""
 
+from json import dumps
 from pathlib import Path
 from typing import Annotated
 
@@ -16,31 +17,11 @@ def run(
     json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Read a checkpoint, check every tensor, and say what was found. Nothing is written."""
-    from lam_export.requirements import require
+    from lam_export.pipelines.inspect_checkpoint import inspect_checkpoint
 
-    require("torch", "safetensors", extra="export")
-    from lam_export.model.checkpoint import load_checkpoint
-
-    found = load_checkpoint(checkpoint, teacher)
-    dtypes = sorted({str(t.dtype).removeprefix("torch.") for t in found.tensors.values()})
-    facts = {
-        "weights": str(found.weights),
-        "sha256": found.sha256,
-        "layout": found.layout,
-        "teacher": str(found.teacher) if found.teacher else None,
-        "tokenizer": str(found.tokenizer) if found.tokenizer else None,
-        "parameters": sum(t.numel() for t in found.tensors.values()),
-        "dtypes": dtypes,
-        "flux": "per head" if found.layer(0)["resonance_flux.W_bilinear"].ndim == 3 else "shared",
-        "tensors_from_teacher": len(found.from_teacher),
-        "tensors": len(found.tensors),
-        "config": found.config.to_dict(),
-        "notes": list(found.notes),
-    }
+    found = inspect_checkpoint(checkpoint, teacher=teacher)
     if json:
-        from json import dumps
-
-        typer.echo(dumps(facts, indent=2))
+        typer.echo(dumps(found.to_dict(), indent=2))
         return
 
     from rich.markup import escape
@@ -49,17 +30,17 @@ def run(
     table = Table(title="LAM checkpoint", show_header=False)
     table.add_column()
     table.add_column(overflow="fold")
-    inside = "inside the checkpoint" if found.from_teacher else "not needed"
+    inside = "inside the checkpoint" if found.tensors_from_teacher else "not needed"
     rows = {
         "weights": found.weights,
         "sha256": found.sha256,
         "layout": found.layout,
         "teacher": found.teacher or inside,
         "tokenizer": found.tokenizer or "none; name a teacher that has one: --teacher DIR",
-        "parameters": f"{facts['parameters']:,} ({', '.join(dtypes)})",
-        "tensors": f"{len(found.tensors)}, {len(found.from_teacher)} of them from the teacher",
-        "resonance flux": facts["flux"],
-        **found.config.to_dict(),
+        "parameters": f"{found.parameters:,} ({', '.join(found.dtypes)})",
+        "tensors": f"{found.tensors}, {found.tensors_from_teacher} of them from the teacher",
+        "resonance flux": found.flux,
+        **found.config,
     }
     for name, value in rows.items():
         table.add_row(name, escape(str(value)))

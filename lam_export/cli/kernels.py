@@ -4,9 +4,8 @@ from typing import Annotated
 
 import typer
 
-from lam_engines.errors import LamError
-
-from ._console import examples, out, steps
+from ._console import examples, out
+from ._progress import shown_progress
 
 EXAMPLES = examples("lam-export kernels", "lam-export kernels --target sm_90 --target sm_80")
 
@@ -21,37 +20,24 @@ def run(
 
     Needs no GPU. Exits with 2 if a default variant spills registers to memory.
     """
-    from lam_export.requirements import require
-
-    require("triton", "torch", extra="kernels")
     from rich.table import Table
 
-    from lam_plugins.aot import TARGETS, FusedDeltaRuleBuild, KernelBuildError, compile_kernel
-    from lam_plugins.fused_delta_rule.kernel import DEFAULT_VARIANT, VARIANTS
+    from lam_export.pipelines.compile_kernels import compile_kernels
 
+    with shown_progress() as progress:
+        costs = compile_kernels(target or (), progress=progress)
     head = ("target", "variant", "registers", "spilled bytes", "shared bytes", "PTX")
     table = Table(*head, title="Fused delta rule, float16")
-    spilled = False
-    try:
-        with steps() as step:
-            for name in target or TARGETS:
-                step(f"Compiling for {name}")
-                for variant in VARIANTS:
-                    build = FusedDeltaRuleBuild(name, 384, 32, 1600, 128, variant)
-                    compiled = compile_kernel(build)
-                    default = variant == DEFAULT_VARIANT
-                    spilled |= default and compiled.spill_bytes > 0
-                    mark = "red" if default and compiled.spill_bytes else "yellow" if compiled.spill_bytes else "green"
-                    table.add_row(
-                        name,
-                        f"{variant} (default)" if default else variant,
-                        str(compiled.registers),
-                        f"[{mark}]{compiled.spill_bytes}[/]",
-                        f"{compiled.shared_bytes:,}",
-                        compiled.ptx_version,
-                    )
-    except KernelBuildError as error:
-        raise LamError(str(error)) from error
+    for cost in costs:
+        mark = "red" if cost.is_fault else "yellow" if cost.spill_bytes else "green"
+        table.add_row(
+            cost.target,
+            f"{cost.variant} (default)" if cost.default else cost.variant,
+            str(cost.registers),
+            f"[{mark}]{cost.spill_bytes}[/]",
+            f"{cost.shared_bytes:,}",
+            cost.ptx_version,
+        )
     out.print(table)
-    if spilled:
+    if any(cost.is_fault for cost in costs):
         raise typer.Exit(2)

@@ -6,9 +6,10 @@ from typing import Annotated
 
 import typer
 
-from lam_export.requirements import require_export
+from lam_engines.contract import MEMORY_MODEL
 
-from ._console import examples, out, say, steps
+from ._console import examples, out, say
+from ._progress import shown_progress
 
 EXAMPLES = examples(
     "lam-export memory my-checkpoint -o my-memory",
@@ -33,34 +34,24 @@ def run(
 
     The graph is compared with the float64 reference over 300 stores before the bundle is put in its place.
     """
-    from lam_engines.bundles.bundle import check_place
-    from lam_engines.contract import MEMORY_MODEL
+    from lam_export.pipelines.export_memory import export_memory
 
-    check_place(output, force)
-    with steps() as step:
-        step("reading the checkpoint")
-        require_export()
-        from lam_export.model.checkpoint import load_checkpoint
-        from lam_export.pipelines.verified_memory import export_verified_memory
-
-        bundle = export_verified_memory(
-            load_checkpoint(checkpoint, teacher),
+    with shown_progress() as progress:
+        bundle = export_memory(
+            checkpoint,
             output,
+            teacher=teacher,
             layer=layer,
             opset=opset,
             force=force,
             verbose=verbose,
-            on_step=step,
+            progress=progress,
         )
     manifest = bundle.manifest
     worst, entry = manifest.parity[MEMORY_MODEL], manifest.files[MEMORY_MODEL]
     say(out, f"{MEMORY_MODEL} equals the reference: max-abs {worst['max_abs']:.1e}, cosine {worst['cosine']:.7f}")
     say(out, f"Wrote {output}", style="green")
     say(out, f"  layer {manifest.memory_layer}, {entry.bytes / 1e6:.1f} MB  sha256 {entry.sha256[:16]}…")
-    say(
-        out,
-        "Use it: from lam_engines.memories.engine import MemoryEngine; memory = MemoryEngine("
-        + repr(str(output))
-        + ")",
-    )
+    use = f"from lam_engines.memories.engine import MemoryEngine; memory = MemoryEngine({str(output)!r})"
+    say(out, f"Use it: {use}")
     say(out, f"Serve it: lam-export triton {quote(str(output))} -o repository")

@@ -6,9 +6,12 @@ from typing import Annotated
 
 import typer
 
-from lam_export.requirements import require_export
+from lam_engines.contract import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
+from lam_engines.errors import LamError
 
-from ._console import examples, out, say, steps
+from ._console import examples, out, say
+from ._parity import parity_tables
+from ._progress import shown_progress
 
 EXAMPLES = examples(
     "lam-export onnx my-checkpoint -o my-model",
@@ -16,6 +19,8 @@ EXAMPLES = examples(
     "lam-export onnx my-checkpoint -o my-model --precision fp16 --precision int8",
     "lam-export onnx my-checkpoint -o my-model --form recurrent --stream",
 )
+_OUTPUTS = (SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS)
+"""The first is always there."""
 
 
 def run(
@@ -75,54 +80,30 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the exporter's own messages.")] = False,
 ) -> None:
     """Export a checkpoint to a bundle with ONNX graphs, compared with the PyTorch reference before it is written."""
-    from lam_engines import LamError
-    from lam_engines.bundles.bundle import check_place
-    from lam_engines.contract import GRAPHS
-    from lam_export.model.forms import CHUNK_SIZES, FORMS
+    from lam_export.pipelines.export_onnx import export_onnx
 
-    if form not in FORMS:
-        raise LamError(f"expected --form {' or '.join(FORMS)}, found {form!r}")
-    if CHUNK_SIZES[form] is None and chunk_size is not None:
-        raise LamError(f"expected no --chunk-size with --form {form}, which has no chunks; leave it out")
-    if stream and form != "recurrent":
-        why = "streams with its graph as it is" if form == "flat" else "needs the whole text at once"
-        raise LamError(f"expected --stream with --form recurrent, found it with {form}, which {why}; leave it out")
-    precisions = set(precision or ())
-    if unknown := sorted(precisions - set(GRAPHS)):
-        raise LamError(f"expected --precision {', '.join(GRAPHS)}, found {', '.join(unknown)}")
-    if keep_fp32 and "fp16" not in precisions:
-        raise LamError("expected --precision fp16 with --keep-fp32, found it without; add it, or leave --keep-fp32 out")
     wanted = set(output_names or ())
-    if not wanted <= {"token_embeddings", "sentence_embedding"}:
-        raise LamError(f"expected --output token_embeddings, found {', '.join(sorted(wanted))}")
-    check_place(output, force)  # before the minutes of work, not after
-
-    with steps() as step:
-        step("reading the checkpoint")
-        require_export()
-        from lam_export.model.checkpoint import load_checkpoint
-        from lam_export.pipelines.verified_export import export_verified_bundle
-
-        bundle, report = export_verified_bundle(
-            load_checkpoint(checkpoint, teacher),
+    if not wanted <= set(_OUTPUTS):
+        raise LamError(f"expected --output {TOKEN_EMBEDDINGS}, found {', '.join(sorted(wanted))}")
+    with shown_progress() as progress:
+        exported = export_onnx(
+            checkpoint,
             output,
+            teacher=teacher,
             form=form,
             chunk_size=chunk_size,
             opset=opset,
-            token_embeddings="token_embeddings" in wanted,
+            token_embeddings=TOKEN_EMBEDDINGS in wanted,
             inline=inline,
             stream=stream,
-            precisions=precisions,
+            precisions=precision or (),
             keep_fp32=keep_fp32 or (),
             force=force,
             verbose=verbose,
-            on_step=step,
+            progress=progress,
         )
-
-    from .validate import parity_tables
-
-    out.print(parity_tables(report))
+    out.print(parity_tables(exported.parity))
     say(out, f"Wrote {output}", style="green")
-    for name, entry in bundle.manifest.files.items():
+    for name, entry in exported.bundle.manifest.files.items():
         say(out, f"  {name:<22} {entry.bytes / 1e6:8.1f} MB  sha256 {entry.sha256[:16]}…")
     say(out, f'Try it: lam-export embed {quote(str(output))} "a first text" "and another"')

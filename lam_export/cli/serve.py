@@ -10,7 +10,8 @@ import typer
 from lam_export.requirements import require
 
 from . import _serving as options
-from ._console import err, examples, out, say, steps
+from ._console import err, examples, out, say
+from ._progress import shown_progress
 
 EXAMPLES = examples(
     "lam-export serve my-model",
@@ -74,16 +75,16 @@ def run(
     chosen = resolve(opened, chosen)
     log = log or logs_folder() / f"{opened.path.resolve().name}.log"
     with ExitStack() as stack:
-        with steps() as step:
-            step("looking for Triton Inference Server")
-            installation = find_installation(tritonserver, on_install=step)
+        with shown_progress() as progress:
+            progress.begin("looking for Triton Inference Server", None)
+            installation = find_installation(tritonserver, on_install=lambda step: progress.begin(step, None))
             installation.require_backend(flavour)
-            step("writing the repository")
+            progress.begin("writing the repository", None)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lam-export-")))
             repository = write_repository(opened, folder / "models", chosen)
             if openai:
                 bound = stack.enter_context(bind(host, openai_port))  # a port in use shows before the server is started
-            step("starting the server")
+            progress.begin("starting the server", None)
             server = TritonServer(
                 repository,
                 installation=installation,

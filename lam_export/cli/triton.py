@@ -10,7 +10,8 @@ from lam_export.requirements import require
 
 from . import _serving as options
 from . import _triton_memory as memory
-from ._console import examples, out, say, steps
+from ._console import examples, out, say
+from ._progress import shown_progress
 
 EXAMPLES = examples(
     "lam-export triton my-model -o repository",
@@ -79,8 +80,8 @@ def run(
         )
         return
     chosen = options.serving_options(context)
-    with steps() as step:
-        step("writing the repository")
+    with shown_progress() as progress:
+        progress.begin("writing the repository", None)
         chosen = resolve(opened, chosen)
         deployment = Deployment.of(opened, chosen, output, image)
         if deploy is not None:

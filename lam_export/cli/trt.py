@@ -2,16 +2,14 @@
 
 from pathlib import Path
 from shlex import quote
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from ._console import err, examples, out, say, steps
+from lam_engines.errors import LamError
 
-if TYPE_CHECKING:
-    from rich.progress import Progress
-
-    from lam_engines.bundles.manifest import Plan
+from ._console import examples, out, say
+from ._progress import shown_progress
 
 EXAMPLES = examples(
     "lam-export trt my-model",
@@ -63,98 +61,30 @@ def run(
     A plan is of one model of GPU and one version of TensorRT. It is built on CUDA's first device; choose another with
     CUDA_VISIBLE_DEVICES.
     """
-    from lam_engines import BundleError, LamError
-    from lam_engines.bundles.bundle import Bundle
-    from lam_engines.bundles.manifest import Precision
-    from lam_engines.contract import FP16_MODEL
-    from lam_export.export.tensorrt.profiles import profiles_from_options
+    from lam_export.pipelines.build_plan import build_plan
 
     if fp16 and fp32:
         raise LamError("expected --fp16 or --fp32, found both; run lam-export trt once for each")
-    precision: Precision = "fp32" if fp32 else "fp16"
-    plugin = not no_plugin
-    profiles = profiles_from_options(profile or (), max_tokens)
-    opened = Bundle(bundle)
-    form, chunk_size = opened.manifest.form, opened.manifest.chunk_size
-    if form != "flat" or chunk_size is None:
-        raise BundleError(
-            f"expected a bundle of the form flat, found {form}; plans of the other forms are not built yet"
+    with shown_progress() as progress:
+        added = build_plan(
+            bundle,
+            precision="fp32" if fp32 else "fp16",
+            profiles=profile or (),
+            max_tokens=max_tokens,
+            plugin=not no_plugin,
+            workspace=workspace,
+            optimization_level=optimization_level,
+            checkpoint=checkpoint,
+            teacher=teacher,
+            verbose=verbose,
+            progress=progress,
         )
-    absent = precision == "fp16" and FP16_MODEL not in opened.manifest.files
-    if absent and checkpoint is None:
-        raise BundleError(
-            f"expected {FP16_MODEL} in {bundle}, found none; name what the bundle was made from: --checkpoint "
-            f"CHECKPOINT, or make it again: lam-export onnx CHECKPOINT -o {bundle} --precision fp16 --force"
-        )
-    opened.graph("fp32" if absent else precision)
-
-    with steps(verbose) as step:
-        step("looking at TensorRT and the GPU")
-        _require_trt(exports=absent, plugin=plugin)
-        from lam_export.export.tensorrt.environment import find_environment
-
-        environment = find_environment(plugin=plugin)
-        from lam_export.export.tensorrt.build import BuildOptions, build_plan
-
-        if absent and checkpoint is not None:
-            step("reading the checkpoint")
-            from lam_export.model.checkpoint import load_checkpoint
-            from lam_export.pipelines.added_graph import add_fp16_graph
-
-            opened = add_fp16_graph(opened, load_checkpoint(checkpoint, teacher), verbose=verbose, on_step=step)
-        step("preparing the graph")
-        from lam_export.export.tensorrt.graph import fused_nodes, load_graph, with_plugin, without_plugin
-        from lam_export.export.tensorrt.inspector import fused_tactics
-        from lam_export.export.tensorrt.progress import BuildProgress
-        from lam_export.export.tensorrt.record import known_timing_cache, plan_source, record_plan
-
-        source = plan_source(opened, precision, plugin, profiles)
-        model = load_graph(opened, source.graph)
-        nodes: list[str] = []
-        variants: dict[int, str] = {}
-        if plugin:
-            step(f"compiling the fused operator for {environment.target}")
-            from lam_export.export.tensorrt.plugin import ready_plugin
-
-            builds = ready_plugin(model, chunk_size, profiles, environment.target)
-            nodes, variants = fused_nodes(model), {tactic: build.variant for tactic, build in builds.items()}
-        model = with_plugin(model) if plugin else without_plugin(model)
-
-    options = BuildOptions(None if workspace is None else int(workspace * 2**30), optimization_level, verbose)
-    cache = known_timing_cache(opened, environment)
-    with _bars() as bars:
-        progress = BuildProgress(bars)
-        built = build_plan(model, profiles, environment, options=options, timing_cache=cache, progress=progress)
-    extended, name = record_plan(bundle, built, source, environment, fused_tactics(built.inspector, nodes, variants))
-    _show(bundle, name, extended.manifest.plans[name], len(built.plan))
-
-
-def _require_trt(*, exports: bool, plugin: bool) -> None:
-    from lam_export.requirements import require, require_export
-
-    kernels = ("triton",) if plugin else ()
-    require("tensorrt", "polygraphy", "onnx", "onnx_ir", "onnxscript", *kernels, extra="trt")
-    if exports:
-        require_export()
-
-
-def _bars() -> "Progress":
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = TextColumn("{task.fields[phase]}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
-    return Progress(*columns, console=err, transient=True, disable=not err.is_terminal)
-
-
-def _show(bundle: Path, name: str, plan: "Plan", size: int) -> None:
-    from lam_export.export.tensorrt.profiles import shown
-
-    say(out, f"Wrote {bundle / name}, {size / 1e6:.1f} MB", style="green")
-    say(
-        out,
-        f"  TensorRT {plan.tensorrt}, {plan.gpu} (compute capability {plan.compute_capability}, driver {plan.driver})",
-    )
-    for profile in plan.profiles:
-        say(out, f"  profile {shown(profile)}")
+    plan, entry = added.plan, added.bundle.manifest.files[added.name]
+    say(out, f"Wrote {bundle / added.name}, {entry.bytes / 1e6:.1f} MB", style="green")
+    of_gpu = f"{plan.gpu} (compute capability {plan.compute_capability}, driver {plan.driver})"
+    say(out, f"  TensorRT {plan.tensorrt}, {of_gpu}")
+    for shapes in plan.profiles:
+        say(out, f"  profile {shapes}")
     for node, tactic in plan.tactics.items():
         say(out, f"  {node}: {tactic}")
     say(out, f"Validate it: lam-export validate {quote(str(bundle))} --checkpoint CHECKPOINT --engine tensorrt")

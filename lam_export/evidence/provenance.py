@@ -7,11 +7,13 @@ from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lam_export import __version__
+from lam_export.version import __version__
 
 _TOOLS = (
     "torch",
     "onnx",
+    "onnxscript",
+    "onnx_ir",
     "onnxruntime",
     "onnxruntime-gpu",
     "openvino",
@@ -34,7 +36,7 @@ def machine() -> str:
 
 
 def tools() -> dict[str, str]:
-    """Versions of what a report depends on, as far as it is installed."""
+    """Versions of what exports, runs and measures, as far as it is installed."""
     found = {"lam-export": __version__, "python": platform.python_version()}
     for tool in _TOOLS:
         try:

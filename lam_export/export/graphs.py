@@ -7,12 +7,10 @@ from typing import cast
 import onnx
 import onnx.inliner
 
-from lam_engines.bundles.manifest import Graph, Precision, TensorSpec
-from lam_engines.contract import GRAPHS, INLINED_MODEL
+from lam_engines.bundles.manifest import Graph, TensorSpec
+from lam_engines.contract import GRAPHS, INLINED_MODEL, WINDOW, Precision
 from lam_engines.errors import LamError
 from lam_plugins.fused_delta_rule import OP_DOMAIN
-
-from .trace import WINDOW
 
 
 class ExportError(LamError):

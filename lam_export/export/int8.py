@@ -12,7 +12,7 @@ import onnx
 from onnx import TensorProto, numpy_helper
 from onnx.helper import make_node
 
-from .trace import SENTENCE_EMBEDDING
+from lam_engines.contract import SENTENCE_EMBEDDING
 
 _WEIGHT = ".weight.T"
 _WORDS = "embeddings.word"

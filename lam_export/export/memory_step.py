@@ -9,7 +9,8 @@ import torch
 from lam_engines.memories.state import INPUTS, OUTPUTS, PAST, PRESENT
 from lam_export.model.memory_step import Memory
 
-from .trace import finish, quiet
+from .passes.signature import Sign
+from .trace import quiet
 
 
 def onnx_from_memory(memory: Memory, *, opset: int, verbose: bool = False) -> onnx.ModelProto:
@@ -24,7 +25,7 @@ def onnx_from_memory(memory: Memory, *, opset: int, verbose: bool = False) -> on
 
     Args:
         memory: in float32.
-        opset: of the standard operators, one of ``trace.OPSETS``.
+        opset: of the standard operators, one of ``opsets.OPSETS``.
         verbose: let the exporter's own messages through.
     """
     hidden = memory.heads * memory.head_size
@@ -45,6 +46,6 @@ def onnx_from_memory(memory: Memory, *, opset: int, verbose: bool = False) -> on
             optimize=True,
             verbose=verbose,
         )
-    model = program.model  # type: ignore[union-attr]  # None is for the exporter without dynamo
-    finish(model)
+    model: ir.Model = program.model  # type: ignore[union-attr]  # None is for the exporter without dynamo
+    Sign()(model)
     return ir.to_proto(model)

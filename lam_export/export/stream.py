@@ -4,14 +4,15 @@ import onnx
 import onnx_ir as ir
 import torch
 
+from lam_engines.contract import INPUT_IDS, WINDOW
 from lam_export.model.encoder import Encoder
 from lam_export.model.streaming import StreamingEncoder, beginning
 
 from .operators import operator_of
-from .residuals import sum_residuals
-from .trace import DEFAULT_OPSET, WINDOW, traced
+from .opsets import DEFAULT_OPSET
+from .trace import traced
 
-INPUTS = ("input_ids", WINDOW, "past_contexts", "past_states")
+INPUTS = (INPUT_IDS, WINDOW, "past_contexts", "past_states")
 OUTPUTS = ("sum", "present_contexts", "present_states")
 
 
@@ -25,7 +26,7 @@ def onnx_from_stream(encoder: Encoder, *, opset: int = DEFAULT_OPSET, verbose: b
 
     Args:
         encoder: of the form ``recurrent``, in float32.
-        opset: of the standard operators, one of ``trace.OPSETS``.
+        opset: of the standard operators, one of ``opsets.OPSETS``.
         verbose: let the exporter's own messages through.
     """
     ids = torch.zeros(1, 7, dtype=torch.int64)
@@ -37,7 +38,7 @@ def onnx_from_stream(encoder: Encoder, *, opset: int = DEFAULT_OPSET, verbose: b
         outputs=list(OUTPUTS),
         operator=operator_of(encoder, opset, stream=True),
         opset=opset,
+        sum_residuals=True,
         verbose=verbose,
     )
-    sum_residuals(model)
     return ir.to_proto(model)

@@ -12,23 +12,15 @@ import onnx_ir as ir
 import onnxscript
 import torch
 
+from lam_engines.contract import INPUTS, SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS, WINDOW
 from lam_export.model.encoder import Encoder
 from lam_export.model.forms.flat import Flat
 from lam_plugins.dual_state_delta_rule.onnx_function import INTEGER_INPUTS
-from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
+from lam_plugins.fused_delta_rule import OP_DOMAIN
 
-from .names import name_parts
 from .operators import Operator, operator_of
-from .residuals import sum_residuals
-
-INPUTS = ("input_ids", "attention_mask")
-WINDOW = "window"
-"""An input that has a value of its own (an initializer of zeros), so that nobody needs to give it."""
-SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS = "sentence_embedding", "token_embeddings"
-DEFAULT_OPSET = 20
-"""The lowest opset with Gelu: at 18 it is spelled out in five nodes; 17 cannot be reached by PyTorch's exporter, and 23
-gives the same nodes to fewer runtimes."""
-OPSETS = range(18, 24)
+from .opsets import DEFAULT_OPSET
+from .passes import passes
 
 
 class _Traced(torch.nn.Module):
@@ -56,7 +48,7 @@ def onnx_from_encoder(
 
     Args:
         encoder: in float32, or what :func:`half_precision` made of it.
-        opset: of the standard operators, one of :data:`OPSETS`.
+        opset: of the standard operators, one of ``opsets.OPSETS``.
         token_embeddings: add that output.
         verbose: let the exporter's own messages through.
     """
@@ -74,12 +66,11 @@ def onnx_from_encoder(
         outputs=[SENTENCE_EMBEDDING] + [TOKEN_EMBEDDINGS] * token_embeddings,
         operator=operator_of(encoder, opset),
         opset=opset,
+        # The worst of 2,000 single tokens lies near the parity limit in float32, and which one it is changes with the
+        # rounding: graphs that give them keep the fused kernel, with which they are known to hold it.
+        sum_residuals=not token_embeddings,
         verbose=verbose,
     )
-    # The worst of 2,000 single tokens lies near the parity limit in float32, and which one it is changes with the
-    # rounding: graphs that give them keep the fused kernel, with which they are known to hold it.
-    if not token_embeddings:
-        sum_residuals(model)
     if windowed:
         window = model.graph.inputs[len(INPUTS)]
         window.const_value = ir.tensor(np.zeros(4, np.int64), name=WINDOW)
@@ -96,6 +87,7 @@ def traced(
     outputs: list[str],
     operator: Operator | None,
     opset: int,
+    sum_residuals: bool,
     verbose: bool,
 ) -> ir.Model:
     """A module whose part ``encoder`` is an :class:`Encoder`, as a graph with one node of the operator per layer.
@@ -107,6 +99,7 @@ def traced(
         inputs, outputs: the names that they get.
         operator: of the encoder's layers; None if they are made of standard ones.
         opset: of the standard operators.
+        sum_residuals: see :class:`SumResiduals`.
         verbose: let the exporter's own messages through.
     """
     with contextlib.nullcontext() if verbose else quiet(), _bodyless(operator) as translations:
@@ -122,12 +115,10 @@ def traced(
             optimize=True,
             verbose=verbose,
         )
-    model = program.model  # type: ignore[union-attr]  # None is for the exporter without dynamo
     encoder = module.get_submodule("encoder")
-    name_parts(model, "encoder", {name for name, part in encoder.named_modules() if hasattr(part, "weight")})
-    if operator is not None:
-        _attach(model, operator)
-    finish(model)
+    with_weight = {name for name, part in encoder.named_modules() if hasattr(part, "weight")}
+    model: ir.Model = program.model  # type: ignore[union-attr]  # None is for the exporter without dynamo
+    passes("encoder", with_weight, operator, sum_residuals=sum_residuals)(model)
     return model
 
 
@@ -158,42 +149,6 @@ def _bodyless(operator: Operator | None) -> Iterator[dict[Any, Callable[..., Any
         yield {operator.overload: operator.translate(op)}
     finally:
         onnx.defs.deregister_schema(name, 1, OP_DOMAIN)
-
-
-def _attach(model: ir.Model, operator: Operator) -> None:
-    """Give the fused nodes their definition, and the attributes by which TensorRT's parser picks its plugin."""
-    body = ir.serde.deserialize_function(operator.function)
-    body.opset_imports[""] = model.opset_imports[""]
-    # TensorRT's parser takes an outer tensor of the same name for a function's formal input.
-    for value in body.inputs:
-        value.name = f"{body.name}.{value.name}"
-    model.functions[body.identifier()] = body
-    model.opset_imports[OP_DOMAIN] = 1
-    for node in model.graph:
-        if node.domain == OP_DOMAIN and operator.plugin:
-            node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", PLUGIN_NAMESPACE)
-            node.attributes["plugin_version"] = ir.AttrString("plugin_version", "1")
-            node.attributes["aot"] = ir.AttrInt64("aot", 1)
-
-
-def finish(model: ir.Model) -> None:
-    """Drop what the exporter remembers of the machine it ran on; sign the model."""
-    for graph in (model.graph, *(f.graph for f in model.functions.values())):
-        graph.doc_string = None
-        graph.metadata_props.clear()
-        for node in graph.all_nodes():
-            node.metadata_props.clear()  # stack traces with local paths
-            node.doc_string = None
-            for value in node.outputs:
-                value.metadata_props.clear()
-        for value in (*graph.inputs, *graph.initializers.values()):
-            value.metadata_props.clear()
-    model.metadata_props.clear()
-    model.doc_string = None
-    model.graph.name = "lam"
-    from lam_export import __version__
-
-    model.producer_name, model.producer_version = "lam-export", __version__
 
 
 @contextlib.contextmanager

@@ -1,21 +1,22 @@
 """A bundle that lacks its mixed-precision graph is given it, once the graph is seen to equal the reference."""
 
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
 
 from lam_engines.bundles.bundle import Bundle, extend_bundle, file_entry
 from lam_engines.bundles.manifest import Manifest
-from lam_engines.contract import FP16_MODEL, MANIFEST, MODEL, TOKENIZER
+from lam_engines.contract import FP16_MODEL, MANIFEST, MODEL, TOKEN_EMBEDDINGS, TOKENIZER
 from lam_engines.errors import BundleError
+from lam_engines.progress import Progress
+from lam_export.evidence.same_model import encoder_of
 from lam_export.export.graphs import ExportError, write_graphs
 from lam_export.export.mixed_precision import half_precision
 from lam_export.export.operators import fused_layers
-from lam_export.export.trace import TOKEN_EMBEDDINGS, onnx_from_encoder
-from lam_export.model.checkpoint import Checkpoint, sha256_of
-from lam_export.model.encoder import Encoder
-from lam_export.model.forms import FORMS
+from lam_export.export.trace import onnx_from_encoder
+from lam_export.model.checkpoint import Checkpoint
 from lam_export.validate.parity import check_parity
+
+from .inputs import teacher_source
 
 
 def add_fp16_graph(
@@ -23,7 +24,7 @@ def add_fp16_graph(
     checkpoint: Checkpoint,
     *,
     verbose: bool = False,
-    on_step: Callable[[str], None] = lambda step: None,
+    progress: Progress = Progress(),
 ) -> Bundle:
     """Trace ``model.fp16.onnx`` as ``lam-export onnx --precision fp16`` does, compare it, and add it to the bundle.
 
@@ -31,20 +32,21 @@ def add_fp16_graph(
         bundle: one that has ``model.onnx``, whose opset and outputs the new graph gets too.
         checkpoint: the very one that the bundle was made from.
         verbose: let the exporter's and Polygraphy's messages through.
-        on_step: told of each step as it begins.
+        progress: told of the steps.
 
     Returns:
         The bundle as it is now.
 
     Raises:
-        BundleError: the bundle was made from another checkpoint, is of an unknown form, or cannot be written.
+        BundleError: the bundle was made from another checkpoint, or cannot be written.
+        LamError: the bundle is of an unknown form.
         ExportError: the graph does not match the reference; the bundle is unchanged.
     """
     manifest = bundle.manifest
     _check_source(bundle, checkpoint)
     like = manifest.graphs[bundle.graph("fp32")]
-    on_step("tracing the encoder in mixed precision")
-    encoder = Encoder(checkpoint, form=manifest.form, chunk_size=manifest.chunk_size)
+    progress.begin("tracing the encoder in mixed precision", None)
+    encoder = encoder_of(bundle, checkpoint)
     token_embeddings = TOKEN_EMBEDDINGS in {output.name for output in like.outputs}
     model = onnx_from_encoder(
         half_precision(encoder), opset=like.opset, token_embeddings=token_embeddings, verbose=verbose
@@ -56,9 +58,7 @@ def add_fp16_graph(
         files = {name: file_entry(draft / name) for name in (FP16_MODEL, TOKENIZER)}
         alone = manifest.model_copy(update={"files": files, "graphs": graphs, "plans": {}, "timing_cache": {}})
         (draft / MANIFEST).write_bytes(alone.to_json().encode("ascii"))
-        report = check_parity(
-            Bundle(draft), encoder, on_step=lambda step: on_step(f"comparing: {step}"), verbose=verbose
-        )
+        report = check_parity(Bundle(draft), encoder, progress=progress, verbose=verbose)
         content = (draft / FP16_MODEL).read_bytes()
     worst = report.worst()
     if not report.passed:
@@ -78,11 +78,9 @@ def add_fp16_graph(
 
 def _check_source(bundle: Bundle, checkpoint: Checkpoint) -> None:
     manifest = bundle.manifest
-    if manifest.form not in FORMS:
-        raise BundleError(f"the bundle is of the form {manifest.form!r}, unknown to this version; upgrade lam-export")
-    teacher = None if checkpoint.teacher is None else sha256_of(checkpoint.teacher)
-    expected = manifest.checkpoint.sha256, manifest.teacher.sha256 if manifest.teacher else None
-    if (checkpoint.sha256, teacher) != expected:
+    teacher = teacher_source(checkpoint)
+    found = checkpoint.sha256, teacher and teacher.sha256
+    if found != (manifest.checkpoint.sha256, manifest.teacher and manifest.teacher.sha256):
         and_teacher = "" if manifest.teacher is None else f" and the teacher {manifest.teacher.file}"
         raise BundleError(
             f"expected the checkpoint that {bundle.path} was made from, {manifest.checkpoint.file}{and_teacher}, found "

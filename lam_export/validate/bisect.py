@@ -1,12 +1,14 @@
 """Which parts must stay in float32 for a mixed-precision graph to pass?"""
 
 import copy
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from lam_engines.contract import SENTENCE_EMBEDDING
+from lam_engines.progress import Progress
 from lam_export.evidence.cases import Case
 from lam_export.evidence.metrics import EmbeddingDiff, Thresholds, diff
 from lam_export.export.mixed_precision import half_parts, half_precision
@@ -28,7 +30,7 @@ class PrecisionSearch:
 
 
 def precision_search(
-    encoder: Encoder, cases: Sequence[Case], thresholds: Thresholds, on_step: Callable[[str], None] = lambda step: None
+    encoder: Encoder, cases: Sequence[Case], thresholds: Thresholds, progress: Progress = Progress()
 ) -> PrecisionSearch:
     """Find a smallest set of parts to keep in float32.
 
@@ -41,25 +43,25 @@ def precision_search(
         encoder: the reference in float32; not changed.
         cases: what to compare on.
         thresholds: what the worst row of every case must hold.
-        on_step: told what is being run.
+        progress: told what is being run.
     """
-    on_step("reference, PyTorch float64")
+    progress.begin("running the reference in PyTorch, float64", None)
     expected = _run(copy.deepcopy(encoder).double(), cases)
 
     def worst(keep: Collection[str]) -> EmbeddingDiff:
         return _worst(_run(half_precision(encoder, keep), cases), expected, thresholds)
 
     parts = half_parts(encoder)
-    on_step("all parts in float16")
+    progress.begin("all parts in float16", None)
     all_half = worst(())
     if all_half:
         return PrecisionSearch(all_half, (), (), all_half)
-    on_step("all parts in float32")
+    progress.begin("all parts in float32", None)
     if not (single := worst(parts)):
         return PrecisionSearch(all_half, (), None, single)
     alone = []
     for i, part in enumerate(parts):
-        on_step(f"{part} alone in float16 ({i + 1} of {len(parts)})")
+        progress.begin(f"{part} alone in float16 ({i + 1} of {len(parts)})", None)
         alone.append((part, worst(set(parts) - {part})))
     alone.sort(key=lambda item: -_excess(item[1], thresholds))
 
@@ -67,14 +69,14 @@ def precision_search(
     fails, passes = 0, len(ranked)
     while passes - fails > 1:
         middle = (fails + passes) // 2
-        on_step(f"keeping the worst {middle} in float32")
+        progress.begin(f"keeping the worst {middle} in float32", None)
         if worst(ranked[:middle]):
             passes = middle
         else:
             fails = middle
     keep = ranked[:passes]
     for part in keep[::-1]:
-        on_step(f"can {part} be spared?")
+        progress.begin(f"can {part} be spared?", None)
         without = [other for other in keep if other != part]
         if worst(without):
             keep = without
@@ -98,7 +100,7 @@ def in_onnxruntime(
 
     model = onnx_from_encoder(half_precision(encoder, keep)).SerializeToString()
     session = onnxruntime.InferenceSession(model, providers=["CPUExecutionProvider"])
-    found = [session.run(["sentence_embedding"], dict(case.feed))[0] for case in cases]
+    found = [session.run([SENTENCE_EMBEDDING], dict(case.feed))[0] for case in cases]
     return _worst(found, _run(copy.deepcopy(encoder).double(), cases), thresholds)
 
 

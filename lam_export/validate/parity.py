@@ -1,6 +1,6 @@
 """Does a bundle give the reference's embeddings?"""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -13,6 +13,8 @@ from lam_engines import load_engine
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import STREAM_MODEL
 from lam_engines.embedding.tokenizer import tokenizer_of
+from lam_engines.progress import Progress
+from lam_engines.runtimes import registry
 from lam_export.evidence.cases import Case, parity_cases
 from lam_export.evidence.metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
 from lam_export.evidence.same_model import check_same_model
@@ -32,7 +34,7 @@ class ParityRow:
     tokens: int
     diff: EmbeddingDiff
     thresholds: Thresholds
-    engine: str = "onnxruntime"
+    engine: str = registry.DEFAULT
 
 
 @dataclass(frozen=True)
@@ -70,10 +72,10 @@ def check_parity(
     bundle: Bundle,
     encoder: Encoder,
     *,
-    engine: str = "onnxruntime",
+    engine: str = registry.DEFAULT,
     precision: str | None = None,
     thresholds: Mapping[str, Thresholds] = THRESHOLDS,
-    on_step: Callable[[str], None] = lambda step: None,
+    progress: Progress = Progress(),
     verbose: bool = False,
 ) -> ParityReport:
     """Run every graph of a bundle beside the reference and compare them, output by output and row by row.
@@ -85,7 +87,7 @@ def check_parity(
             runs of that precision, as it serves, on those cases that it takes.
         precision: of the graph or plan; all graphs in ONNX Runtime, another engine's default, if left out.
         thresholds: precision of a graph to what its worst row must hold.
-        on_step: told what is being run.
+        progress: told what is being run.
         verbose: let Polygraphy's log through.
 
     Raises:
@@ -98,20 +100,23 @@ def check_parity(
     cases = parity_cases(tokenizer, bundle.manifest.model.pad_token_id)
     with ExitStack() as stack:
         stack.enter_context(G_LOGGER.verbosity(G_LOGGER.INFO if verbose else G_LOGGER.CRITICAL))
-        if engine == "onnxruntime":
+        if registry.runtime(engine).shows_inner_values:
             runners = _graph_runners(bundle, precision)
         else:
-            on_step(f"loading {engine}")
+            progress.begin(f"loading {engine}", None)
             loaded = stack.enter_context(load_engine(bundle.path, engine, precision=precision))
             runners = {loaded.file: EngineRunner(loaded, engine)}
             if loaded.max_tokens is not None:
-                on_step(f"leaving out texts of more than {loaded.max_tokens} tokens, which {loaded.file} does not take")
+                progress.begin(
+                    f"leaving out texts of more than {loaded.max_tokens} tokens, which {loaded.file} does not take",
+                    None,
+                )
                 cases = [case for case in cases if case.input_ids.shape[1] <= loaded.max_tokens]
-        on_step("reference, PyTorch float64")
+        progress.begin("running the reference in PyTorch, float64", None)
         reference = Comparator.run([ReferenceRunner(encoder)], data_loader=_loader(cases))
         rows: list[ParityRow] = []
         for file, runner in runners.items():
-            on_step(f"{file}, {engine}")
+            progress.begin(f"running {file} in {engine}", None)
             found = Comparator.run([runner], data_loader=_loader(cases))
             rows += _compare(reference, found, file, engine, cases, thresholds[_precision(bundle, file)])
     return ParityReport(tuple(rows))

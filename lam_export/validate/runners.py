@@ -12,11 +12,17 @@ from polygraphy.backend.onnxrt import OnnxrtRunner, SessionFromOnnx
 from polygraphy.common import TensorMetadata
 
 from lam_engines.bundles.bundle import Bundle
-from lam_engines.contract import STREAM_MODEL
+from lam_engines.contract import (
+    ATTENTION_MASK,
+    INPUT_IDS,
+    INPUTS,
+    SENTENCE_EMBEDDING,
+    STREAM_MODEL,
+    TOKEN_EMBEDDINGS,
+)
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.runtimes.onnxruntime.recurrent_stream import RecurrentStream
 from lam_engines.runtimes.onnxruntime.session import provider_of
-from lam_export.export.trace import INPUTS, SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from lam_export.model.encoder import Encoder
 
 
@@ -68,8 +74,8 @@ class StreamRunner(BaseRunner):
 
     def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
         start = time.perf_counter()
-        lengths = feed_dict["attention_mask"].sum(axis=1).tolist()
-        texts = [ids[:length] for ids, length in zip(feed_dict["input_ids"], lengths, strict=True)]
+        lengths = feed_dict[ATTENTION_MASK].sum(axis=1).tolist()
+        texts = [ids[:length] for ids, length in zip(feed_dict[INPUT_IDS], lengths, strict=True)]
         vectors = np.stack([self._stream.embed([text], len(text), 2 * self._chunk_size) for text in texts])
         self.inference_time = time.perf_counter() - start
         return OrderedDict([(SENTENCE_EMBEDDING, vectors)])

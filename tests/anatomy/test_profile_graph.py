@@ -9,7 +9,8 @@ from tiny import LAYERS
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import INLINED_MODEL, MODEL
-from lam_export.anatomy.graph import Node, node_places, nodes_of, places_of, spread, with_named_functions
+from lam_export.anatomy.graph import node_places, places_of, spread, with_named_functions
+from lam_export.anatomy.nodes import Node, nodes_of
 from lam_export.anatomy.operator_parts import operator_parts
 from lam_export.anatomy.parts import Place
 

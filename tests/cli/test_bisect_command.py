@@ -45,7 +45,7 @@ def test_nothing_to_propose(bundle: Path, tiny_checkpoint_folder: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [
-        (("--keep-fp32", "layers.0.ffn_in"), "expected --precision fp16 with --keep-fp32"),
+        (("--keep-fp32", "layers.0.ffn_in"), "expected precision fp16 with parts to keep in fp32"),
         (("--precision", "fp16", "--keep-fp32", "layers.7.ffn_in"), "expected parts like layers.0.form.in_proj"),
     ],
 )

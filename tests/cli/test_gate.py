@@ -14,7 +14,7 @@ from commands import lam_export
 from lam_engines import load_engine
 from lam_export.bench.gate.history import read_history
 from lam_export.model.checkpoint import load_checkpoint
-from lam_export.pipelines.verified_export import export_verified_bundle
+from lam_export.pipelines.export_onnx import export_onnx
 
 TEXTS = ["the man plays music", "a woman reads in the red house", "the cat sleeps", "water and a big tree", "old car"]
 
@@ -34,7 +34,7 @@ def fewer_layers(tiny_checkpoint_folder: Path, tmp_path_factory: pytest.TempPath
     """A change that makes the model faster beyond doubt: its first layer alone."""
     checkpoint = load_checkpoint(tiny_checkpoint_folder)
     short = replace(checkpoint, config=replace(checkpoint.config, num_hidden_layers=1))
-    return export_verified_bundle(short, tmp_path_factory.mktemp("gate") / "short")[0].path
+    return export_onnx(short, tmp_path_factory.mktemp("gate") / "short").bundle.path
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@ from io import StringIO
 
 from rich.console import Console
 
-from lam_export.cli.validate import parity_tables
+from lam_export.cli._parity import parity_tables
 from lam_export.evidence.metrics import EmbeddingDiff, Thresholds
 from lam_export.validate.parity import ParityReport, ParityRow
 

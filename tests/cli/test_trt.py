@@ -19,7 +19,7 @@ def test_help_has_examples() -> None:
 
 MISTAKES = {
     "both precisions": (["--fp16", "--fp32"], "found both; run lam-export trt once for each"),
-    "half a profile": (["--profile", "1x1"], "expected --profile MIN,OPT,MAX, each BATCHxTOKENS"),
+    "half a profile": (["--profile", "1x1"], "expected profile MIN,OPT,MAX, each BATCHxTOKENS"),
     "a profile and the defaults' length": (["--profile", "1x1,1x2,1x3", "--max-tokens", "5"], "found both"),
     "no tokens": (["--max-tokens", "0"], "'--max-tokens'"),
     "level out of range": (["--optimization-level", "6"], "'--optimization-level'"),

@@ -18,7 +18,7 @@ from lam_export.export.mixed_precision import half_parts
 from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.pipelines.verified_export import export_verified_bundle
+from lam_export.pipelines.export_onnx import export_onnx
 from lam_export.validate.report.parts import part_errors
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
@@ -43,7 +43,7 @@ def bundles(folders: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) 
     folder = tmp_path_factory.mktemp("bundles")
     checkpoint = load_checkpoint(folders["per-head"])
     for form in FORMS:
-        export_verified_bundle(checkpoint, folder / form, form=form, precisions=(EXTRA[form],))
+        export_onnx(checkpoint, folder / form, form=form, precisions=(EXTRA[form],))
     return {form: folder / form for form in FORMS}
 
 
@@ -121,10 +121,8 @@ def test_the_command(folders: dict[str, Path], tmp_path: Path) -> None:
 
 def test_what_the_command_refuses(folders: dict[str, Path], bundles: dict[str, Path], tmp_path: Path) -> None:
     said = refusal("onnx", folders["shared"], "-o", tmp_path / "b", "--form", "parallel", "--chunk-size", "32")
-    assert "expected no --chunk-size with --form parallel" in said
-    assert "flat or recurrent or parallel" in refusal(
-        "onnx", folders["shared"], "-o", tmp_path / "b", "--form", "round"
-    )
+    assert "expected no chunk size with the form parallel" in said
+    assert "flat, recurrent or parallel" in refusal("onnx", folders["shared"], "-o", tmp_path / "b", "--form", "round")
     assert "expected a bundle of the form flat, found recurrent" in refusal("trt", bundles["recurrent"])
 
 

@@ -21,7 +21,7 @@ from lam_export.export.int8 import int8_model
 from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.pipelines.verified_export import export_verified_bundle
+from lam_export.pipelines.export_onnx import export_onnx
 
 Session = onnxruntime.InferenceSession
 
@@ -155,7 +155,8 @@ def test_padding_and_empty_columns(model: onnx.ModelProto) -> None:
 
 def test_exported_with_the_others(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(tiny_checkpoint_folder)
-    bundle, report = export_verified_bundle(checkpoint, tmp_path / "bundle", precisions=("int8", "fp16", "fp32"))
+    exported = export_onnx(checkpoint, tmp_path / "bundle", precisions=("int8", "fp16", "fp32"))
+    bundle, report = exported.bundle, exported.parity
     assert set(bundle.manifest.graphs) == {MODEL, FP16_MODEL, INT8_MODEL}
     assert {row.graph for row in report.rows} == set(bundle.manifest.graphs)
     with load_engine(bundle.path, precision="int8") as small, load_engine(bundle.path) as large:
@@ -169,7 +170,7 @@ def test_token_embeddings_are_left_out(tiny_encoder: Encoder) -> None:
 
 
 def test_the_command(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
-    with pytest.raises(LamError, match="expected --precision fp32, fp16, int8, found fp8"):
+    with pytest.raises(LamError, match="expected precision fp32, fp16 or int8, found fp8"):
         onnx_command.run(tiny_checkpoint_folder, tmp_path / "bundle", precision=["int8", "fp8"])
     onnx_command.run(tiny_checkpoint_folder, tmp_path / "bundle", precision=["int8", "fp32"])
     assert set(Bundle(tmp_path / "bundle").manifest.graphs) == {MODEL, INT8_MODEL}

@@ -136,4 +136,4 @@ def test_the_command(checkpoints: dict[bool, Checkpoint], tmp_path: Path) -> Non
 @pytest.mark.parametrize("form", ["flat", "parallel"])
 def test_other_forms_have_no_such_graph(tmp_path: Path, form: str) -> None:
     said = refusal("onnx", tmp_path, "-o", tmp_path / "bundle", "--form", form, "--stream")
-    assert f"expected --stream with --form recurrent, found it with {form}" in said
+    assert f"expected stream with the form recurrent, found it with the form {form}" in said

@@ -1,67 +1,100 @@
 """Progress and messages of a build, and how it is stopped."""
 
-import io
 import signal
 import threading
 import time
 
 import pytest
 from polygraphy.logger import G_LOGGER
-from rich.console import Console
-from rich.progress import Progress
 
-from lam_export.export.tensorrt.build import _stoppable
+from lam_engines.progress import Progress
+from lam_export.export.tensorrt.build import stoppable
 from lam_export.export.tensorrt.messages import collected_errors
-from lam_export.export.tensorrt.progress import BuildProgress
+from lam_export.export.tensorrt.progress import PIECES, BuildProgress
+
+
+class Told:
+    """Who is told, and remembers."""
+
+    def __init__(self) -> None:
+        self.steps: list[tuple[str, int | None]] = []
+        self.done: list[int] = []
+        self.progress = Progress(self.begin, self.done.append)
+
+    def begin(self, step: str, pieces: int | None) -> None:
+        self.steps.append((step, pieces))
+        self.done.clear()
 
 
 @pytest.fixture
-def bars() -> Progress:
-    return Progress("{task.fields[phase]}", console=Console(file=io.StringIO()))
+def told() -> Told:
+    return Told()
 
 
-def shown(bars: Progress) -> list[tuple[str, float, float | None]]:
-    return [(task.fields["phase"], task.completed, task.total) for task in bars.tasks]
-
-
-def test_phases_are_bars(bars: Progress) -> None:
-    progress = BuildProgress(bars)
-    progress.phase_start("Building Engine", None, 3)
+def test_a_phase_within_another_is_part_of_its_next_step(told: Told) -> None:
+    progress = BuildProgress(told.progress)
+    progress.phase_start("Building Engine", None, 4)
+    assert told.steps == [("TensorRT: Building Engine", PIECES)]
     progress.phase_start("Tactic Selection", "Building Engine", 20)
     assert progress.step_complete("Tactic Selection", 0)
-    assert progress.step_complete("Tactic Selection", 4)
-    assert shown(bars) == [("Building Engine", 0, 3), ("Tactic Selection", 5, 20)]
+    assert progress.step_complete("Tactic Selection", 9)
+    assert sum(told.done) == PIECES * 10 // 20 // 4
     progress.phase_finish("Tactic Selection")  # before its last step, which TensorRT may do
     assert progress.step_complete("Building Engine", 0)
-    assert shown(bars) == [("Building Engine", 1, 3)]
+    assert sum(told.done) == PIECES // 4
+    progress.phase_start("Tactic Selection", "Building Engine", 2)
+    progress.phase_start("Timing", "Tactic Selection", 5)
+    assert progress.step_complete("Timing", 4)
+    assert sum(told.done) == PIECES // 4 + PIECES // 4 // 2
+    assert progress.step_complete("Building Engine", 3)
+    assert sum(told.done) == PIECES
+    assert min(told.done) > 0, "never back"
     progress.phase_finish("Building Engine")
-    assert shown(bars) == []
+    progress.phase_start("Serializing", None, 0)
+    assert told.steps[-1] == ("TensorRT: Serializing", PIECES)
+    assert told.done == []
 
 
-def test_a_name_may_come_again_and_an_unknown_one_does_no_harm(bars: Progress) -> None:
-    progress = BuildProgress(bars)
+def test_odd_phases_do_no_harm(told: Told) -> None:
+    progress = BuildProgress(told.progress)
     progress.phase_start("Tactic Selection", None, 3)
     progress.phase_start("Tactic Selection", None, 5)
     assert progress.step_complete("never started", 1)
     progress.phase_finish("never started")
-    assert shown(bars) == [("Tactic Selection", 0, 5)]
+    progress.phase_start("a", "b", 5)
+    progress.phase_start("b", "a", 5)
+    progress.phase_start("Tactic Selection", "Tactic Selection", 5)
+    assert progress.step_complete("Tactic Selection", 0)
+    assert progress.step_complete("a", 7)
+    assert sum(told.done) == PIECES // 5
 
 
-def test_from_many_threads(bars: Progress) -> None:
-    progress = BuildProgress(bars)
+def test_from_many_threads(told: Told) -> None:
+    progress = BuildProgress(told.progress)
+    progress.phase_start("Building Engine", None, 8)
 
     def phase(name: str) -> None:
-        progress.phase_start(name, None, 50)
+        progress.phase_start(name, "Building Engine", 50)
         for step in range(50):
             progress.step_complete(name, step)
-        progress.phase_finish(name)
 
     threads = [threading.Thread(target=phase, args=(f"phase {i}",)) for i in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert shown(bars) == []
+    assert len(told.steps) == 1
+    assert sum(told.done) == PIECES // 8, "however many are under way, it is one step of the outer phase"
+
+
+def test_an_exception_of_who_is_told_does_not_reach_tensorrt_and_ends_the_build() -> None:
+    def broken(done: int) -> None:
+        raise ZeroDivisionError
+
+    progress = BuildProgress(Progress(advance=broken))
+    progress.phase_start("Building Engine", None, 2)
+    assert not progress.step_complete("Building Engine", 0)
+    assert isinstance(progress.error, ZeroDivisionError)
 
 
 def build_of_many_steps(progress: BuildProgress) -> str:
@@ -75,8 +108,8 @@ def build_of_many_steps(progress: BuildProgress) -> str:
 
 
 @pytest.mark.parametrize("signum", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_ends_the_build(signum: signal.Signals, bars: Progress) -> None:
-    progress, ended = BuildProgress(bars), []
+def test_a_signal_ends_the_build(signum: signal.Signals) -> None:
+    progress, ended = BuildProgress(Progress()), []
 
     class Stop(BaseException):
         pass
@@ -88,16 +121,16 @@ def test_a_signal_ends_the_build(signum: signal.Signals, bars: Progress) -> None
     try:
         threading.Timer(0.1, lambda: signal.raise_signal(signum)).start()
         with pytest.raises(Stop):
-            _stoppable(lambda: ended.append(build_of_many_steps(progress)), progress.stop)
+            stoppable(lambda: ended.append(build_of_many_steps(progress)), progress.stop)
     finally:
         signal.signal(signum, before)
     assert ended == ["stopped"]
 
 
-def test_results_and_errors_come_through(bars: Progress) -> None:
-    assert _stoppable(lambda: 7, BuildProgress(bars).stop) == 7
+def test_results_and_errors_come_through() -> None:
+    assert stoppable(lambda: 7, BuildProgress(Progress()).stop) == 7
     with pytest.raises(ZeroDivisionError):
-        _stoppable(lambda: 1 // 0, BuildProgress(bars).stop)
+        stoppable(lambda: 1 // 0, BuildProgress(Progress()).stop)
 
 
 def test_errors_are_kept_and_not_shown(capfd: pytest.CaptureFixture[str]) -> None:

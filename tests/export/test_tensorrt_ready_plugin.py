@@ -5,7 +5,7 @@ from pathlib import Path
 import onnx
 import pytest
 
-from lam_engines.bundles.manifest import Profile, Range
+from lam_engines.bundles.manifest import OptimizationProfile, Range
 from lam_export.export.mixed_precision import half_precision
 from lam_export.export.tensorrt import PlanError
 from lam_export.export.tensorrt.plugin import plugin_builds, ready_plugin
@@ -13,8 +13,8 @@ from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.encoder import Encoder
 
 
-def profile(batch: int) -> Profile:
-    return Profile(batch=Range(min=1, opt=1, max=batch), tokens=Range(min=1, opt=8, max=64))
+def profile(batch: int) -> OptimizationProfile:
+    return OptimizationProfile(batch=Range(min=1, opt=1, max=batch), tokens=Range(min=1, opt=8, max=64))
 
 
 @pytest.fixture(scope="module")

@@ -9,13 +9,13 @@ import pytest
 
 from lam_engines.bundles.bundle import Bundle, write_bundle
 from lam_engines.bundles.manifest import Graph, TensorSpec
+from lam_engines.contract import PLANS
 from lam_engines.errors import BundleError
-from lam_export.export.tensorrt import record
-from lam_export.export.tensorrt.environment import Environment
+from lam_export.export.tensorrt.environment import BuildEnvironment
 from lam_export.export.tensorrt.profiles import default_profiles
 from lam_export.export.tensorrt.record import BuiltPlan, PlanSource, known_timing_cache, plan_source, record_plan
 
-H200 = Environment("10.9.0.34", "NVIDIA H200", "9.0", "570.86.15")
+H200 = BuildEnvironment("10.9.0.34", "NVIDIA H200", "9.0", "570.86.15")
 BUILT = BuiltPlan(b"\x00ftrt a plan", '{"Layers": []}', b"measured")
 GRAPHS = {"model.onnx": "fp32", "model.fp16.onnx": "fp16"}
 
@@ -155,7 +155,7 @@ def test_a_graph_that_was_replaced_meanwhile(path: Path) -> None:
     assert "model.fp16.onnx" in message
     assert "lam-export trt" in message
     assert (path / "manifest.json").read_bytes() == before
-    assert not (path / record.FOLDER).exists()
+    assert not (path / PLANS).exists()
 
 
 def test_no_graph_of_that_precision(path: Path) -> None:

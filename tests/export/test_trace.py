@@ -10,7 +10,8 @@ import torch
 
 from lam_export.export.graphs import ExportError, check_fused_nodes, inlined, write_graphs
 from lam_export.export.mixed_precision import half_precision
-from lam_export.export.trace import DEFAULT_OPSET, OPSETS, onnx_from_encoder
+from lam_export.export.opsets import DEFAULT_OPSET, OPSETS
+from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.encoder import Encoder
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 

@@ -8,7 +8,7 @@ from typing import Any
 import bundles
 
 from lam_engines.bundles.bundle import Bundle, extend_bundle
-from lam_engines.bundles.manifest import Plan, Profile, Range
+from lam_engines.bundles.manifest import OptimizationProfile, Plan, Range
 from lam_engines.runtimes.tensorrt.plans import PlanBinding
 
 
@@ -39,7 +39,7 @@ def with_plan(
         gpu="NVIDIA H200",
         driver="570.86.15",
         profiles=tuple(
-            Profile(batch=Range(min=a, opt=b, max=c), tokens=Range(min=d, opt=e, max=f))
+            OptimizationProfile(batch=Range(min=a, opt=b, max=c), tokens=Range(min=d, opt=e, max=f))
             for a, b, c, d, e, f in profiles
         ),
         tactics={},
@@ -53,8 +53,8 @@ def with_plan(
 HERE = PlanBinding("10.9.0.34", "9.0")
 
 
-def profile(batch: int, tokens: int, *, least: tuple[int, int] = (1, 1)) -> Profile:
-    return Profile(
+def profile(batch: int, tokens: int, *, least: tuple[int, int] = (1, 1)) -> OptimizationProfile:
+    return OptimizationProfile(
         batch=Range(min=least[0], opt=least[0], max=batch), tokens=Range(min=least[1], opt=least[1], max=tokens)
     )
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 
+from lam_engines.progress import Progress
 from lam_export.evidence.cases import Case
 from lam_export.evidence.metrics import Thresholds
 from lam_export.export.graphs import ExportError
@@ -43,7 +44,12 @@ def test_the_parts_that_overflow_are_found(tiny_encoder: Encoder, cases: list[Ca
     steps: list[str] = []
     encoder = with_overflow(tiny_encoder)
     before = copy.deepcopy(encoder.state_dict())
-    found = precision_search(encoder, cases, Thresholds(max_abs=2e-2, cosine=0.999), on_step=steps.append)
+    found = precision_search(
+        encoder,
+        cases,
+        Thresholds(max_abs=2e-2, cosine=0.999),
+        progress=Progress(begin=lambda step, pieces: steps.append(step)),
+    )
     assert not found.all_half
     assert found.keep == ("layers.1.ffn_in", "layers.1.ffn_out")
     assert {part for part, _ in found.alone[:2]} == set(found.keep)

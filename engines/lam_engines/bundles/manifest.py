@@ -77,11 +77,16 @@ class Range(_Strict):
         return self
 
 
-class Profile(_Strict):
+class OptimizationProfile(_Strict):
     """A TensorRT optimization profile: the shapes ``[batch, tokens]`` that it takes."""
 
     batch: Range
     tokens: Range
+
+    def __str__(self) -> str:
+        """As ``lam-export trt --profile`` takes it, ``1x1,1x32,64x64``."""
+        batch, tokens = self.batch, self.tokens
+        return f"{batch.min}x{tokens.min},{batch.opt}x{tokens.opt},{batch.max}x{tokens.max}"
 
 
 class Plan(_Strict):
@@ -98,7 +103,7 @@ class Plan(_Strict):
     compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
     gpu: str
     driver: str
-    profiles: Annotated[tuple[Profile, ...], Field(min_length=1)]
+    profiles: Annotated[tuple[OptimizationProfile, ...], Field(min_length=1)]
     tactics: dict[str, str]
     """Fused node to the kernel variant that TensorRT chose; empty without the plugin."""
     inspector: RelativePath

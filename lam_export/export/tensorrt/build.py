@@ -13,15 +13,16 @@ from polygraphy.backend.trt import CreateConfig, EngineBytesFromNetwork, EngineF
 from polygraphy.backend.trt import Profile as TrtProfile
 from polygraphy.exception import PolygraphyException
 
-from lam_engines.bundles.manifest import Profile
+from lam_engines.bundles.manifest import OptimizationProfile
+from lam_engines.contract import INPUTS
+from lam_engines.progress import Progress
 
 from . import PlanError
-from .environment import Environment
+from .environment import BuildEnvironment
 from .messages import collected_errors
 from .progress import BuildProgress
 from .record import BuiltPlan
 
-_INPUTS = ("input_ids", "attention_mask")
 _T = TypeVar("_T")
 
 
@@ -43,7 +44,7 @@ class PlanFromGraph(BaseLoader):
     def __init__(
         self,
         model: onnx.ModelProto,
-        profiles: Sequence[Profile],
+        profiles: Sequence[OptimizationProfile],
         *,
         options: BuildOptions,
         timing_cache: bytes | None = None,
@@ -94,14 +95,14 @@ class PlanFromGraph(BaseLoader):
         return BuiltPlan(plan, inspector, timing_cache)
 
 
-def build_plan(
+def run_builder(
     model: onnx.ModelProto,
-    profiles: Sequence[Profile],
-    environment: Environment,
+    profiles: Sequence[OptimizationProfile],
+    environment: BuildEnvironment,
     *,
     options: BuildOptions,
     timing_cache: bytes | None = None,
-    progress: BuildProgress,
+    progress: Progress,
 ) -> BuiltPlan:
     """Build a plan. Ctrl-C and SIGTERM end the build at its next step.
 
@@ -109,24 +110,31 @@ def build_plan(
 
     Raises:
         PlanError: TensorRT could not build it; with what TensorRT said first.
+        Exception: what ``progress`` raised when it was told.
     """
-    loader = PlanFromGraph(model, profiles, options=options, timing_cache=timing_cache, progress=progress)
+    told = BuildProgress(progress)
+    loader = PlanFromGraph(model, profiles, options=options, timing_cache=timing_cache, progress=told)
     with collected_errors(options.verbose) as errors:
         try:
-            return _stoppable(loader, progress.stop)
+            built = stoppable(loader, told.stop)
         except PolygraphyException as error:
+            if told.error is not None:
+                raise told.error from error
             reason = " ".join((errors or [str(error)])[0].split())
             raise PlanError(
                 f"TensorRT {environment.tensorrt} could not build the plan: {reason[:500]}; see all that it said "
                 f"with --verbose; smaller profiles ask less of it, and so does --no-plugin"
             ) from error
+    if told.error is not None:
+        raise told.error
+    return built
 
 
-def _trt_profile(profile: Profile) -> TrtProfile:
+def _trt_profile(profile: OptimizationProfile) -> TrtProfile:
     batch, tokens = profile.batch, profile.tokens
     shapes = {"min": (batch.min, tokens.min), "opt": (batch.opt, tokens.opt), "max": (batch.max, tokens.max)}
     found = TrtProfile()
-    for name in _INPUTS:
+    for name in INPUTS:
         found.add(name, **shapes)
     return found
 
@@ -150,7 +158,7 @@ def _monitor(progress: BuildProgress) -> Any:
     return Monitor()
 
 
-def _stoppable(work: Callable[[], _T], stop: Callable[[], None]) -> _T:
+def stoppable(work: Callable[[], _T], stop: Callable[[], None]) -> _T:
     """Do work that hears no signals in another thread, and stop it when this one is told to end.
 
     TensorRT calls back into Python from functions that must not raise: a signal's exception there ends the process.

@@ -14,7 +14,7 @@ OLDEST = (10, 0)
 
 
 @dataclass(frozen=True)
-class Environment:
+class BuildEnvironment:
     """What a plan is bound to: it is deserialised by this TensorRT on this model of GPU, and nowhere else."""
 
     tensorrt: str
@@ -30,7 +30,7 @@ class Environment:
         return f"sm_{self.compute_capability.replace('.', '')}"
 
 
-def find_environment(*, plugin: bool) -> Environment:
+def find_environment(*, plugin: bool) -> BuildEnvironment:
     """Look at TensorRT and the GPU, and see that they can build such a plan.
 
     Args:
@@ -48,7 +48,7 @@ def find_environment(*, plugin: bool) -> Environment:
     version = str(tensorrt.__version__)
     check_version(version, plugin=plugin)
     gpu = first_gpu()
-    environment = Environment(version, gpu.name, gpu.compute_capability, gpu.driver)
+    environment = BuildEnvironment(version, gpu.name, gpu.compute_capability, gpu.driver)
     check_gpu(environment, plugin=plugin)
     return environment
 
@@ -67,7 +67,7 @@ def check_version(version: str, *, plugin: bool) -> None:
         raise PlanError(f"{fault}; run: pip install 'lam-export[trt]', or build without it: --no-plugin")
 
 
-def check_gpu(environment: Environment, *, plugin: bool) -> None:
+def check_gpu(environment: BuildEnvironment, *, plugin: bool) -> None:
     """See that there is a kernel for this GPU, if one is asked for.
 
     Raises:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import onnx
 
-from lam_engines.bundles.manifest import Profile
+from lam_engines.bundles.manifest import OptimizationProfile
 from lam_plugins.aot import FusedDeltaRuleBuild, KernelBuildError
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 from lam_plugins.fused_delta_rule.tensorrt import PluginError, compiled_tactics, register_plugin, tactics
@@ -19,7 +19,7 @@ _DATA_TYPES = {onnx.TensorProto.FLOAT16: "HALF", onnx.TensorProto.FLOAT: "FLOAT"
 
 
 def ready_plugin(
-    model: onnx.ModelProto, chunk_size: int, profiles: Sequence[Profile], target: str
+    model: onnx.ModelProto, chunk_size: int, profiles: Sequence[OptimizationProfile], target: str
 ) -> dict[int, FusedDeltaRuleBuild]:
     """Compile the kernels of a graph's fused nodes and make TensorRT's parser know the plugin.
 
@@ -45,7 +45,7 @@ def ready_plugin(
 
 
 def plugin_builds(
-    model: onnx.ModelProto, chunk_size: int, profiles: Sequence[Profile], target: str
+    model: onnx.ModelProto, chunk_size: int, profiles: Sequence[OptimizationProfile], target: str
 ) -> dict[int, FusedDeltaRuleBuild]:
     """What TensorRT is offered for each fused node, by tactic. Arguments as for :func:`ready_plugin`; compiles nothing.
 

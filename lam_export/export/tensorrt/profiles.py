@@ -3,7 +3,7 @@
 import re
 from collections.abc import Sequence
 
-from lam_engines.bundles.manifest import Profile, Range
+from lam_engines.bundles.manifest import OptimizationProfile, Range
 
 from . import PlanError
 
@@ -17,10 +17,10 @@ _KINDS = ((64, 1, 32), (512, 8, 128), (None, 1, 2048))
 """Longest text, and the batch and tokens to optimise for: one query; a few paragraphs; one document."""
 
 _SHAPE = re.compile(r"0*([1-9]\d{0,8})x0*([1-9]\d{0,8})")
-_EXPECTED = "expected --profile MIN,OPT,MAX, each BATCHxTOKENS and none smaller than the one before, as 1x1,1x32,64x64"
+_EXPECTED = "expected profile MIN,OPT,MAX, each BATCHxTOKENS and none smaller than the one before, as 1x1,1x32,64x64"
 
 
-def default_profiles(max_tokens: int = DEFAULT_MAX_TOKENS) -> tuple[Profile, ...]:
+def default_profiles(max_tokens: int = DEFAULT_MAX_TOKENS) -> tuple[OptimizationProfile, ...]:
     """Up to three profiles, for queries, paragraphs and documents: a short query does not pay for long documents.
 
     All begin at one text of one token, so each batch is at home in the first profile that is large enough.
@@ -28,12 +28,12 @@ def default_profiles(max_tokens: int = DEFAULT_MAX_TOKENS) -> tuple[Profile, ...
     Args:
         max_tokens: the longest text of all, at least 1.
     """
-    profiles: list[Profile] = []
+    profiles: list[OptimizationProfile] = []
     for bound, batch, tokens in _KINDS:
         longest = max_tokens if bound is None else min(bound, max_tokens)
         largest = max(1, min(MAX_BATCH, PROFILE_TOKENS // longest))
         profiles.append(
-            Profile(
+            OptimizationProfile(
                 batch=Range(min=1, opt=min(batch, largest), max=largest),
                 tokens=Range(min=1, opt=min(tokens, longest), max=longest),
             )
@@ -43,7 +43,7 @@ def default_profiles(max_tokens: int = DEFAULT_MAX_TOKENS) -> tuple[Profile, ...
     return tuple(profiles)
 
 
-def parse_profile(text: str) -> Profile:
+def parse_profile(text: str) -> OptimizationProfile:
     """``MIN,OPT,MAX``, each ``BATCHxTOKENS``, to a profile.
 
     Raises:
@@ -54,26 +54,26 @@ def parse_profile(text: str) -> Profile:
     batches, tokens = [batch for batch, _ in sizes], [token for _, token in sizes]
     if len(sizes) != len(shapes) or len(sizes) != 3 or batches != sorted(batches) or tokens != sorted(tokens):
         raise PlanError(f"{_EXPECTED}; found {text!r}")
-    return Profile(
+    return OptimizationProfile(
         batch=Range(min=batches[0], opt=batches[1], max=batches[2]),
         tokens=Range(min=tokens[0], opt=tokens[1], max=tokens[2]),
     )
 
 
-def profiles_from_options(profiles: Sequence[str], max_tokens: int | None) -> tuple[Profile, ...]:
-    """What ``--profile``, any number of them, and ``--max-tokens`` ask for.
+def profiles_from_options(
+    profiles: Sequence[OptimizationProfile | str], max_tokens: int | None
+) -> tuple[OptimizationProfile, ...]:
+    """The profiles that are asked for, or the default ones for texts of up to ``max_tokens``.
 
     Raises:
-        PlanError: a profile that cannot be read, or both options: a profile has its longest text in it.
+        PlanError: a profile that cannot be read, no such length, or both: a profile has its longest text in it.
     """
-    if not profiles:
-        return default_profiles(DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens)
-    if max_tokens is not None:
-        raise PlanError("expected --profile or --max-tokens, found both; --max-tokens is for the default profiles")
-    return tuple(parse_profile(profile) for profile in profiles)
-
-
-def shown(profile: Profile) -> str:
-    """A profile as ``--profile`` takes it."""
-    batch, tokens = profile.batch, profile.tokens
-    return f"{batch.min}x{tokens.min},{batch.opt}x{tokens.opt},{batch.max}x{tokens.max}"
+    if profiles:
+        if max_tokens is not None:
+            raise PlanError(
+                "expected --profile or --max-tokens, found both; --max-tokens is for the default profiles, leave it out"
+            )
+        return tuple(parse_profile(profile) if isinstance(profile, str) else profile for profile in profiles)
+    if max_tokens is not None and max_tokens < 1:
+        raise PlanError(f"expected max tokens of at least 1, found {max_tokens}")
+    return default_profiles(DEFAULT_MAX_TOKENS if max_tokens is None else max_tokens)

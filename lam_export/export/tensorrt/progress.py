@@ -1,20 +1,40 @@
-"""How far a build is, as bars; and the way to stop it."""
+"""How far a build is; and the way to stop it."""
 
 import threading
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from rich.progress import Progress, TaskID
+from lam_engines.progress import Progress
+
+PIECES = 1000
+"""Of the step that a build is told as."""
+
+
+@dataclass
+class _Phase:
+    parent: str | None
+    steps: int
+    done: int = 0
 
 
 class BuildProgress:
-    """What TensorRT reports of a build, as a bar for each phase under way.
+    """What TensorRT reports of a build, told as a step of :data:`PIECES` pieces.
 
-    Its methods are those of ``tensorrt.IProgressMonitor``. TensorRT calls them from threads of its own, and an
-    exception in one would end the process.
+    TensorRT works in phases, each of some steps, and a phase within another is part of the other's next step. Every
+    phase that is in no other is told as a step of its own.
+
+    The methods are those of ``tensorrt.IProgressMonitor``. TensorRT calls them from threads of its own, and an
+    exception in one would end the process: if who is told raises one, the build ends at its next step.
     """
 
-    def __init__(self, bars: Progress) -> None:
-        self._bars = bars
-        self._phases: dict[str, TaskID] = {}
+    def __init__(self, progress: Progress) -> None:
+        """Take who is told."""
+        self.error: Exception | None = None
+        """What who was told raised."""
+        self._progress = progress
+        self._phases: dict[str, _Phase] = {}
+        self._outermost = ""
+        self._told = 0
         self._lock = threading.Lock()
         self._stopped = threading.Event()
 
@@ -25,22 +45,41 @@ class BuildProgress:
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
         """A phase of ``num_steps`` steps begins, inside another or on its own."""
         with self._lock:
-            self._forget(phase_name)
-            self._phases[phase_name] = self._bars.add_task("", total=num_steps, phase=phase_name)
+            self._phases[phase_name] = _Phase(parent_phase, max(num_steps, 1))
+            if parent_phase is None:
+                self._outermost, self._told = phase_name, 0
+                self._tell(lambda: self._progress.begin(f"TensorRT: {phase_name}", PIECES))
 
     def step_complete(self, phase_name: str, step: int) -> bool:
         """Step ``step``, counted from 0, is done. False stops the build."""
         with self._lock:
             if phase_name in self._phases:
-                self._bars.update(self._phases[phase_name], completed=step + 1)
+                self._phases[phase_name].done = step + 1
+                self._tell_pieces()
         return not self._stopped.is_set()
 
     def phase_finish(self, phase_name: str) -> None:
         """A phase is over, all of its steps done or not."""
         with self._lock:
-            self._forget(phase_name)
+            self._phases.pop(phase_name, None)
 
-    def _forget(self, phase_name: str) -> None:
-        task = self._phases.pop(phase_name, None)
-        if task is not None:
-            self._bars.remove_task(task)
+    def _tell_pieces(self) -> None:
+        if self._outermost in self._phases:
+            more = int(self._part_done(self._outermost, frozenset()) * PIECES) - self._told
+            if more > 0:
+                self._told += more
+                self._tell(lambda: self._progress.advance(more))
+
+    def _part_done(self, name: str, above: frozenset[str]) -> float:
+        """From 0 to 1."""
+        phase, above = self._phases[name], above | {name}
+        inner = [other for other, found in self._phases.items() if found.parent == name and other not in above]
+        within = sum(self._part_done(other, above) for other in inner)
+        return min(1.0, (phase.done + min(within, 1.0)) / phase.steps)
+
+    def _tell(self, call: Callable[[], None]) -> None:
+        try:
+            call()
+        except Exception as error:
+            self.error = self.error or error
+            self._stopped.set()

@@ -7,12 +7,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lam_engines.bundles.bundle import Bundle, extend_bundle
-from lam_engines.bundles.manifest import Manifest, Plan, Precision, Profile
+from lam_engines.bundles.manifest import Manifest, OptimizationProfile, Plan
+from lam_engines.contract import PLANS, Precision
 from lam_engines.errors import BundleError
 
-from .environment import Environment
-
-FOLDER = "engines"
+from .environment import BuildEnvironment
 
 
 @dataclass(frozen=True)
@@ -36,10 +35,12 @@ class PlanSource:
     graph_sha256: str
     precision: Precision
     plugin: bool
-    profiles: tuple[Profile, ...]
+    profiles: tuple[OptimizationProfile, ...]
 
 
-def plan_source(bundle: Bundle, precision: Precision, plugin: bool, profiles: tuple[Profile, ...]) -> PlanSource:
+def plan_source(
+    bundle: Bundle, precision: Precision, plugin: bool, profiles: tuple[OptimizationProfile, ...]
+) -> PlanSource:
     """The bundle's graph of that precision.
 
     Raises:
@@ -49,7 +50,7 @@ def plan_source(bundle: Bundle, precision: Precision, plugin: bool, profiles: tu
     return PlanSource(graph, bundle.manifest.files[graph].sha256, precision, plugin, profiles)
 
 
-def known_timing_cache(bundle: Bundle, environment: Environment) -> bytes | None:
+def known_timing_cache(bundle: Bundle, environment: BuildEnvironment) -> bytes | None:
     """What earlier builds measured with this TensorRT on this GPU.
 
     Raises:
@@ -60,7 +61,7 @@ def known_timing_cache(bundle: Bundle, environment: Environment) -> bytes | None
 
 
 def record_plan(
-    path: Path, built: BuiltPlan, source: PlanSource, environment: Environment, tactics: Mapping[str, str]
+    path: Path, built: BuiltPlan, source: PlanSource, environment: BuildEnvironment, tactics: Mapping[str, str]
 ) -> tuple[Bundle, str]:
     """Put a plan into a bundle, in the place of an older one of the same precision, GPU, TensorRT and plugin choice.
 
@@ -77,7 +78,7 @@ def record_plan(
     Raises:
         BundleError: the bundle's graph is another by now, the bundle is broken, or the disk is full; it is unchanged.
     """
-    stem = f"{FOLDER}/{_stem(source, environment)}"
+    stem = f"{PLANS}/{_stem(source, environment)}"
     name = f"{stem}-{_short_hash(built.plan)}.plan"
     inspector = f"{stem}-{_short_hash(built.inspector.encode())}.json"
     files = {name: built.plan, inspector: built.inspector.encode()}
@@ -96,7 +97,7 @@ def record_plan(
     )
     caches: dict[str, str] = {}
     if built.timing_cache is not None:
-        cache = f"{FOLDER}/timing-{_short_hash(built.timing_cache)}.cache"
+        cache = f"{PLANS}/timing-{_short_hash(built.timing_cache)}.cache"
         files[cache] = built.timing_cache
         caches[_timing_key(environment)] = cache
 
@@ -123,7 +124,7 @@ def _replaces(new: Plan, old: Plan) -> bool:
     return kind(new) == kind(old)
 
 
-def _other_caches(manifest: Manifest, environment: Environment) -> dict[str, str]:
+def _other_caches(manifest: Manifest, environment: BuildEnvironment) -> dict[str, str]:
     # One that TensorRT gave nothing back for is one that it could not use, and would not the next time.
     return {key: name for key, name in manifest.timing_cache.items() if key != _timing_key(environment)}
 
@@ -133,11 +134,11 @@ def _named(manifest: Manifest) -> set[str]:
     return {*manifest.plans, *inspectors, *manifest.timing_cache.values()}
 
 
-def _timing_key(environment: Environment) -> str:
+def _timing_key(environment: BuildEnvironment) -> str:
     return f"{environment.tensorrt} {environment.gpu} {environment.target}"
 
 
-def _stem(source: PlanSource, environment: Environment) -> str:
+def _stem(source: PlanSource, environment: BuildEnvironment) -> str:
     """Like fp16-noplugin-sm90-trt10.9.0."""
     version = ".".join(re.findall(r"\d+", environment.tensorrt)[:3])
     plugin = "" if source.plugin else "-noplugin"

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lam_export.anatomy.inner_values import INPUTS, SENTENCE_EMBEDDING, STEPS, inner_values, value_names
+from lam_engines.contract import INPUTS, SENTENCE_EMBEDDING
+from lam_export.anatomy.inner_values import STEPS, inner_values, value_names
 from lam_export.anatomy.taps import OWN, cut, open_operators, with_outputs
 
 from .schema import PartError

@@ -18,7 +18,7 @@ from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.embedding.long_texts import RECURRENT_WINDOW_TOKENS, WINDOW_TOKENS
 from lam_export.export.graphs import of_whole_texts
 from lam_export.model.checkpoint import load_checkpoint
-from lam_export.pipelines.verified_export import export_verified_bundle
+from lam_export.pipelines.export_onnx import export_onnx
 
 LONG = 2 * WINDOW_TOKENS + 257
 assert LONG > 2 * RECURRENT_WINDOW_TOKENS
@@ -29,7 +29,7 @@ def bundles(
     tiny_checkpoint_folder: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     recurrent = tmp_path_factory.mktemp("bundles") / "recurrent"
-    export_verified_bundle(load_checkpoint(tiny_checkpoint_folder), recurrent, form="recurrent", stream=True)
+    export_onnx(load_checkpoint(tiny_checkpoint_folder), recurrent, form="recurrent", stream=True)
     return {"flat": tiny_bundle, "recurrent": recurrent}
 
 
@@ -132,7 +132,7 @@ def test_an_error_of_the_pieces_is_theirs(engine: EmbeddingEngine) -> None:
 def test_other_precisions_of_the_flat_form(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     ids = random_ids(WINDOW_TOKENS + 257)
     checkpoint = load_checkpoint(tiny_checkpoint_folder)
-    export_verified_bundle(checkpoint, tmp_path / "bundle", precisions=("fp16", "int8"))
+    export_onnx(checkpoint, tmp_path / "bundle", precisions=("fp16", "int8"))
     for precision in ("fp16", "int8"):
         with load_engine(tmp_path / "bundle", precision=precision) as engine:
             assert np.abs(engine.embed_stream([ids]) - whole(engine, ids)).max() <= 1e-4

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 from memories import Case
 
-from lam_export.pipelines import verified_memory
+from lam_export.pipelines.export_memory import export_memory
+from lam_export.validate import memory_parity
 
 KILLS = 50
 
@@ -78,10 +79,8 @@ for _ in range(kills):
 def large_memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Its state is 2 MB, so that a save takes a while; compared for a few steps, to save time."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(verified_memory, "STEPS", 3)
-        return verified_memory.export_verified_memory(
-            Case(512, 1).checkpoint, tmp_path_factory.mktemp("large") / "memory"
-        ).path
+        patch.setattr(memory_parity, "STEPS", 3)
+        return export_memory(Case(512, 1).checkpoint, tmp_path_factory.mktemp("large") / "memory").path
 
 
 def test_killed_while_saving(large_memory: Path, tmp_path: Path) -> None:

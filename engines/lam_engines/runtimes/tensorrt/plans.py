@@ -13,7 +13,7 @@ from ...errors import BundleError, EngineError, InputError
 
 if TYPE_CHECKING:  # where a server runs this module, there is no bundle
     from ...bundles.bundle import Bundle
-    from ...bundles.manifest import Plan, Profile
+    from ...bundles.manifest import OptimizationProfile, Plan
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def max_batch(plan: Plan, tokens: int, bundle: Bundle) -> int:
     return max(batches)
 
 
-def choose_profile(profiles: Sequence[Profile], batch: int, tokens: int) -> int:
+def choose_profile(profiles: Sequence[OptimizationProfile], batch: int, tokens: int) -> int:
     """The index of the tightest profile that takes a batch: its kernels were chosen for the most similar shapes.
 
     Args:
@@ -130,7 +130,7 @@ def choose_profile(profiles: Sequence[Profile], batch: int, tokens: int) -> int:
     return min(fitting, key=size)
 
 
-def padded_shape(profile: Profile, batch: int, tokens: int) -> tuple[int, int]:
+def padded_shape(profile: OptimizationProfile, batch: int, tokens: int) -> tuple[int, int]:
     """The shape ``(batch, tokens)`` that a batch is padded to: the next bucket, within the profile."""
     rows = min(max(bucket(batch), profile.batch.min), profile.batch.max)
     length = min(max(bucket(tokens), profile.tokens.min), profile.tokens.max)

@@ -6,7 +6,7 @@ from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ...bundles.manifest import Graph, Profile
+from ...bundles.manifest import Graph, OptimizationProfile
 from ...errors import BundleError
 from .configs import CORE, NETWORK, TOKENIZER, TYPES, dims_of, fits
 
@@ -21,7 +21,7 @@ class Expected:
     hidden_size: int
     graph: Graph
     """What is run, or what the plan was built from."""
-    profiles: Sequence[Profile] = ()
+    profiles: Sequence[OptimizationProfile] = ()
     """Of the plan, if one is served."""
 
 
@@ -179,7 +179,7 @@ def _network_problems(
         yield from _profile_problems(config, expected.profiles)
 
 
-def _profile_problems(config: "ModelConfig", profiles: Sequence[Profile]) -> Iterator[str]:
+def _profile_problems(config: "ModelConfig", profiles: Sequence[OptimizationProfile]) -> Iterator[str]:
     largest = max(profile.batch.max for profile in profiles)
     if config.max_batch_size > largest:
         yield f"max_batch_size {config.max_batch_size} is above {largest}, the largest batch that the plan takes"

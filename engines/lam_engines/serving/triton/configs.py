@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from ...bundles.manifest import Graph, ModelInfo, Profile, TensorSpec
+from ...bundles.manifest import Graph, ModelInfo, OptimizationProfile, TensorSpec
 from ...embedding.batching import GPU_MAX_PADDING, MAX_PADDING
 from .options import BYTES_PER_TOKEN, DEFAULT_MAX_TOKENS, ServingOptions
 
@@ -81,7 +81,7 @@ def onnxruntime_config(graph: Graph, options: ServingOptions) -> "ModelConfig":
     return config
 
 
-def tensorrt_config(graph: Graph, options: ServingOptions, profiles: Sequence[Profile]) -> "ModelConfig":
+def tensorrt_config(graph: Graph, options: ServingOptions, profiles: Sequence[OptimizationProfile]) -> "ModelConfig":
     """``lam_model`` in Triton's tensorrt backend. Each instance has all profiles; the backend takes the nearest one."""
     config = _network_model("tensorrt", graph, max(profile.batch.max for profile in profiles))
     config.platform = "tensorrt_plan"
@@ -100,13 +100,13 @@ def tensorrt_config(graph: Graph, options: ServingOptions, profiles: Sequence[Pr
     return config
 
 
-def fits(profile: Profile, batch: int, tokens: int) -> bool:
+def fits(profile: OptimizationProfile, batch: int, tokens: int) -> bool:
     """Whether a profile takes a batch of that shape."""
     sizes = ((profile.batch, batch), (profile.tokens, tokens))
     return all(limits.min <= size <= limits.max for limits, size in sizes)
 
 
-def profiles_parameter(profiles: Sequence[Profile]) -> str:
+def profiles_parameter(profiles: Sequence[OptimizationProfile]) -> str:
     """A plan's profiles, for ``lam_core``."""
     return json.dumps([profile.model_dump() for profile in profiles])
 

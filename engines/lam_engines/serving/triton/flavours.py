@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...bundles.bundle import Bundle
-from ...bundles.manifest import Graph, Plan, Profile
+from ...bundles.manifest import Graph, OptimizationProfile, Plan
 from ...contract import PLAN_PRECISIONS
 from ...contract import TOKENIZER as TOKENIZER_FILE
 from ...errors import BundleError, InputError
@@ -75,7 +75,7 @@ def _tokenizer(bundle: Bundle, options: ServingOptions) -> Model:
     return config, _in_version(files) | configs.add_warm_up(config, "text", {"text": content})
 
 
-_Network = tuple[list[Model], Graph, Sequence[Profile]]
+_Network = tuple[list[Model], Graph, Sequence[OptimizationProfile]]
 """``lam_core`` and the model that it asks, if it does; what is run, or what the plan was built from; its profiles."""
 
 

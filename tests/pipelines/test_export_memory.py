@@ -10,10 +10,10 @@ from torch import Tensor
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import MEMORY_MODEL
 from lam_engines.errors import BundleError
+from lam_export.export import memory_step
 from lam_export.export.graphs import ExportError
 from lam_export.model.checkpoint import CheckpointError, load_checkpoint
-from lam_export.pipelines import verified_memory
-from lam_export.pipelines.verified_memory import export_verified_memory
+from lam_export.pipelines.export_memory import export_memory
 from lam_plugins.memory_step import naive
 
 
@@ -53,33 +53,33 @@ def test_an_export_that_does_not_match_is_not_written(
     fault: str, tiny_checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The fault is in what is exported and not in the reference."""
-    exporting = verified_memory.onnx_from_memory
+    exporting = memory_step.onnx_from_memory
 
     def faulty(*arguments: object, **options: object) -> object:
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(f"lam_export.model.memory_step.{fault}", FAULTS[fault])
             return exporting(*arguments, **options)
 
-    monkeypatch.setattr(verified_memory, "onnx_from_memory", faulty)
+    monkeypatch.setattr(memory_step, "onnx_from_memory", faulty)
     with pytest.raises(ExportError, match=r"does not match the reference and was not written: memory\.onnx: max-abs"):
-        export_verified_memory(load_checkpoint(tiny_checkpoint_folder), tmp_path / "memory")
+        export_memory(load_checkpoint(tiny_checkpoint_folder), tmp_path / "memory")
     assert not list(tmp_path.iterdir())
 
 
 def test_no_such_layer(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match=r"expected a layer of 0 to 1, .* found 7; name one of them: --layer"):
-        export_verified_memory(load_checkpoint(tiny_checkpoint_folder), tmp_path / "memory", layer=7)
+        export_memory(load_checkpoint(tiny_checkpoint_folder), tmp_path / "memory", layer=7)
     assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_that_is_there_is_kept(tiny_memory: Path, tiny_checkpoint_folder: Path) -> None:
     with pytest.raises(BundleError, match=r"there is a bundle at .* already; replace it with --force"):
-        export_verified_memory(load_checkpoint(tiny_checkpoint_folder), tiny_memory)
+        export_memory(load_checkpoint(tiny_checkpoint_folder), tiny_memory)
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["per-head", "shared"])
 def test_another_layer_and_both_layouts_of_the_flux(shared: bool, tmp_path: Path) -> None:
     folder = tiny.write_checkpoint(tmp_path / "lam", tensors=tiny.lam_tensors(seed=3, shared_flux=shared))
-    bundle = export_verified_memory(load_checkpoint(folder), tmp_path / "memory", layer=0, opset=18)
+    bundle = export_memory(load_checkpoint(folder), tmp_path / "memory", layer=0, opset=18)
     assert bundle.manifest.memory_layer == 0
     assert bundle.manifest.graphs[MEMORY_MODEL].opset == 18

@@ -31,7 +31,7 @@ class WrittenBenchmark:
     folder: Path
 
 
-def bench(
+def bench_bundle(
     bundle: Path | str,
     *,
     engines: Sequence[str] | None = None,

@@ -15,8 +15,7 @@ from lam_export.export import trace
 from lam_export.export.graphs import ExportError
 from lam_export.model.checkpoint import CheckpointError, load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.pipelines import verified_export
-from lam_export.pipelines.verified_export import export_verified_bundle
+from lam_export.pipelines.export_onnx import export_onnx
 from lam_export.validate.parity import check_parity
 
 
@@ -49,6 +48,8 @@ def test_an_export_that_does_not_match_is_not_written(
 ) -> None:
     """Faults that leave an STS score almost as it was, put into what is exported and not into the reference."""
 
+    sound = trace.onnx_from_encoder
+
     def faulty(encoder: Encoder, **options: object) -> object:
         encoder = copy.deepcopy(encoder)
         for layer in encoder.layers:
@@ -61,11 +62,11 @@ def test_an_export_that_does_not_match_is_not_written(
         if fault == "no_length_interpolation":
             with torch.no_grad():
                 encoder.embeddings.position[-1] *= 1.01
-        return trace.onnx_from_encoder(encoder, **options)
+        return sound(encoder, **options)
 
-    monkeypatch.setattr(verified_export, "onnx_from_encoder", faulty)
+    monkeypatch.setattr(trace, "onnx_from_encoder", faulty)
     with pytest.raises(ExportError, match="does not match the reference"):
-        export_verified_bundle(load_checkpoint(tiny_checkpoint_folder), tmp_path / "bundle")
+        export_onnx(load_checkpoint(tiny_checkpoint_folder), tmp_path / "bundle")
     assert not list(tmp_path.iterdir())
 
 
@@ -87,11 +88,11 @@ def test_parity_of_every_graph(tiny_bundle: Path, tiny_checkpoint_folder: Path) 
 def test_a_checkpoint_without_a_tokenizer(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     checkpoint = replace(load_checkpoint(tiny_checkpoint_folder), tokenizer=None)
     with pytest.raises(CheckpointError, match=r"expected tokenizer\.json .* --teacher DIR"):
-        export_verified_bundle(checkpoint, tmp_path / "bundle")
+        export_onnx(checkpoint, tmp_path / "bundle")
 
 
 def test_a_bundle_is_not_replaced_unless_told(tiny_bundle: Path, tiny_checkpoint_folder: Path) -> None:
     before = (tiny_bundle / "manifest.json").read_bytes()
     with pytest.raises(BundleError, match="--force"):
-        export_verified_bundle(load_checkpoint(tiny_checkpoint_folder), tiny_bundle)
+        export_onnx(load_checkpoint(tiny_checkpoint_folder), tiny_bundle)
     assert (tiny_bundle / "manifest.json").read_bytes() == before

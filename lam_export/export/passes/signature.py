@@ -1,0 +1,27 @@
+"""Drop what the exporter remembers of the machine it ran on, and sign the model."""
+
+import onnx_ir as ir
+
+from lam_export.version import __version__
+
+
+class Sign(ir.passes.InPlacePass):
+    """Leave no stack traces, local paths or notes in a model; say who made it."""
+
+    def call(self, model: ir.Model) -> ir.passes.PassResult:
+        """Change the model in place."""
+        for graph in (model.graph, *(f.graph for f in model.functions.values())):
+            graph.doc_string = None
+            graph.metadata_props.clear()
+            for node in graph.all_nodes():
+                node.metadata_props.clear()  # stack traces with local paths
+                node.doc_string = None
+                for value in node.outputs:
+                    value.metadata_props.clear()
+            for value in (*graph.inputs, *graph.initializers.values()):
+                value.metadata_props.clear()
+        model.metadata_props.clear()
+        model.doc_string = None
+        model.graph.name = "lam"
+        model.producer_name, model.producer_version = "lam-export", __version__
+        return ir.passes.PassResult(model, modified=True)

@@ -1,0 +1,177 @@
+"""A bundle's graph to a TensorRT plan, which becomes part of the bundle."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.bundles.manifest import OptimizationProfile, Plan
+from lam_engines.contract import FP16_MODEL
+from lam_engines.errors import BundleError
+from lam_engines.progress import Progress
+from lam_export.export.tensorrt import PlanError
+from lam_export.export.tensorrt.profiles import profiles_from_options
+from lam_export.requirements import require, require_export
+
+from .inputs import open_bundle, read_checkpoint
+
+if TYPE_CHECKING:
+    import onnx
+
+    from lam_engines.contract import Precision
+    from lam_export.model.checkpoint import Checkpoint
+
+_LEVELS = range(6)
+_GIB = 2**30
+
+
+@dataclass(frozen=True)
+class AddedPlan:
+    """What :func:`build_plan` added to a bundle."""
+
+    bundle: Bundle
+    """As it is now."""
+    name: str
+    """Of the plan in the bundle, ``engines/fp16-sm90-trt10.9.0-0123456789ab.plan``."""
+    plan: Plan
+    """Its entry in the manifest."""
+
+
+def build_plan(
+    bundle: Bundle | Path | str,
+    *,
+    precision: "Precision" = "fp16",
+    profiles: Sequence[OptimizationProfile | str] = (),
+    max_tokens: int | None = None,
+    plugin: bool = True,
+    workspace: float | None = None,
+    optimization_level: int | None = None,
+    checkpoint: "Checkpoint | Path | str | None" = None,
+    teacher: Path | str | None = None,
+    verbose: bool = False,
+    progress: Progress = Progress(),
+) -> AddedPlan:
+    """Build a plan for this machine's GPU, and keep it in the bundle.
+
+    A plan is of one model of GPU and one version of TensorRT. It is built on CUDA's first device; choose another with
+    ``CUDA_VISIBLE_DEVICES``. Ctrl-C and SIGTERM end the build at its next step.
+
+    Example::
+
+        added = lam_export.build_plan("my-model", profiles=["1x1,1x32,16x64", "1x1,1x4096,1x32768"])
+        added.name, added.plan.tactics
+
+    Args:
+        bundle: of the form flat, open or its folder.
+        precision: ``fp16``, from ``model.fp16.onnx``, or ``fp32``, from ``model.onnx`` and without TF32.
+        profiles: shapes to build for, each ``MIN,OPT,MAX`` of ``BATCHxTOKENS``; for queries, paragraphs and documents
+            if none is given.
+        max_tokens: longest text of the default profiles; 8192 if left out.
+        plugin: build the delta rule from the fused kernel; else from TensorRT's own layers.
+        workspace: GPU memory that a layer may use, in GiB; all there is if left out.
+        optimization_level: 0, built soonest, to 5, every kernel tried; TensorRT's own, 3, if left out.
+        checkpoint: what the bundle was made from, to make ``model.fp16.onnx`` if it is missing.
+        teacher: its teacher, if it needs one.
+        verbose: show TensorRT's own messages.
+        progress: told of the steps.
+
+    Raises:
+        LamError: a package is missing.
+        EngineError: there is no GPU here.
+        PlanError: an option has no such value or goes with no other, TensorRT is missing, or it cannot build the plan.
+        BundleError: there is no bundle, it is of another form, lacks the graph, or was made from another checkpoint.
+        ExportError: the graph that was missing does not match the reference; the bundle is unchanged.
+    """
+    shapes = profiles_from_options(profiles, max_tokens)
+    _check_options(precision, workspace, optimization_level)
+    before = open_bundle(bundle)
+    form, chunk_size = before.manifest.form, before.manifest.chunk_size
+    if form != "flat" or chunk_size is None:
+        raise BundleError(
+            f"expected a bundle of the form flat, found {form}; plans of the other forms are not built yet"
+        )
+    absent = precision == "fp16" and FP16_MODEL not in before.manifest.files
+    if absent and checkpoint is None:
+        raise BundleError(
+            f"expected {FP16_MODEL} in {before.path}, found none; name what the bundle was made from: --checkpoint "
+            f"CHECKPOINT, or make it again: lam-export onnx CHECKPOINT -o {before.path} --precision fp16 --force"
+        )
+    before.graph("fp32" if absent else precision)
+
+    progress.begin("looking at TensorRT and the GPU", None)
+    require("tensorrt", "polygraphy", "onnx", "onnx_ir", "onnxscript", *(["triton"] if plugin else []), extra="trt")
+    if absent:
+        require_export()
+    from lam_export.export.tensorrt.environment import find_environment
+
+    environment = find_environment(plugin=plugin)
+    from lam_export.export.tensorrt.build import BuildOptions, run_builder
+    from lam_export.export.tensorrt.graph import load_graph
+    from lam_export.export.tensorrt.inspector import fused_tactics
+    from lam_export.export.tensorrt.record import known_timing_cache, plan_source, record_plan
+
+    if absent and checkpoint is not None:
+        progress.begin("reading the checkpoint", None)
+        from .added_graph import add_fp16_graph
+
+        before = add_fp16_graph(before, read_checkpoint(checkpoint, teacher), verbose=verbose, progress=progress)
+    source = plan_source(before, precision, plugin, shapes)
+    prepared = _prepared(
+        load_graph(before, source.graph), chunk_size, shapes, environment.target, plugin=plugin, progress=progress
+    )
+    progress.begin("giving the graph to TensorRT", None)
+    built = run_builder(
+        prepared.model,
+        shapes,
+        environment,
+        options=BuildOptions(None if workspace is None else int(workspace * _GIB), optimization_level, verbose),
+        timing_cache=known_timing_cache(before, environment),
+        progress=progress,
+    )
+    tactics = fused_tactics(built.inspector, prepared.nodes, prepared.variants)
+    after, name = record_plan(before.path, built, source, environment, tactics)
+    return AddedPlan(after, name, after.manifest.plans[name])
+
+
+def _check_options(precision: str, workspace: float | None, optimization_level: int | None) -> None:
+    if precision not in ("fp16", "fp32"):
+        raise PlanError(f"expected precision fp16 or fp32, found {precision!r}")
+    if workspace is not None and not workspace > 0:
+        raise PlanError(f"expected a workspace of more than 0 GiB, found {workspace}")
+    if optimization_level is not None and optimization_level not in _LEVELS:
+        raise PlanError(f"expected optimization level {_LEVELS[0]} to {_LEVELS[-1]}, found {optimization_level}")
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    """A graph as TensorRT's parser is to see it."""
+
+    model: "onnx.ModelProto"
+    nodes: Sequence[str] = ()
+    """The fused nodes' names; empty without the plugin."""
+    variants: Mapping[int, str] = field(default_factory=dict)
+    """Tactic of the plugin to the kernel's variant."""
+
+
+def _prepared(
+    model: "onnx.ModelProto",
+    chunk_size: int,
+    profiles: tuple[OptimizationProfile, ...],
+    target: str,
+    *,
+    plugin: bool,
+    progress: Progress,
+) -> _Prepared:
+    from lam_export.export.tensorrt.graph import fused_nodes, with_plugin, without_plugin
+
+    if not plugin:
+        progress.begin("writing the fused operator as TensorRT's own layers", None)
+        return _Prepared(without_plugin(model))
+    progress.begin(f"compiling the fused operator for {target}", None)
+    from lam_export.export.tensorrt.plugin import ready_plugin
+
+    builds = ready_plugin(model, chunk_size, profiles, target)
+    return _Prepared(
+        with_plugin(model), fused_nodes(model), {tactic: build.variant for tactic, build in builds.items()}
+    )

@@ -1,0 +1,90 @@
+"""A checkpoint to the bundle of a memory that was seen to equal the reference; one that does not is not written."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from lam_engines.bundles.bundle import Bundle, check_place, file_entry, write_bundle
+from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
+from lam_engines.contract import MANIFEST, MEMORY_MODEL
+from lam_engines.progress import Progress
+from lam_export.export.opsets import DEFAULT_OPSET, check_opset
+from lam_export.requirements import require_export
+
+from .inputs import read_checkpoint, teacher_source
+
+if TYPE_CHECKING:
+    from lam_export.model.checkpoint import Checkpoint
+
+
+def export_memory(
+    checkpoint: "Checkpoint | Path | str",
+    output: Path | str,
+    *,
+    teacher: Path | str | None = None,
+    layer: int | None = None,
+    opset: int = DEFAULT_OPSET,
+    force: bool = False,
+    verbose: bool = False,
+    progress: Progress = Progress(),
+) -> Bundle:
+    """Export one layer as a memory, compare it with the float64 reference, and only then put the bundle in its place.
+
+    Args:
+        checkpoint: its folder or weights file, or what ``load_checkpoint`` read.
+        output: the bundle's folder.
+        teacher: folder of the BERT that gives what the checkpoint does not hold.
+        layer: from 0; the last if left out.
+        opset: of the graph, 18 to 23.
+        force: replace a bundle that is there.
+        verbose: let the exporter's messages through.
+        progress: told of the steps.
+
+    Returns:
+        The bundle; its manifest has the worst figures of the comparison as ``parity``.
+
+    Raises:
+        LamError: there is no such opset, or a package is missing.
+        CheckpointError: there is no checkpoint, it is broken, or it has no such layer.
+        ExportError: the graph is not valid or does not match the reference; nothing was written.
+        BundleError: ``output`` is taken or cannot be written.
+    """
+    check_opset(opset)
+    check_place(Path(output), force)
+    progress.begin("reading the checkpoint", None)
+    require_export()
+    from lam_export.evidence.provenance import tools
+    from lam_export.export.graphs import ExportError, write_graphs
+    from lam_export.export.memory_step import onnx_from_memory
+    from lam_export.model.memory_step import Memory
+    from lam_export.validate.memory_parity import STEPS, THRESHOLDS, memory_errors
+
+    source = read_checkpoint(checkpoint, teacher)
+    memory = Memory(source, layer)
+    with write_bundle(output, force=force) as (draft, commit):
+        progress.begin("tracing the memory", None)
+        graphs = write_graphs({MEMORY_MODEL: onnx_from_memory(memory, opset=opset, verbose=verbose)}, draft, layers=0)
+        progress.begin(f"comparing: {STEPS} stores and recalls", None)
+        worst = memory_errors((draft / MEMORY_MODEL).read_bytes(), memory)
+        if not (worst["max_abs"] <= THRESHOLDS.max_abs and worst["cosine"] >= THRESHOLDS.cosine):
+            raise ExportError(
+                f"the export does not match the reference and was not written: {MEMORY_MODEL}: max-abs "
+                f"{worst['max_abs']:.1e} (at most {THRESHOLDS.max_abs:.0e}), cosine {worst['cosine']:.7f} (at least "
+                f"{THRESHOLDS.cosine}); try another --opset"
+            )
+        manifest = Manifest(
+            format_version=1,
+            model=ModelInfo.model_validate(source.config.to_dict()),
+            form="memory",
+            chunk_size=None,
+            memory_layer=memory.layer,
+            checkpoint=Source(file=source.weights.name, sha256=source.sha256),
+            teacher=teacher_source(source),
+            files={MEMORY_MODEL: file_entry(draft / MEMORY_MODEL)},
+            graphs=graphs,
+            max_tokens_tested=0,
+            parity={MEMORY_MODEL: worst},
+            tools=tools(),
+        )
+        (draft / MANIFEST).write_bytes(manifest.to_json().encode())
+        commit(manifest)
+    return Bundle(Path(output).resolve(), kind="memory")
