@@ -89,11 +89,11 @@ def run(
             "lam-export embed --help"
         )
     if ray:
-        from lam_engines.bulk.run import PARTITION_ROWS, Options
+        from lam_engines.bulk.run import PARTITION_ROWS, BulkOptions
 
         if texts:
             raise InputError("expected no texts as arguments with --ray; name files: --input FOLDER -o FOLDER")
-        options = Options(
+        options = BulkOptions(
             engine=engine,
             precision=precision,
             device=device,

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ....embedding.engine import _checked_texts
+from ....embedding.engine import checked_texts
 from . import wire
 from .errors import RefusedError
 from .retries import Attempts
@@ -40,7 +40,7 @@ class AsyncTritonClient:
 
     async def embed_counted(self, texts: Sequence[str], *, request_id: str = "") -> wire.Embeddings:
         """As :meth:`TritonClient.embed_counted`."""
-        texts = _checked_texts(texts)
+        texts = checked_texts(texts)
         served, slots = await self.served(), asyncio.Semaphore(self.in_flight)
 
         async def ask(rows: np.ndarray) -> tuple[np.ndarray, wire.Embeddings]:

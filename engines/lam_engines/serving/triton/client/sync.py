@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ....embedding.engine import _checked_texts
+from ....embedding.engine import checked_texts
 from . import wire
 from .errors import RefusedError
 from .retries import Attempts
@@ -59,7 +59,7 @@ class TritonClient:
             ServerBusyError, ServerTimeoutError, ServerUnavailableError: passing, or still so after all retries.
             ServerError: the server failed, or serves another model.
         """
-        texts = _checked_texts(texts)
+        texts = checked_texts(texts)
         served = self.served()
 
         def ask(rows: np.ndarray) -> wire.Embeddings:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from ....embedding.batching import batches
-from ....embedding.tokenizer import _without_surrogates
+from ....embedding.tokenizer import without_surrogates
 from .errors import RefusedError, ServerError
 
 TEXT, EMBEDDING, TOKENS, TRUNCATED = "text", "sentence_embedding", "token_count", "truncated"
@@ -69,7 +69,7 @@ def inputs(texts: Sequence[str]) -> list[Any]:
     """The tensors of one request."""
     from tritonclient.grpc import InferInput
 
-    content = np.array([_without_surrogates(text).encode() for text in texts], dtype=object)
+    content = np.array([without_surrogates(text).encode() for text in texts], dtype=object)
     tensor = InferInput(TEXT, [len(texts), 1], "BYTES")
     tensor.set_data_from_numpy(content[:, None])
     return [tensor]
