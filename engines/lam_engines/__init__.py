@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 
 from .errors import BundleError, EngineError, InputError, LamError, SnapshotError
 from .runtimes.registry import DEFAULT, runtime
+from .telemetry import disable_telemetry
 
 if TYPE_CHECKING:
     from .embedding.engine import EmbeddingEngine
 
 __all__ = ["BundleError", "EngineError", "InputError", "LamError", "SnapshotError", "load_engine"]
+
+disable_telemetry()
 
 
 def load_engine(
