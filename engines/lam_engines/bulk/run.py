@@ -12,6 +12,7 @@ from ..errors import LamError
 from ..files import OutputError
 from ..files.arrow import require_pyarrow
 from ..progress import Progress
+from ..runtimes.registry import DEFAULT, runtime
 from .cluster import local_ray, require_ray
 from .embedder import PartitionEmbedder, Places
 from .output import empty, finished, locked, read_plan, remove_half_written, write_plan
@@ -25,7 +26,7 @@ PARTITION_ROWS = 8192
 class BulkOptions:
     """What a user chooses for a run. Fields without a docstring are those of :func:`lam_engines.load_engine`."""
 
-    engine: str = "onnxruntime"
+    engine: str = DEFAULT
     precision: str | None = None
     device: str | None = None
     column: str | None = None
@@ -43,7 +44,8 @@ class BulkOptions:
 
     @property
     def gpu(self) -> bool:
-        return self.engine == "tensorrt" or self.device == "cuda"
+        """Whether each engine runs on a GPU."""
+        return (self.device or runtime(self.engine).devices[0]) == "cuda"
 
 
 @dataclass(frozen=True)
