@@ -33,7 +33,7 @@ def bind(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         raise EngineError(
-            f"expected a free port at {host}:{port}, found it taken ({error.strerror}); stop what runs there, or "
+            f"expected a free port at {host}:{port}, found none ({error.strerror}); stop what runs there, or "
             f"name another port"
         ) from None
     return bound
