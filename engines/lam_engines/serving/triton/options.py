@@ -1,6 +1,6 @@
 """How an encoder's bundle is to be served."""
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 
 from ...embedding.batching import DEFAULT_BATCH_TOKENS, GPU_BATCH_TOKENS
 from ...errors import InputError
@@ -71,7 +71,3 @@ class ServingOptions:
     def tokens_at_once(self) -> int:
         """Largest number of tokens in a batch."""
         return self.batch_tokens or (GPU_BATCH_TOKENS if self.on_gpu else DEFAULT_BATCH_TOKENS)
-
-    def as_dict(self) -> dict[str, object]:
-        """Name of each option to its value."""
-        return {field.name: getattr(self, field.name) for field in fields(self)}

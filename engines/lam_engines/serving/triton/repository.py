@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,7 +55,7 @@ def write_repository(
     require_client()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
     options = resolve(bundle, options or ServingOptions())
-    return put_repository(Path(folder), *models_of(bundle, options), record_of(bundle, options.as_dict()), force=force)
+    return put_repository(Path(folder), *models_of(bundle, options), record_of(bundle, asdict(options)), force=force)
 
 
 def record_of(bundle: Bundle, options: Mapping[str, object]) -> str:
@@ -71,14 +72,14 @@ def record_of(bundle: Bundle, options: Mapping[str, object]) -> str:
 def put_repository(
     folder: Path, models: "Iterable[Model]", expected: "Expected", record: str, *, force: bool = False
 ) -> Path:
-    """Write models beside their place, check them, and rename them there.
+    """Write a repository beside its place, check it, and rename it.
 
     Args:
         folder: of the repository.
-        models: what it holds.
-        expected: what they must agree with.
+        models: the models of the repository.
+        expected: facts that the models must agree with.
         record: from :func:`record_of`.
-        force: replace a repository that is there.
+        force: replace an existing repository.
 
     Returns:
         ``folder``.
@@ -127,7 +128,7 @@ def check_place(folder: Path, force: bool) -> None:
     """Refuse a place that is taken.
 
     Raises:
-        BundleError: something is there that is no repository, or one is and ``force`` is false.
+        BundleError: the place holds something other than a repository, or a repository and ``force`` is false.
     """
     try:
         if not folder.exists() and not folder.is_symlink():
@@ -150,7 +151,11 @@ def check_place(folder: Path, force: bool) -> None:
 
 
 def require_client() -> None:
-    """Raises EngineError if the extra ``serve`` is not installed."""
+    """Check that tritonclient is installed.
+
+    Raises:
+        EngineError: it is not; the message says what to install.
+    """
     try:
         import tritonclient.grpc.model_config_pb2  # noqa: F401
     except ImportError:
