@@ -1,4 +1,4 @@
-"""A served model under load: throughput, latency, errors, and every answer compared with the engine's own.
+"""A served model under load: throughput, latency and errors. Every answer is compared with the engine's own.
 
     lam-export serve demo-bundle --openai
     python benchmarks/serving.py grpc://127.0.0.1:8001 demo-bundle --clients 1,8,32 --rates 20,50 -o serving
@@ -13,39 +13,30 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+from serving_load.connections import connect
+from serving_load.load import TOLERANCE, Mix, closed, opened
+from serving_load.page import HEAD, row, serving_page
+from serving_load.schema import ServingBenchmark
 
 from lam_engines import load_engine
 from lam_engines.bundles.whole import write_whole
 from lam_engines.errors import LamError
-from lam_export.bench.serving.load import TOLERANCE, Mix, closed, opened
-from lam_export.bench.serving.page import HEAD, row, serving_page
-from lam_export.bench.serving.schema import ServingBenchmark
-from lam_export.bench.serving.targets import target
-from lam_export.bench.speed.shapes import shapes
 from lam_export.evidence.provenance import Setting, machine, tools
 
 WARM_UP = 2.0
-"""Seconds of load before anything counts."""
-
-
-def mix_of(bundle: Path, count: int, texts: int) -> Mix:
-    """Texts of log-normal lengths, with the embeddings of the bundle's own engine."""
-    with load_engine(bundle) as engine:
-        chosen = shapes(engine.tokenizer, (), (), count)[-1].work
-        tokens = [len(ids) for ids in engine.tokenizer.encode(chosen)]
-        return Mix(chosen, tokens, engine.embed(chosen), texts)
+"""Seconds of load before the measurement."""
 
 
 def main(
     url: Annotated[str, typer.Argument(help="grpc://HOST:8001, http://HOST:8000 or http://HOST:8080/v1")],
-    bundle: Annotated[Path, typer.Argument(help="The one that is served.")],
-    clients: Annotated[str, typer.Option(help="Closed loads: clients of each.")] = "1,8,32",
-    rates: Annotated[str, typer.Option(help="Open loads: requests a second of each.")] = "",
-    seconds: Annotated[float, typer.Option(help="Of each load.")] = 20.0,
-    texts: Annotated[int, typer.Option(min=1, help="Of a request.")] = 1,
-    mix: Annotated[int, typer.Option(min=1, help="Different texts.")] = 500,
-    timeout: Annotated[float, typer.Option(help="Seconds for a request.")] = 60.0,
-    metrics: Annotated[str | None, typer.Option(help="Of Triton: how long texts waited and were computed.")] = None,
+    bundle: Annotated[Path, typer.Argument(help="The bundle that is served.")],
+    clients: Annotated[str, typer.Option(help="Clients of each closed load.")] = "1,8,32",
+    rates: Annotated[str, typer.Option(help="Requests a second of each open load.")] = "",
+    seconds: Annotated[float, typer.Option(help="Seconds of each load.")] = 20.0,
+    texts: Annotated[int, typer.Option(min=1, help="Texts in a request.")] = 1,
+    mix: Annotated[int, typer.Option(min=1, help="Number of different texts.")] = 500,
+    timeout: Annotated[float, typer.Option(help="Seconds that a request may take.")] = 60.0,
+    metrics: Annotated[str | None, typer.Option(help="Address of Triton's metrics, for the times of lam_core.")] = None,
     output: Annotated[Path, typer.Option("--output", "-o", help="Folder of the results.")] = Path("serving"),
 ) -> None:
     setting = Setting.here(None)
@@ -54,8 +45,9 @@ def main(
     numbers = [float(x) for x in clients.split(",") if x]
     levels = [("closed", x) for x in numbers] + [("open", float(x)) for x in rates.split(",") if x]
     try:
-        server = target(url, timeout=timeout, connections=int(max([*numbers, 256 if rates else 1])), metrics=metrics)
-        work = mix_of(bundle, mix, texts)
+        server = connect(url, timeout=timeout, connections=int(max([*numbers, 256 if rates else 1])), metrics=metrics)
+        with load_engine(bundle) as engine:
+            work = Mix.of(engine, mix, texts)
         closed(server, work, clients=4, seconds=WARM_UP)
         loads = []
         print("\t".join(HEAD))

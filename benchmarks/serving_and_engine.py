@@ -19,13 +19,12 @@ from statistics import median
 from typing import Annotated
 
 import typer
+from serving_load.connections import Connection, connect
+from serving_load.load import Mix, closed
 
 from lam_engines import load_engine
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.serving.triton import ServingOptions, TritonServer, write_repository
-from lam_export.bench.serving.load import Mix, closed
-from lam_export.bench.serving.targets import Target, target
-from lam_export.bench.speed.shapes import shapes
 
 _TICK = os.sysconf("SC_CLK_TCK")
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -82,7 +81,7 @@ def engine_turn(engine: EmbeddingEngine, mix: Mix) -> tuple[float, float]:
 
 
 def server_turn(
-    asked: Target, server: TritonServer, mix: Mix, clients: int, seconds: float
+    asked: Connection, server: TritonServer, mix: Mix, clients: int, seconds: float
 ) -> tuple[float, dict[str, float], list[float], bool]:
     """Tokens a second; processor seconds for 1,000 tokens by process; memory over time; whether all went well."""
     parts = processes(server)
@@ -121,12 +120,10 @@ def main(
     threads = len(os.sched_getaffinity(0))
     options = ServingOptions(instances=instances, threads=server_threads)
     with tempfile.TemporaryDirectory() as folder, load_engine(bundle, threads=threads) as engine:
-        chosen = shapes(engine.tokenizer, (), (), texts)[-1].work
-        tokens = [len(ids) for ids in engine.tokenizer.encode(chosen)]
-        mix = Mix(chosen, tokens, engine.embed(chosen))
+        mix = Mix.of(engine, texts)
         repository = write_repository(bundle, Path(folder) / "models", options)
         with TritonServer(repository) as server:
-            asked = target(
+            asked = connect(
                 f"grpc://{server.grpc_url}",
                 timeout=120,
                 connections=clients,

@@ -5,11 +5,14 @@ from typing import TYPE_CHECKING
 
 from .errors import BundleError, EngineError, InputError, LamError, SnapshotError
 from .runtimes.registry import DEFAULT, runtime
+from .telemetry import disable_telemetry
 
 if TYPE_CHECKING:
     from .embedding.engine import EmbeddingEngine
 
 __all__ = ["BundleError", "EngineError", "InputError", "LamError", "SnapshotError", "load_engine"]
+
+disable_telemetry()
 
 
 def load_engine(
@@ -25,17 +28,17 @@ def load_engine(
     Args:
         bundle: the folder that ``lam-export onnx`` wrote.
         engine: the runtime: ``onnxruntime``, ``openvino`` or ``tensorrt``.
-        precision: of the graph or plan, as far as the bundle has it: onnxruntime ``fp32`` (its default), ``fp16`` or
-            ``int8``; openvino ``fp32``; tensorrt ``fp16`` (its default) or ``fp32``.
-        device: onnxruntime ``cpu`` (its default) or ``cuda``; openvino ``cpu``; tensorrt ``cuda``.
-        threads: of a CPU, for each operator; the runtime's own choice if left out.
+        precision: precision of the graph or plan, which the bundle must have. onnxruntime takes ``fp32`` (its default),
+            ``fp16`` and ``int8``; openvino ``fp32``; tensorrt ``fp16`` (its default) and ``fp32``.
+        device: onnxruntime takes ``cpu`` (its default) and ``cuda``; openvino ``cpu``; tensorrt ``cuda``.
+        threads: threads of each operator on a CPU. Default: the runtime's own choice.
 
     Returns:
         The loaded engine, a context manager that closes it.
 
     Raises:
-        BundleError: the bundle is missing, altered, or broken, or has nothing that this engine runs.
-        EngineError: the runtime or device is not there, or the engine has no such option.
+        BundleError: the bundle is missing, altered or broken, or has no file that this engine runs.
+        EngineError: the runtime is not installed, there is no such device, or the engine has no such option.
 
     Example::
 

@@ -1,4 +1,4 @@
-"""Names that are used across packages, each defined once: tensors, files of a bundle, precisions, variables."""
+"""Names that several packages use, each defined once: tensors, files of a bundle, precisions, variables."""
 
 from typing import Literal
 
@@ -6,9 +6,14 @@ INPUT_IDS, ATTENTION_MASK = "input_ids", "attention_mask"
 INPUTS = (INPUT_IDS, ATTENTION_MASK)
 """Inputs of every encoder's graph and plan: int64 ``[batch, tokens]``, padding on the right."""
 WINDOW = "window"
-"""An input of graphs of the flat form with a value of its own, so that nobody needs to give it: int64 ``[4]``."""
+"""Optional input of graphs of the flat form, int64 ``[4]``. The graph holds its default value."""
 SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS = "sentence_embedding", "token_embeddings"
 """Outputs: float32 ``[batch, hidden]`` of unit length, and ``[batch, tokens, hidden]``."""
+TEXT, TOKEN_COUNT, TRUNCATED = "text", "token_count", "truncated"
+"""Tensors of an encoder in Triton: its input, and two outputs beside ``sentence_embedding``. They are BYTES, INT32 and
+BOOL, each ``[batch, 1]``."""
+ENSEMBLE = "lam_embed"
+"""Triton's name of an encoder, from text to embedding."""
 
 MANIFEST = "manifest.json"
 CHECKSUMS = "SHA256SUMS"
@@ -18,17 +23,17 @@ INLINED_MODEL = "model.inlined.onnx"
 FP16_MODEL = "model.fp16.onnx"
 INT8_MODEL = "model.int8.onnx"
 STREAM_MODEL = "model.stream.onnx"
-"""The recurrent form with its states as inputs and outputs, for texts that come in windows."""
+"""Graph of the recurrent form with its states as inputs and outputs, for texts that come in windows."""
 MEMORY_MODEL = "memory.onnx"
 GRAPHS = {"fp32": MODEL, "fp16": FP16_MODEL, "int8": INT8_MODEL}
-"""Precision to the graph of a bundle."""
+"""Each precision to its graph in a bundle."""
 PLAN_PRECISIONS = ("fp16", "fp32")
-"""What TensorRT plans are built in, the default first."""
+"""Precisions of TensorRT plans, the default first."""
 TOKENIZER = "tokenizer.json"
 PLANS = "engines"
-"""A folder of TensorRT plans, with what their builds left behind."""
+"""Folder of TensorRT plans and of the files that their builds wrote."""
 REPORTS = "reports"
-"""A folder of evidence: reports, and the history of changes. No engine reads it, and no hash guards it."""
+"""Folder of evidence: reports, and the history of changes. No engine reads it, and no hash covers it."""
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 

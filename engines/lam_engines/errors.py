@@ -1,21 +1,21 @@
-"""What the user can mend: every message says what was expected, what was found, and the way out."""
+"""Errors that the user can mend. Every message says what was expected, what was found, and how to mend it."""
 
 
 class LamError(Exception):
-    """Base of all errors that are shown as one line, without a traceback."""
+    """Base of all errors that commands show as one line, without a traceback."""
 
 
 class BundleError(LamError):
-    """A bundle that is missing, broken, changed since it was made, or of another format version."""
+    """A bundle is missing, broken, changed since it was made, or of another format version."""
 
 
 class EngineError(LamError):
-    """An engine that cannot run here."""
+    """An engine cannot run here."""
 
 
 class InputError(LamError, ValueError):
-    """Texts or token ids that no engine may be given."""
+    """Texts, token ids or options that no engine takes."""
 
 
 class SnapshotError(LamError):
-    """A memory's snapshot that is missing, broken, of another model or format version, or cannot be written."""
+    """A memory's snapshot is missing, broken, of another model or format version, or cannot be written."""

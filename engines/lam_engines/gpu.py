@@ -1,4 +1,4 @@
-"""The first GPU, asked of its driver: it is there wherever a GPU is, and needs no package."""
+"""The first GPU, as its driver describes it. Every GPU has a driver, and asking it needs no package."""
 
 import ctypes
 import sys
@@ -7,7 +7,7 @@ from typing import Any
 
 from .errors import EngineError
 
-# Of the CUDA driver API and of NVML, both unchanged since their first versions.
+# These parts of the CUDA driver API and of NVML have not changed since their first versions.
 _COMPUTE_CAPABILITY_MAJOR, _COMPUTE_CAPABILITY_MINOR = 75, 76
 _CUDA, _NVML = ("nvcuda.dll", "nvml.dll") if sys.platform == "win32" else ("libcuda.so.1", "libnvidia-ml.so.1")
 _NAME_BYTES = 256
@@ -21,14 +21,14 @@ class Gpu:
     compute_capability: str
     """Like 9.0."""
     driver: str
-    """The driver's release, like 570.86.15, or what it knows of CUDA where NVML is missing."""
+    """The driver's release, like 570.86.15. Without NVML, the driver's version of CUDA."""
 
 
 def first_gpu() -> Gpu:
     """CUDA's device 0; ``CUDA_VISIBLE_DEVICES`` decides which GPU that is.
 
     Raises:
-        EngineError: no driver, or no GPU that it lets be seen.
+        EngineError: there is no driver, or it shows no GPU.
     """
     try:
         cuda: Any = ctypes.CDLL(_CUDA)
@@ -52,7 +52,7 @@ def first_gpu() -> Gpu:
 
 
 def gpu_name() -> str:
-    """The name of :func:`first_gpu`; empty where there is none."""
+    """The name of :func:`first_gpu`; empty if there is no GPU."""
     try:
         return first_gpu().name
     except EngineError:

@@ -1,4 +1,4 @@
-"""Who is told how far a longer work is."""
+"""How long work reports its progress."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -6,9 +6,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Progress:
-    """Two functions that a long work calls; by default nobody is told."""
+    """Two functions that long work calls. By default they do nothing."""
 
     begin: Callable[[str, int | None], None] = lambda step, pieces: None
-    """A step begins, of so many pieces; None: it is not known, or one."""
+    """Called when a step begins, with its name and its number of pieces; None if that number is not known."""
     advance: Callable[[int], None] = lambda done: None
-    """So many pieces more of the step are done."""
+    """Called when pieces of the step are done, with how many since the last call."""

@@ -8,10 +8,10 @@ from lam_engines import InputError
 from ._console import err, say
 
 if TYPE_CHECKING:
-    from lam_engines.bulk.run import Options
+    from lam_engines.bulk.run import BulkOptions
 
 
-def embed_with_ray(bundle: Path, source: Path | None, output: Path | None, options: "Options") -> None:
+def embed_with_ray(bundle: Path, source: Path | None, output: Path | None, options: "BulkOptions") -> None:
     """Embed a file or folder into a folder of Parquet files, with progress on standard error.
 
     Raises:
@@ -19,18 +19,19 @@ def embed_with_ray(bundle: Path, source: Path | None, output: Path | None, optio
     """
     if source is None or output is None or str(source) == "-":
         raise InputError("expected files for --ray; name them: --input FOLDER -o FOLDER")
-    from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+    from rich import progress as rich_progress
 
-    from lam_engines.bulk.run import Observer, embed_folder
+    from lam_engines.bulk.run import embed_folder
+    from lam_engines.progress import Progress
 
     columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.completed:,} texts"),
-        TaskProgressColumn(),
-        TimeRemainingColumn(),
+        rich_progress.TextColumn("{task.description}"),
+        rich_progress.BarColumn(),
+        rich_progress.TextColumn("{task.completed:,} texts"),
+        rich_progress.TaskProgressColumn(),
+        rich_progress.TimeRemainingColumn(),
     )
-    with Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+    with rich_progress.Progress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
 
         def begin(step: str, texts: int | None) -> None:
             for task in bars.task_ids:
@@ -41,7 +42,7 @@ def embed_with_ray(bundle: Path, source: Path | None, output: Path | None, optio
             for task in bars.task_ids:
                 bars.advance(task, texts)
 
-        done = embed_folder(bundle, source, output, options, Observer(begin, advance))
+        done = embed_folder(bundle, source, output, options, Progress(begin, advance))
     before = f", {done.partitions_before} of them by earlier runs" if done.partitions_before else ""
     say(
         err,

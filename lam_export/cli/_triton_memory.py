@@ -15,38 +15,40 @@ if TYPE_CHECKING:
     from lam_engines.bundles.bundle import Bundle
 
 IdleTimeout = Annotated[
-    float | None, typer.Option(help="Of a memory: seconds without a request until it is forgotten.", show_default="600")
+    float | None, typer.Option(help="Seconds without a request after which a memory is forgotten.", show_default="600")
 ]
 MaxMemories = Annotated[
     int | None, typer.Option(help="Memories that an instance keeps at once.", show_default="1024, of a memory's bundle")
 ]
 _OF_MEMORIES = ("idle_timeout", "max_memories")
-_OF_BOTH = ("bundle", "output", "flavour", "device", "max_batch", "instances", "threads", "force", *_OF_MEMORIES)
+_SERVING = ("flavour", "device", "max_batch", "instances", "threads", *_OF_MEMORIES)
+"""Options that are fields of ``MemoryServing``."""
 
 
 def check_options(context: typer.Context, *, memory: bool) -> None:
-    """Refuse options that mean nothing with a bundle of this kind.
+    """Refuse options that do not apply to a bundle of this kind.
 
     Raises:
-        InputError: names them.
+        InputError: an option does not apply; the message names all that do not.
     """
     given = [name for name in context.params if _was_given(context, name)]
-    strange = [name for name in given if (name not in _OF_BOTH if memory else name in _OF_MEMORIES)]
+    fitting = ("bundle", "output", "force", *_SERVING)
+    strange = [name for name in given if (name not in fitting if memory else name in _OF_MEMORIES)]
     if strange:
         names = ", ".join("--" + name.replace("_", "-") for name in strange)
         kind = "a memory" if memory else "an encoder"
-        raise InputError(
-            f"expected options for the bundle of {kind}, found {names}, which mean nothing there; leave out"
-        )
+        does, it = ("does", "it") if len(strange) == 1 else ("do", "them")
+        raise InputError(f"{names} {does} not apply to the bundle of {kind}; remove {it}")
 
 
-def write_memory(bundle: "Bundle", output: Path, *, force: bool, **given: str | float | None) -> None:
-    """Write the repository and say what it holds; ``given`` are fields of ``MemoryServing``, None: its default."""
+def write_memory(context: typer.Context, bundle: "Bundle", output: Path, *, force: bool) -> None:
+    """Write the repository of a memory and say what it holds."""
     from lam_engines.serving.triton.memory_repository import MemoryServing, write_memory_repository
 
     with shown_progress() as progress:
         progress.begin("writing the repository", None)
-        chosen = MemoryServing(**{name: value for name, value in given.items() if value is not None})  # type: ignore[arg-type]
+        given = {name: context.params[name] for name in _SERVING}
+        chosen = MemoryServing(**{name: value for name, value in given.items() if value is not None})
         write_memory_repository(bundle, output, chosen, force=force)
     say(out, f"Wrote {output}", style="green")
     say(out, f"  lam_memory keeps a memory for each sequence of requests, for {chosen.idle_timeout:g} s without one")

@@ -35,7 +35,7 @@ def run(
         typer.Option(
             "--input",
             "-i",
-            help=".txt, .jsonl, .csv or .parquet, or a folder of them; - for standard input.",
+            help=".txt, .jsonl, .csv or .parquet, or a folder of one kind; - is standard input.",
             show_default=False,
         ),
     ] = None,
@@ -56,22 +56,21 @@ def run(
         int | None,
         typer.Option(min=1, help="Tokens that go through the model at once.", show_default="512; 16384 on a GPU"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an output that is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
     stream: Annotated[
         bool,
-        typer.Option(
-            "--stream", help="The arguments are UTF-8 files, each one text of any length; in constant memory."
-        ),
+        typer.Option("--stream", help="Arguments are UTF-8 files, each one text of any length. Memory stays constant."),
     ] = False,
     ray: Annotated[
         bool,
-        typer.Option("--ray", help="With several engines, into a folder of .parquet files; a killed run goes on."),
+        typer.Option("--ray", help="Use several engines, and write a folder of .parquet files. A killed run goes on."),
     ] = False,
     workers: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Engines of --ray.", show_default="one for every four cores")
+        int | None,
+        typer.Option(min=1, max=1024, help="Engines, with --ray.", show_default="one for every four cores"),
     ] = None,
     partition_rows: Annotated[
-        int | None, typer.Option(min=1, help="Texts in each file of --ray.", show_default="8192")
+        int | None, typer.Option(min=1, help="Texts in each output file, with --ray.", show_default="8192")
     ] = None,
 ) -> None:
     """Embed texts from the command line, or files of any size."""
@@ -89,11 +88,11 @@ def run(
             "lam-export embed --help"
         )
     if ray:
-        from lam_engines.bulk.run import PARTITION_ROWS, Options
+        from lam_engines.bulk.run import PARTITION_ROWS, BulkOptions
 
         if texts:
             raise InputError("expected no texts as arguments with --ray; name files: --input FOLDER -o FOLDER")
-        options = Options(
+        options = BulkOptions(
             engine=engine,
             precision=precision,
             device=device,
@@ -139,7 +138,7 @@ def run(
 
         shown: list[tuple[str, np.ndarray]] = []
         source: Iterable[str] = reader or texts or ()
-        if writer is None:  # one more than is shown, to know whether there are more
+        if writer is None:  # read one more than is shown, to know whether there are more
             source = islice(source, _SHOWN + 1)
         if stream:
             rows = _embed_files(loaded, source, progress)
@@ -159,7 +158,7 @@ def run(
 def _embed_files(
     engine: "EmbeddingEngine", names: Iterable[str], progress: Callable[[int], None]
 ) -> "Iterator[tuple[list[str], np.ndarray]]":
-    """Of each file its name and the embedding ``[1, hidden]`` of its text."""
+    """Each file's name, with the embedding ``[1, hidden]`` of its text."""
     from lam_engines.files import read_pieces
 
     for name in names:
@@ -173,7 +172,7 @@ def _table(rows: "list[tuple[str, np.ndarray]]", more: bool) -> "Table":
     from rich.markup import escape
     from rich.table import Table
 
-    caption = f"the first {len(rows)} texts; embed all of them with -o FILE" if more else None
+    caption = f"the first {len(rows)} texts; embed all with -o FILE" if more else None
     table = Table("#", "text", "embedding", caption=caption)
     if len(rows) > 1:
         table.add_column("nearest", justify="right")

@@ -9,9 +9,9 @@ import typer
 
 from lam_export.requirements import require
 
-from . import _serving as options
 from ._console import err, examples, out, say
 from ._progress import shown_progress
+from ._serving import BundleArgument, say_limits, serving_options, with_serving_options
 
 EXAMPLES = examples(
     "lam-export serve my-model",
@@ -22,25 +22,14 @@ EXAMPLES = examples(
 _Port = Annotated[int, typer.Option(min=0, max=65535)]
 
 
+@with_serving_options
 def run(
     context: typer.Context,
-    bundle: options.BundleArgument,
-    flavour: options.Flavour = "python",
-    precision: options.Precision = None,
-    device: options.Device = "cpu",
-    plan: options.PlanName = None,
-    max_tokens: options.MaxTokens = None,
-    truncation: options.Truncation = "refuse",
-    max_batch: options.MaxBatch = 64,
-    batch_tokens: options.BatchTokens = None,
-    instances: options.Instances = 1,
-    threads: options.Threads = None,
-    queue_size: options.QueueSize = 256,
-    queue_timeout: options.QueueTimeout = 30.0,
-    queue_delay: options.QueueDelay = 0.0,
-    cache: options.Cache = False,
+    bundle: BundleArgument,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    http_port: Annotated[int, typer.Option(min=0, max=65535, help="0: any that is free; so are the others.")] = 8000,
+    http_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="0 stands for any free port, here and below.")
+    ] = 8000,
     grpc_port: _Port = 8001,
     metrics_port: _Port = 8002,
     openai: Annotated[bool, typer.Option("--openai", help="Serve OpenAI's /v1/embeddings too.")] = False,
@@ -48,7 +37,7 @@ def run(
     tritonserver: Annotated[
         str | None,
         typer.Option(
-            help="The server, or a command that starts one in a container; its arguments are added at the end.",
+            help="The server, or a command that starts one in a container; arguments are added at its end.",
             show_default="the one on PATH, else PyPI's, installed once",
         ),
     ] = None,
@@ -56,13 +45,16 @@ def run(
         Path | None, typer.Option(help="The server's own messages.", show_default="in the user's cache folder")
     ] = None,
     start_timeout: Annotated[float, typer.Option(min=1, help="Seconds until the first text must be embedded.")] = 120.0,
-    stop_timeout: Annotated[float, typer.Option(min=6, help="Seconds for what is under way at the end.")] = 15.0,
+    stop_timeout: Annotated[
+        float, typer.Option(min=6, help="Seconds that running requests have to finish when it stops.")
+    ] = 15.0,
 ) -> None:
-    """Serve a bundle until Ctrl-C: HTTP, gRPC and metrics, restarted when a part of it dies."""
+    """Serve a bundle over HTTP and gRPC until Ctrl-C. Triton is restarted when any of its processes dies."""
     from lam_engines.bundles.bundle import Bundle
+    from lam_engines.contract import ENSEMBLE
     from lam_engines.serving.triton import TritonServer, write_repository
-    from lam_engines.serving.triton.flavours import resolve
-    from lam_engines.serving.triton.installation import find_installation
+    from lam_engines.serving.triton.find_server import find_installation
+    from lam_engines.serving.triton.flavours import flavour_of, resolve
     from lam_engines.serving.triton.server import ServerStartError
     from lam_engines.serving.triton.wheel import logs_folder
 
@@ -71,19 +63,18 @@ def run(
         from lam_engines.serving.openai import OpenAiFront, Settings, bind
 
     opened = Bundle(bundle)
-    chosen = options.serving_options(context)
-    chosen = resolve(opened, chosen)
+    chosen = resolve(opened, serving_options(context))
     log = log or logs_folder() / f"{opened.path.resolve().name}.log"
     with ExitStack() as stack:
         with shown_progress() as progress:
             progress.begin("looking for Triton Inference Server", None)
             installation = find_installation(tritonserver, on_install=lambda step: progress.begin(step, None))
-            installation.require_backend(flavour)
+            installation.require_backend(flavour_of(chosen).backend)
             progress.begin("writing the repository", None)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lam-export-")))
             repository = write_repository(opened, folder / "models", chosen)
             if openai:
-                bound = stack.enter_context(bind(host, openai_port))  # a port in use shows before the server is started
+                bound = stack.enter_context(bind(host, openai_port))  # a taken port shows before the server is started
             progress.begin("starting the server", None)
             server = TritonServer(
                 repository,
@@ -103,8 +94,8 @@ def run(
                 for line in error.tail:
                     say(err, line)
                 raise
-        say(out, f"Serving {bundle} as lam_embed; Ctrl-C ends it", style="green")
-        say(out, f"  HTTP     http://{server.http_url}/v2/models/lam_embed/infer")
+        say(out, f"Serving {bundle} as {ENSEMBLE}; Ctrl-C ends it", style="green")
+        say(out, f"  HTTP     http://{server.http_url}/v2/models/{ENSEMBLE}/infer")
         say(out, f"  gRPC     {server.grpc_url}")
         say(out, f"  metrics  http://{server.metrics_url}/metrics")
         if openai:
@@ -112,5 +103,5 @@ def run(
             front = stack.enter_context(OpenAiFront(Settings(triton=server.grpc_url, model=name), bound))
             say(out, f"  OpenAI   {front.url} (model {name})")
         say(out, f"  log      {log}")
-        options.say_limits(chosen)
+        say_limits(chosen)
         server.wait()

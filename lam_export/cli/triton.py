@@ -8,10 +8,10 @@ import typer
 
 from lam_export.requirements import require
 
-from . import _serving as options
 from . import _triton_memory as memory
 from ._console import examples, out, say
 from ._progress import shown_progress
+from ._serving import BundleArgument, say_limits, serving_options, with_serving_options
 
 EXAMPLES = examples(
     "lam-export triton my-model -o repository",
@@ -23,24 +23,11 @@ EXAMPLES = examples(
 )
 
 
+@with_serving_options
 def run(
     context: typer.Context,
-    bundle: options.BundleArgument,
+    bundle: BundleArgument,
     output: Annotated[Path, typer.Option("--output", "-o", help="Where the repository goes.", show_default=False)],
-    flavour: options.Flavour = "python",
-    precision: options.Precision = None,
-    device: options.Device = "cpu",
-    plan: options.PlanName = None,
-    max_tokens: options.MaxTokens = None,
-    truncation: options.Truncation = "refuse",
-    max_batch: options.MaxBatch = 64,
-    batch_tokens: options.BatchTokens = None,
-    instances: options.Instances = 1,
-    threads: options.Threads = None,
-    queue_size: options.QueueSize = 256,
-    queue_timeout: options.QueueTimeout = 30.0,
-    queue_delay: options.QueueDelay = 0.0,
-    cache: options.Cache = False,
     idle_timeout: memory.IdleTimeout = None,
     max_memories: memory.MaxMemories = None,
     deploy: Annotated[
@@ -54,8 +41,8 @@ def run(
 ) -> None:
     """Write a model repository for NVIDIA Triton Inference Server: text in, embedding out.
 
-    Its model lam_embed takes text (BYTES, UTF-8) and gives sentence_embedding, token_count and truncated. That of a
-    memory's bundle, lam_memory, takes key, value, query and store, and gives recall and stored.
+    The model lam_embed takes text (BYTES, UTF-8) and gives sentence_embedding, token_count and truncated. For a
+    memory's bundle, the model lam_memory takes key, value, query and store, and gives recall and stored.
     """
     from lam_engines.bundles.bundle import Bundle
     from lam_engines.serving.deployment import Deployment, check_deployment, write_deployment
@@ -66,20 +53,9 @@ def run(
     of_memory = opened.manifest.memory_layer is not None
     memory.check_options(context, memory=of_memory)
     if of_memory:
-        memory.write_memory(
-            opened,
-            output,
-            force=force,
-            flavour=flavour,
-            device=device,
-            max_batch=max_batch,
-            instances=instances,
-            threads=threads,
-            idle_timeout=idle_timeout,
-            max_memories=max_memories,
-        )
+        memory.write_memory(context, opened, output, force=force)
         return
-    chosen = options.serving_options(context)
+    chosen = serving_options(context)
     with shown_progress() as progress:
         progress.begin("writing the repository", None)
         chosen = resolve(opened, chosen)
@@ -91,7 +67,7 @@ def run(
         if deploy is not None:
             write_deployment(deploy, deployment, force=force)
     say(out, f"Wrote {output}", style="green")
-    options.say_limits(chosen)
+    say_limits(chosen)
     if deploy is not None:
-        say(out, f"Wrote what deploys it to {deploy}; there: docker compose up --build --wait", style="green")
+        say(out, f"Wrote deployment files to {deploy}; run there: docker compose up --build --wait", style="green")
     say(out, f"Serve it: tritonserver --model-repository={quote(str(output))}")

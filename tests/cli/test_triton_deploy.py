@@ -16,7 +16,7 @@ def test_repository_and_files(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "docker compose up" in result.stdout
     before = (folder / "models" / "repository.json").stat().st_mtime_ns
     line = refusal("triton", tiny_bundle, "-o", folder / "more", "--deploy", folder)
-    assert "would be replaced; say so with --force" in line
+    assert "would be replaced; allow it with --force" in line
     assert not (folder / "more").exists(), "refused before anything was written"
     result = lam_export("triton", tiny_bundle, "-o", folder / "models", "--deploy", folder, "--force")
     assert result.returncode == 0, result.stderr

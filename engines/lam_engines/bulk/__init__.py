@@ -1,6 +1,6 @@
-"""Bulk embedding that scales out: Ray Data hands partitions to workers, each with an engine of its own.
+"""Bulk embedding with many engines: Ray Data hands partitions to workers, and each worker has its own engine.
 
-A partition is a run of texts of one input file, and one Parquet file of the output. The plan in the output's folder
-says which partitions there are; a finished one is a file under its own name. So a run that was killed goes on where it
-ended, and nothing is done twice.
+A partition is a range of texts of one input file. It becomes one Parquet file of the output. The plan in the output's
+folder lists the partitions, and a finished partition is a file under its own name. So a run that was killed can go on
+where it ended, and no partition is embedded twice.
 """

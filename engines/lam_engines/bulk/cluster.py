@@ -1,4 +1,4 @@
-"""A Ray of our own: on this machine alone, without telemetry, gone when it is not needed any more."""
+"""A Ray for one run: on this machine alone, without telemetry, and gone when the run ends."""
 
 import logging
 import os
@@ -13,19 +13,19 @@ from ..errors import EngineError
 from . import guard
 
 _OBJECT_STORE_BYTES = 100 << 20
-"""Texts and embeddings go from file to file; what goes through Ray is small."""
+"""Workers read texts and write embeddings themselves. Only row counts and errors go through Ray."""
 _QUIET = {
-    "RAY_USAGE_STATS_ENABLED": "0",  # nothing leaves a machine unasked
-    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # on every system: listen on 127.0.0.1 and nowhere else
+    "RAY_USAGE_STATS_ENABLED": "0",  # send no reports of use
+    "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0",  # listen on 127.0.0.1 only, on every system
     "RAY_BACKEND_LOG_LEVEL": "fatal",
 }
 
 
 def require_ray() -> None:
-    """See that Ray Data is installed.
+    """Check that Ray Data is installed.
 
     Raises:
-        EngineError: it is not; says what to install.
+        EngineError: it is not installed; the message says what to install.
     """
     if find_spec("ray") is None or find_spec("pandas") is None:  # without pandas there is no ray.data
         raise EngineError("Ray is not installed; run: pip install 'lam-export[ray]'")
@@ -33,13 +33,13 @@ def require_ray() -> None:
 
 @contextmanager
 def local_ray(workers: int, *, gpu: bool) -> Iterator[Path]:
-    """Start Ray for a number of workers, and end it with all its processes.
+    """Start Ray for a number of workers. At the end of the block, end it with all its processes.
 
     Args:
-        workers: actors that run at a time; each counts as one CPU, however many threads it has.
-        gpu: whether each needs a GPU.
+        workers: actors that run at the same time. Each counts as one CPU, however many threads it has.
+        gpu: whether each actor needs a GPU.
 
-    Yields a folder of this run, which is removed at its end.
+    Yields a folder for this run, which is removed at the end of the block.
 
     Raises:
         EngineError: Ray does not start.
@@ -67,10 +67,10 @@ def local_ray(workers: int, *, gpu: bool) -> Iterator[Path]:
         except (RuntimeError, ValueError, OSError, ray.exceptions.RayError) as error:
             reason = " ".join(str(error).split())[:300]
             raise EngineError(
-                f"Ray {ray.__version__} does not start ({reason}); see that memory and /dev/shm are not full, and run "
-                f"the command again"
+                f"Ray {ray.__version__} does not start ({reason}); check that memory and /dev/shm are not full, and "
+                f"run the command again"
             ) from None
-        for number, handler in handlers.items():  # Ray puts its own in their place
+        for number, handler in handlers.items():  # Ray replaced them with its own
             signal.signal(number, handler)
         logging.getLogger("ray.data").setLevel(logging.ERROR)
         ray.data.DataContext.get_current().enable_progress_bars = False
@@ -83,7 +83,7 @@ def local_ray(workers: int, *, gpu: bool) -> Iterator[Path]:
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing on standard error: Ray's library says there how much it will say."""
+    """Discard standard error: Ray's native library prints its log settings there."""
     error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
     try:
         os.dup2(nowhere, 2)

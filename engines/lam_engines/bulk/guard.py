@@ -1,7 +1,7 @@
-"""A process that outlives a run and clears up after it, be the run ended by SIGKILL.
+"""A process that outlives a run and cleans up after it, even if the run was ended by SIGKILL.
 
-Ray's own processes end with the run, but for two that take a minute over it; and its folder of sockets and logs stays.
-Only the standard library: it must start at once, and stay small.
+Without it, two of Ray's processes stay for a minute after a killed run, and Ray's folder of sockets and logs stays for
+good. This file imports only the standard library, so that it starts at once and stays small.
 """
 
 import os
@@ -14,19 +14,19 @@ from contextlib import suppress
 from pathlib import Path
 
 _PAUSE, _PATIENCE = 0.1, 30.0
-"""Seconds between two looks at all processes, and of all looks."""
+"""Seconds between two searches for processes, and of the whole search."""
 _QUIET = 5
-"""Looks that find nothing, one after the other, before it is believed."""
+"""The search ends after this many looks in a row found no process."""
 MARK = "LAM_EMBED_RUN"
-"""A variable that all processes of a run inherit; its value is the run's folder."""
+"""A variable that all processes of a run inherit. Its value is the run's folder."""
 
 
 def start(folder: Path) -> "subprocess.Popen[bytes]":
-    """Start it for a run whose processes are marked with a folder.
+    """Start the guard of a run whose processes are marked with this folder.
 
-    It acts when its standard input ends: when it is closed, or the process that holds its other end is gone.
+    It cleans up when its standard input ends. That is when the run closes it, and when the run's process is gone.
     """
-    return subprocess.Popen(  # noqa: S603  (Python, and our own file)
+    return subprocess.Popen(  # noqa: S603  (Python and this file)
         [sys.executable, "-I", __file__, str(folder)], stdin=subprocess.PIPE, start_new_session=True
     )
 
@@ -36,7 +36,7 @@ def main() -> None:
     folder = Path(sys.argv[1])
     sys.stdin.buffer.read()
     quiet, end = 0, time.monotonic() + _PATIENCE
-    while quiet < _QUIET and time.monotonic() < end:  # one that is just starting is not seen yet
+    while quiet < _QUIET and time.monotonic() < end:  # one look may miss a process that is just starting
         found = _marked(folder)
         quiet = 0 if found else quiet + 1
         for process in found:
@@ -47,7 +47,7 @@ def main() -> None:
 
 
 def _marked(folder: Path) -> list[int]:
-    """Processes of the run, this one apart; none where the system does not show what others inherited."""
+    """Processes of the run, without this one. None on systems without ``/proc``."""
     mark = f"{MARK}={folder}".encode()
     found = []
     for environment in Path("/proc").glob("[0-9]*/environ"):

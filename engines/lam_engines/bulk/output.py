@@ -1,4 +1,4 @@
-"""The folder of a run's output: its plan, its finished partitions, and that one run at a time writes there."""
+"""The folder of a run's output: its plan, its finished partitions, and its lock, so that one run writes at a time."""
 
 import os
 import re
@@ -11,20 +11,20 @@ from pydantic import ValidationError
 from ..bundles.whole import write_whole
 from ..errors import InputError
 from ..files import OutputError
-from .plan import Partition, Plan
+from .plan import BulkPlan, Partition
 
 PLAN = "_plan.json"
-"""Readers of folders of Parquet files pass over names that begin with ``_`` or ``.``."""
-_OURS = re.compile(r"part-\d{6,}\.parquet|_plan\.json|\.[0-9a-f]{32}\.part")
+"""Readers of folders of Parquet files skip names that begin with ``_`` or ``.``."""
+_OURS = re.compile(rf"part-\d{{6,}}\.parquet|{re.escape(PLAN)}|\.[0-9a-f]{{32}}\.part")
 _HALF_WRITTEN = re.compile(r"\.[0-9a-f]{32}\.part")
 
 
 @contextmanager
 def locked(folder: Path) -> Iterator[None]:
-    """Make the folder if need be, and keep other runs out of it. The system unlocks it when this process ends.
+    """Make the folder if it is missing, and keep other runs out of it. The system unlocks it when this process ends.
 
     Raises:
-        OutputError: another run writes there, or it cannot be made.
+        OutputError: another run writes there, or the folder cannot be made.
     """
     import fcntl
 
@@ -41,34 +41,34 @@ def locked(folder: Path) -> Iterator[None]:
         yield
     finally:
         with suppress(OSError):
-            folder.rmdir()  # if nothing was written there
+            folder.rmdir()  # succeeds only if nothing was written there
         os.close(handle)
 
 
-def read_plan(folder: Path) -> Plan | None:
-    """The plan of a run that was begun there; None if there is nothing.
+def read_plan(folder: Path) -> BulkPlan | None:
+    """The plan of a run that began in the folder; None if the folder is empty.
 
     Raises:
         InputError: the plan cannot be read.
-        OutputError: there are files of something else.
+        OutputError: the folder holds other files, and no plan.
     """
     plan = folder / PLAN
     try:
-        return Plan.model_validate_json(plan.read_bytes())
+        return BulkPlan.model_validate_json(plan.read_bytes())
     except FileNotFoundError:
         pass
     except (OSError, ValidationError):
         raise InputError(f"expected the plan of a run in {plan}, found a broken one; begin anew with --force") from None
     if strangers := [path.name for path in folder.iterdir() if not _HALF_WRITTEN.fullmatch(path.name)]:
         raise OutputError(
-            f"expected an empty folder for the output, or one with a run that was begun, found {min(strangers)} in "
+            f"expected an empty folder for the output, or the folder of an earlier run, found {min(strangers)} in "
             f"{folder}; name another folder"
         )
     return None
 
 
-def write_plan(folder: Path, plan: Plan) -> None:
-    """Write it whole; what it plans can be taken up from then on.
+def write_plan(folder: Path, plan: BulkPlan) -> None:
+    """Write the plan, whole or not at all. From then on another run can go on with it.
 
     Raises:
         OutputError: the disk is full.
@@ -83,7 +83,7 @@ def empty(folder: Path) -> None:
     """Remove a run's files, the plan first.
 
     Raises:
-        OutputError: there is something else in the folder; nothing was removed.
+        OutputError: the folder holds other files; nothing was removed.
     """
     names = sorted(path.name for path in folder.iterdir())
     if strangers := [name for name in names if not _OURS.fullmatch(name)]:
@@ -93,14 +93,17 @@ def empty(folder: Path) -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove what runs that were killed have left."""
+    """Remove the half-written files of runs that were killed."""
     for path in folder.iterdir():
         if _HALF_WRITTEN.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
 def finished(folder: Path, partition: Partition) -> bool:
-    """Whether a partition is there with all its rows. It gets its name when it is whole, so this sees damage alone."""
+    """Whether a partition is there with all its rows.
+
+    A partition gets its name when it is whole, so a wrong number of rows means damage from outside.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 

@@ -1,4 +1,4 @@
-"""What a run is to do, written down before it begins, so that another run can take it up."""
+"""The plan of a run, written before the run begins, so that a later run can go on with it."""
 
 import hashlib
 from collections.abc import Callable, Iterator
@@ -14,7 +14,7 @@ from ..files import read_texts, text_files
 
 _BLOCK = 1 << 20
 _NAMES = {"manifest_sha256": "bundle", "partition_rows": "--partition-rows", "column": "--column"}
-"""What the user calls the fields of :class:`Work`."""
+"""Fields of :class:`Work` to their names in error messages."""
 
 
 class _Strict(BaseModel):
@@ -25,7 +25,7 @@ class InputFile(_Strict):
     """A file of texts."""
 
     path: str
-    """Under the input's folder, with ``/`` between its parts."""
+    """Path below the input's folder, with ``/`` between its parts."""
     bytes: int
     mtime_ns: int
     sha256: Sha256
@@ -33,24 +33,24 @@ class InputFile(_Strict):
 
 
 class Work(_Strict):
-    """What the content of the output depends on, beside the texts."""
+    """Everything but the texts that decides the content of the output."""
 
     bundle: str
-    """Folder name alone; for people."""
+    """Name of the bundle's folder. It is for people and is not compared."""
     manifest_sha256: Sha256
-    """The bundle's, which holds the hashes of all its files."""
+    """Hash of the bundle's manifest, which holds the hashes of all its files."""
     engine: str
     precision: str | None
-    """None: the engine's own."""
+    """Precision that the user named; None stands for the engine's default."""
     device: str | None
-    """As ``precision``."""
+    """Device that the user named; None stands for the engine's default."""
     column: str | None
-    """As the user named it."""
+    """Column that the user named; None stands for the reader's default."""
     partition_rows: Annotated[int, Field(ge=1)]
 
 
-class Plan(_Strict):
-    """``_plan.json``."""
+class BulkPlan(_Strict):
+    """``_plan.json``: the work, and the input files in order."""
 
     plan_version: Literal[1] = 1
     work: Work
@@ -61,7 +61,7 @@ class Plan(_Strict):
         return sum(file.rows for file in self.inputs)
 
     def partitions(self) -> "list[Partition]":
-        """All of them, in the order of the texts."""
+        """All partitions, in the order of the texts."""
         return list(self._partitions())
 
     def _partitions(self) -> "Iterator[Partition]":
@@ -74,22 +74,26 @@ class Plan(_Strict):
 
 @dataclass(frozen=True)
 class Partition:
-    """Texts of one file that become one file."""
+    """A range of texts of one input file that becomes one output file."""
 
     index: int
+    """Number of the partition, from 0."""
     file: InputFile
     first: int
-    """Of its rows in the file, from 0."""
+    """Row of its first text in the input file, from 0."""
     rows: int
 
     @property
     def name(self) -> str:
-        """File name in the output."""
+        """Name of the output file."""
         return f"part-{self.index:06d}.parquet"
 
 
 def input_files(source: Path) -> tuple[Path, list[Path]]:
-    """The folder that paths in a plan are relative to, and the files, for a file or a folder.
+    """The folder that a plan's paths are relative to, and the input files.
+
+    Args:
+        source: a file of texts or a folder of such files.
 
     Raises:
         InputError: the folder has no texts, or files of several kinds.
@@ -97,16 +101,16 @@ def input_files(source: Path) -> tuple[Path, list[Path]]:
     return (source, text_files(source)) if source.is_dir() else (source.parent, [source])
 
 
-def make_plan(work: Work, source: Path, progress: Callable[[int], None] = lambda rows: None) -> Plan:
-    """Read every input to its end: a mistake in the last row is found before the first is embedded.
+def make_plan(work: Work, source: Path, advance: Callable[[int], None] = lambda rows: None) -> BulkPlan:
+    """Plan a run. Every input is read to its end, so that a mistake in the last row shows before the first is embedded.
 
     Args:
-        work: what to do.
+        work: what decides the content of the output.
         source: a file of texts or a folder of such files.
-        progress: told of the rows of every file that was read.
+        advance: called after every file with its number of rows.
 
     Raises:
-        InputError: a file is not as its reader wants it.
+        InputError: a file cannot be read; see :func:`~lam_engines.files.read_texts`.
     """
     base, files = input_files(source)
     inputs = []
@@ -123,22 +127,22 @@ def make_plan(work: Work, source: Path, progress: Callable[[int], None] = lambda
                 rows=rows,
             )
         )
-        progress(rows)
-    return Plan(work=work, inputs=tuple(inputs))
+        advance(rows)
+    return BulkPlan(work=work, inputs=tuple(inputs))
 
 
-def check_same(plan: Plan, work: Work, source: Path, output: Path) -> None:
-    """See that a run that was begun is taken up with what it was begun with.
+def check_same(plan: BulkPlan, work: Work, source: Path, output: Path) -> None:
+    """Check that a run goes on with the bundle, options and inputs that it began with.
 
-    A file whose size and time are as they were is taken to be the same; one that was written anew is read and compared.
+    An input with the same size and time counts as unchanged. One with another time is read and its hash compared.
 
     Raises:
-        InputError: says what differs and how to go on.
+        InputError: something differs; the message says what, and how to go on.
     """
     way_out = f"use what it was begun with, or begin anew: another folder with -o, or --force to replace {output}"
     for name in Work.model_fields:
         begun, now = getattr(plan.work, name), getattr(work, name)
-        if begun != now and name != "bundle":  # its name may change
+        if begun != now and name != "bundle":  # the bundle may be renamed
             what = _NAMES.get(name, name)
             raise InputError(
                 f"expected the {what} that the run in {output} was begun with, {begun or 'none named'}, found "

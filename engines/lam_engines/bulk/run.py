@@ -1,7 +1,7 @@
-"""A run from beginning to end: plan, partitions that are left, workers."""
+"""A run from beginning to end: the plan, the partitions that are left, the workers."""
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,68 +11,72 @@ from ..contract import MANIFEST
 from ..errors import LamError
 from ..files import OutputError
 from ..files.arrow import require_pyarrow
+from ..progress import Progress
+from ..runtimes.registry import DEFAULT, runtime
 from .cluster import local_ray, require_ray
+from .embedder import PartitionEmbedder, Places
 from .output import empty, finished, locked, read_plan, remove_half_written, write_plan
-from .plan import Partition, Plan, Work, check_same, input_files, make_plan
-from .worker import Places, Worker
+from .plan import BulkPlan, Partition, Work, check_same, input_files, make_plan
 
 PARTITION_ROWS = 8192
-"""Twice what an engine batches at a time; about 13 MB with 384 dimensions."""
+"""Default size of a partition: two windows of an engine, and about 13 MB with 384 dimensions."""
 
 
 @dataclass(frozen=True)
-class Options:
-    """What a user chooses."""
+class BulkOptions:
+    """What a user chooses for a run. Fields without a docstring are those of :func:`lam_engines.load_engine`."""
 
-    engine: str = "onnxruntime"
+    engine: str = DEFAULT
     precision: str | None = None
     device: str | None = None
     column: str | None = None
+    """Column of the texts; None: see :func:`lam_engines.files.read_texts`."""
     batch_tokens: int | None = None
+    """Largest number of tokens in a batch; None: the engine's default."""
     workers: int | None = None
-    """Engines at a time; None: one for every four cores, or one for every GPU that is used."""
+    """Engines that run at the same time; None: one for every four cores, or one on a GPU."""
     threads: int | None = None
-    """Of each engine; None: the cores divided among the workers."""
+    """Threads of each engine; None: the cores divided by the workers."""
     partition_rows: int = PARTITION_ROWS
+    """Texts in each output file."""
     force: bool = False
+    """Replace the output of an earlier run."""
 
     @property
     def gpu(self) -> bool:
-        return self.engine == "tensorrt" or self.device == "cuda"
-
-
-@dataclass(frozen=True)
-class Observer:
-    """Told of each step that begins, with its number of texts if that is known, and of texts that are done."""
-
-    begin: Callable[[str, int | None], None] = lambda step, texts: None
-    advance: Callable[[int], None] = lambda texts: None
+        """Whether each engine runs on a GPU."""
+        return (self.device or runtime(self.engine).devices[0]) == "cuda"
 
 
 @dataclass(frozen=True)
 class Done:
-    """What came of a run."""
+    """The result of a run."""
 
     rows: int
+    """Embeddings in the output."""
     partitions: int
+    """Files in the output."""
     partitions_before: int
-    """Of ``partitions``, those that earlier runs had finished."""
+    """Partitions that earlier runs had finished."""
     hidden_size: int
+    """Length of an embedding."""
 
 
-def embed_folder(bundle: Path, source: Path, output: Path, options: Options, observer: Observer = Observer()) -> Done:
-    """Embed files of texts into a folder of Parquet files, or go on where a run that was killed ended.
+def embed_folder(
+    bundle: Path, source: Path, output: Path, options: BulkOptions, progress: Progress = Progress()
+) -> Done:
+    """Embed files of texts into a folder of Parquet files. A run that was killed goes on where it ended.
 
     Args:
         bundle: the bundle.
         source: a file of texts or a folder of such files.
-        output: a folder; of one run's output, or to be made.
+        output: the folder of an earlier run, an empty folder, or a new one.
         options: for all workers.
-        observer: of the progress.
+        progress: told of each step, and of the texts that are done.
 
     Raises:
-        LamError: an input, the bundle, the engine or the output is not as it must be; or the output is of a run that
-            was begun with something else.
+        LamError: an input cannot be read, the bundle or engine cannot be loaded, the output cannot be written, or the
+            output belongs to a run that began with another bundle, other options or other inputs.
     """
     require_ray()
     require_pyarrow(output, OutputError)
@@ -89,35 +93,35 @@ def embed_folder(bundle: Path, source: Path, output: Path, options: Options, obs
         partition_rows=options.partition_rows,
     )
     with load_engine(bundle, options.engine, precision=options.precision, device=options.device) as engine:
-        hidden_size = engine.model.hidden_size  # and it is seen that the workers can load it
+        hidden_size = engine.model.hidden_size  # loading it here shows errors before the workers start
     with locked(output):
         if options.force:
             empty(output)
         plan = read_plan(output)
         if plan is None:
-            observer.begin("reading the texts", None)
-            plan = make_plan(work, source, observer.advance)
+            progress.begin("reading the texts", None)
+            plan = make_plan(work, source, progress.advance)
             write_plan(output, plan)
         else:
             check_same(plan, work, source, output)
         remove_half_written(output)
         partitions = plan.partitions()
         left = [partition for partition in partitions if not finished(output, partition)]
-        observer.begin("embedding", plan.rows)
-        observer.advance(plan.rows - sum(partition.rows for partition in left))
+        progress.begin("embedding", plan.rows)
+        progress.advance(plan.rows - sum(partition.rows for partition in left))
         if left:
-            _embed(plan, left, bundle, input_files(source)[0], output, options, observer)
+            _embed(plan, left, bundle, input_files(source)[0], output, options, progress)
     return Done(plan.rows, len(partitions), len(partitions) - len(left), hidden_size)
 
 
 def _embed(
-    plan: Plan,
+    plan: BulkPlan,
     left: Sequence[Partition],
     bundle: Path,
     base: Path,
     output: Path,
-    options: Options,
-    observer: Observer,
+    options: BulkOptions,
+    progress: Progress,
 ) -> None:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     workers = min(options.workers or (1 if options.gpu else max(1, cores // 4)), len(left))
@@ -128,7 +132,7 @@ def _embed(
         places = Places(bundle, base, output, scratch, threads, options.batch_tokens)
         rows = ray.data.from_items([{"index": partition.index} for partition in left], override_num_blocks=len(left))
         done = rows.map_batches(
-            Worker,
+            PartitionEmbedder,
             fn_constructor_args=(plan, places),
             compute=ray.data.ActorPoolStrategy(size=workers),
             batch_size=1,
@@ -138,4 +142,4 @@ def _embed(
         for row in done.iter_rows():
             if row["error"]:
                 raise LamError(row["error"])
-            observer.advance(row["rows"])
+            progress.advance(row["rows"])

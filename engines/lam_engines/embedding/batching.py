@@ -1,19 +1,19 @@
-"""Batches of texts of like length under a token budget."""
+"""Batches of texts of similar length under a token budget."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
 import numpy as np
 
 DEFAULT_BATCH_TOKENS = 512
-"""For a CPU: what 512 tokens become between two operators fits into its caches. On one core 1,024 tokens in one batch
-take a quarter longer than in two of 512, and 4,096 two fifths longer."""
+"""Default on a CPU. The activations of 512 tokens fit into its caches. On one core, a batch of 1,024 tokens takes a
+quarter longer than two of 512, and one of 4,096 takes two fifths longer than eight."""
 GPU_BATCH_TOKENS = 16_384
-"""The same for a GPU; not measured."""
+"""Default on a GPU; not measured."""
 MAX_PADDING = 32
-"""Tokens of padding in a batch on a CPU: what a batch costs by itself. One text of a few tokens takes as long as 20
-tokens of a large batch on one thread, and as 30 or so on two."""
+"""Start a new batch when padding would exceed this, on a CPU. A batch's fixed cost is about 20 tokens on one thread and
+about 30 on two."""
 GPU_MAX_PADDING = 2048
-"""The same for a GPU; not measured."""
+"""The same on a GPU; not measured."""
 
 
 def batches(
@@ -26,17 +26,17 @@ def batches(
 ) -> Iterator[np.ndarray]:
     """Indices of the texts of each batch, the longest texts first.
 
-    Sorting by length keeps padding out of the batches; the longest come first so that too little memory shows at the
-    start of a run and not at its end.
+    Texts are sorted by length, so that batches need little padding. The longest come first, so that a lack of memory
+    shows at the start of a run.
 
     Args:
         lengths: tokens of each text.
-        batch_tokens: at most this many tokens in a batch, padding counted; a longer text is a batch of its own.
-        batch_size: at most this many texts in a batch.
-        max_padding: at most this many tokens of padding in a batch; None: any. Best is what a batch costs by itself,
-            in tokens: where more would be padded, one batch more is cheaper. It matters where texts are few, and
-            therefore unlike.
-        max_batch: tokens of a batch's longest text to how many texts the runtime takes with it; None: any number.
+        batch_tokens: largest number of tokens in a batch, padding counted. A longer text is a batch of its own.
+        batch_size: largest number of texts in a batch.
+        max_padding: largest number of padding tokens in a batch; None: no limit. Best is a batch's fixed cost in
+            tokens: with more padding, a second batch is cheaper. The limit matters where few texts are sorted, because
+            their lengths differ more.
+        max_batch: gives the largest number of texts in a batch whose longest text has so many tokens; None: no limit.
     """
     sizes = np.asarray(lengths, dtype=np.int64)
     order = np.argsort(sizes, kind="stable")[::-1]
@@ -55,9 +55,9 @@ def windows(texts: Iterable[str], *, size: int = 4096, characters: int = 1 << 24
     """Cut a stream of texts into lists that fit into memory.
 
     Args:
-        texts: read as they are needed.
-        size: texts in a window; enough of them to find batches of like length.
-        characters: a window ends when it holds this many, however few its texts.
+        texts: read only as needed.
+        size: largest number of texts in a window. Many texts give batches of similar length.
+        characters: a window also ends when it holds this many characters.
     """
     window: list[str] = []
     held = 0
@@ -83,10 +83,10 @@ def pad(ids: Sequence[np.ndarray], pad_token_id: int) -> tuple[np.ndarray, np.nd
 
 
 def bucket(count: int) -> int:
-    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that is at least ``count``, which is at least 1.
+    """The smallest of 1, 2, 3, 4, 6, 8, 12, 16, 24, ... that is at least ``count``; ``count`` is at least 1.
 
-    Powers of two and the steps half-way between them: few shapes for a runtime that prepares for each, and less than
-    half as much again to compute.
+    These are the powers of two and the steps half-way between them. A runtime that prepares for each shape sees few
+    shapes, and computes less than 1.5 times the tokens.
     """
     power = 1 << (count - 1).bit_length()
     return power // 4 * 3 if count <= power // 4 * 3 else power
@@ -95,7 +95,7 @@ def bucket(count: int) -> int:
 def pad_to(
     input_ids: np.ndarray, attention_mask: np.ndarray, shape: tuple[int, int], pad_token_id: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """A batch ``[B, L]`` int64 in one of the larger ``shape``: more padding, and rows of no tokens."""
+    """A batch ``[B, L]`` int64, padded to the larger ``shape`` with padding tokens and with empty rows."""
     ids = np.full(shape, pad_token_id, dtype=np.int64)
     mask = np.zeros(shape, dtype=np.int64)
     rows, tokens = input_ids.shape

@@ -7,124 +7,126 @@ from numbers import Integral
 import numpy as np
 
 from ..bundles.bundle import Bundle
+from ..contract import ATTENTION_MASK, INPUT_IDS
 from ..errors import EngineError, InputError
 from .batching import DEFAULT_BATCH_TOKENS, MAX_PADDING, batches, pad, windows
 from .streaming import counted, token_pieces
 from .tokenizer import tokenizer_of
 
-Progress = Callable[[int], None]
-"""Called with the number of texts that were embedded since the last call."""
-
 
 class EmbeddingEngine(ABC):
-    """A bundle loaded into a runtime. An embedding depends on its own text alone, not on the texts beside it."""
+    """A bundle loaded into a runtime. An embedding depends on its own text alone, not on the texts in its batch."""
 
     default_batch_tokens: int = DEFAULT_BATCH_TOKENS
-    """Tokens that go through the model at once, padding counted, where the caller does not say."""
+    """Largest number of tokens in a batch, padding counted, if the caller names none."""
 
     max_padding: int = MAX_PADDING
-    """Tokens of padding in a batch at most: with more, two batches are faster."""
+    """Largest number of padding tokens in a batch. With more, two batches are faster."""
 
     def __init__(self, bundle: Bundle, file: str) -> None:
         self.bundle = bundle
         self.file = file
-        """The one of the bundle's files that is run."""
+        """The file of the bundle that is run."""
         self.model = bundle.manifest.model
         self.tokenizer = tokenizer_of(bundle)
 
     @abstractmethod
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """Checked ``[B, L]`` int64 inputs, B and L at least 1, to ``[B, hidden]`` float32."""
+        """Run the model: checked inputs ``[B, L]`` int64, B and L at least 1, to ``[B, hidden]`` float32."""
 
     @abstractmethod
     def close(self) -> None:
         """Give back the runtime's memory. The engine cannot be used afterwards."""
 
     def _streamer(self) -> Callable[[Iterable[np.ndarray], int], np.ndarray]:
-        """What embeds the pieces of a text's checked ids, so many in all, in constant memory: to ``[hidden]``.
+        """A function that embeds one text in constant memory.
+
+        It takes the pieces of the text's checked ids and their number, and gives ``[hidden]``.
 
         Raises:
-            EngineError: this engine cannot; says what can.
+            EngineError: this engine takes no text in pieces; the message says which does.
         """
         raise EngineError(
-            f"expected the engine onnxruntime, which takes a text in pieces, found {self.file} in another; load it so: "
-            f"load_engine(BUNDLE)"
+            f"expected the engine onnxruntime, which takes a text in pieces, found {self.file} in another; load the "
+            f"bundle with load_engine(BUNDLE)"
         )
 
     @property
     def max_tokens(self) -> int | None:
-        """The longest text that the engine takes; None: any."""
+        """Tokens of the longest text that the engine takes; None: no limit."""
         return None
 
     def _max_batch(self, tokens: int) -> int | None:
-        """How many texts of so many tokens the runtime takes at once; None: any number.
+        """How many texts of this many tokens the runtime takes at once; None: no limit.
 
         Raises:
-            InputError: none, they are too long.
+            InputError: the runtime takes no text of this length.
         """
         return None
 
     def embed(
-        self, texts: Sequence[str], *, batch_tokens: int | None = None, progress: Progress | None = None
+        self, texts: Sequence[str], *, batch_tokens: int | None = None, progress: Callable[[int], None] | None = None
     ) -> np.ndarray:
-        """Embed texts of any length, in any number.
+        """Embed any number of texts of any length.
+
+        Example:
+            >>> with load_engine("my-model") as engine:
+            ...     vectors = engine.embed(["How do I reset my password?", "Where can I change my login?"])
+            >>> vectors[0] @ vectors[1]  # the cosine, because embeddings have unit length
 
         Args:
-            texts: any Unicode, the empty text too.
-            batch_tokens: at most this many tokens, padding counted, go through the model at once;
-                :attr:`default_batch_tokens` if left out.
-            progress: told of every batch that is done.
+            texts: any Unicode; empty texts too.
+            batch_tokens: largest number of tokens in a batch, padding counted. Default: :attr:`default_batch_tokens`.
+            progress: called after every batch with its number of texts.
 
         Returns:
             ``[len(texts), hidden]`` float32 of unit length, in the order of ``texts``.
 
         Raises:
-            InputError: ``texts`` is one string, or holds something that is none, or a text longer than
+            InputError: ``texts`` is one string, holds something other than strings, or holds a text longer than
                 :attr:`max_tokens`; or ``batch_tokens`` is below 1.
-            EngineError: the engine is closed, or memory does not suffice.
+            EngineError: the engine is closed, or there is too little memory.
         """
-        return self._embed(_checked_texts(texts), batch_tokens=batch_tokens, batch_size=None, progress=progress)
+        return self._embed(checked_texts(texts), batch_tokens=batch_tokens, batch_size=None, progress=progress)
 
     def embed_many(
-        self, texts: Iterable[str], *, batch_tokens: int | None = None, progress: Progress | None = None
+        self, texts: Iterable[str], *, batch_tokens: int | None = None, progress: Callable[[int], None] | None = None
     ) -> Iterator[tuple[list[str], np.ndarray]]:
         """Embed more texts than fit into memory.
 
-        Takes texts as they are needed and yields them window by window, in order, each with its embeddings
-        ``[n, hidden]``. Arguments and errors as for :meth:`embed`.
+        Texts are read as needed. They are yielded in order, in windows, each with its embeddings ``[n, hidden]``.
+        Arguments and errors are those of :meth:`embed`.
         """
         _check_collection(texts)
         for window in windows(texts):
             yield window, self.embed(window, batch_tokens=batch_tokens, progress=progress)
 
     def embed_stream(self, pieces: Iterable[str] | Iterable[np.ndarray], *, tokens: int | None = None) -> np.ndarray:
-        """Embed one text of any length that comes in pieces, as :meth:`embed` does the whole, in constant memory.
+        """Embed one text that comes in pieces, in constant memory. The result is that of :meth:`embed`.
 
-        Token ids go through the model in windows, which are read from ``pieces`` as they are needed. But where in the
-        position table a token of a long text looks depends on the length of the text. So without ``tokens`` there are
-        two passes: first all is tokenised and kept in a temporary file (4 bytes a token, without a name, in the folder
-        that TMPDIR names), then it is embedded.
+        The model takes token ids in windows, which are read from ``pieces`` as needed. A token's place in the position
+        table depends on the length of the whole text. So without ``tokens`` there are two passes: the first tokenises
+        the text into a temporary file (4 bytes a token, without a name, in TMPDIR), the second embeds it.
 
         Args:
-            pieces: of one text, in order: strings, such as the lines of an open file, or rows of token ids, special
-                tokens included. They may be cut anywhere. No piece at all is the empty text. A text without a space,
-                tab or line break is held whole, and so is every text where the bundle's tokenizer is not BERT's (see
-                :meth:`Tokenizer.encode_pieces`).
-            tokens: how many the text has, special tokens included, if that is known: one pass.
+            pieces: of one text, in order, cut anywhere: strings, such as the lines of an open file, or rows of token
+                ids, special tokens included. No piece at all is the empty text. Some texts are held whole; see
+                :meth:`Tokenizer.encode_pieces`.
+            tokens: number of tokens of the text, special tokens included. With it there is one pass.
 
         Returns:
             ``[hidden]`` float32 of unit length; zeros for a text of no tokens.
 
         Raises:
-            InputError: a piece is neither text nor integers in one dimension, an id is out of range, or there are not
-                ``tokens`` tokens.
-            EngineError: the engine or the form of the model cannot do this, the engine is closed, or memory or the
-                temporary folder do not suffice.
+            InputError: a piece is neither text nor integers in one dimension, an id is out of range, or ``tokens`` is
+                not the number of tokens.
+            EngineError: the engine or the form of the model takes no text in pieces, the engine is closed, or there is
+                too little memory or room in the temporary folder.
         """
         if self.bundle.manifest.form == "parallel":
             raise EngineError(
                 "expected a bundle of the form flat or recurrent, found parallel, in which every token reads the whole "
-                "text: it cannot come in pieces; pass it whole: embed([text])"
+                "text; pass the text whole: embed([text])"
             )
         embed = self._streamer()
         if tokens is not None and (not isinstance(tokens, Integral) or tokens < 0):
@@ -136,19 +138,19 @@ class EmbeddingEngine(ABC):
             return embed(every, found)
 
     def embed_ids(self, input_ids: np.ndarray, attention_mask: np.ndarray | None = None) -> np.ndarray:
-        """Embed tokenised texts, as many at once as :attr:`default_batch_tokens` holds.
+        """Embed tokenised texts, in batches of at most :attr:`default_batch_tokens` tokens.
 
         Args:
-            input_ids: ``[B, L]`` integers, 0 <= id < vocabulary, where the mask is 1.
-            attention_mask: ``[B, L]`` of ones then zeros (padding on the right); all ones if left out.
+            input_ids: ``[B, L]`` integers. Where the mask is 1, 0 <= id < vocabulary.
+            attention_mask: ``[B, L]``: in each row ones, then zeros (padding on the right). Default: all ones.
 
         Returns:
             ``[B, hidden]`` float32 of unit length; zeros for a row of no tokens.
 
         Raises:
-            InputError: wrong shape or dtype, an id out of range, padding on the left or inside, a text longer than
-                :attr:`max_tokens`.
-            EngineError: the engine is closed, or memory does not suffice.
+            InputError: wrong shape or dtype, an id out of range, padding that is not on the right, or a text longer
+                than :attr:`max_tokens`.
+            EngineError: the engine is closed, or there is too little memory.
         """
         ids, mask = self._checked(input_ids, attention_mask)
         if ids.size == 0:
@@ -165,34 +167,34 @@ class EmbeddingEngine(ABC):
         show_progress_bar: bool = False,
         normalize_embeddings: bool = True,
     ) -> np.ndarray:
-        """The call that users of sentence-transformers know; :meth:`embed` batches better.
+        """The call that users of sentence-transformers know. :meth:`embed` batches better.
 
         Args:
             sentences: one text or several.
-            batch_size: at most this many texts go through the model at once.
-            show_progress_bar: on the terminal.
-            normalize_embeddings: accepted for compatibility; embeddings are of unit length in any case.
+            batch_size: largest number of texts in a batch.
+            show_progress_bar: show a bar on standard error.
+            normalize_embeddings: accepted for compatibility. Embeddings always have unit length.
 
         Returns:
             ``[hidden]`` for one text, ``[n, hidden]`` for several; float32.
 
         Raises:
-            InputError: ``sentences`` holds something that is no string, or ``batch_size`` is below 1.
-            EngineError: the engine is closed, or memory does not suffice.
+            InputError: ``sentences`` holds something other than strings, or ``batch_size`` is below 1.
+            EngineError: the engine is closed, or there is too little memory.
         """
         del normalize_embeddings
         if batch_size < 1:
             raise InputError(f"expected a batch_size of at least 1, found {batch_size}")
-        texts = [sentences] if isinstance(sentences, str) else _checked_texts(sentences)
+        texts = [sentences] if isinstance(sentences, str) else checked_texts(sentences)
 
-        def run(progress: Progress | None) -> np.ndarray:
+        def run(progress: Callable[[int], None] | None) -> np.ndarray:
             return self._embed(texts, batch_tokens=None, batch_size=batch_size, progress=progress)
 
         if show_progress_bar:
             from rich.console import Console
-            from rich.progress import Progress as Bar
+            from rich.progress import Progress
 
-            with Bar(console=Console(stderr=True)) as bar:
+            with Progress(console=Console(stderr=True)) as bar:
                 task = bar.add_task("Embedding", total=len(texts))
                 vectors = run(lambda done: bar.advance(task, done))
         else:
@@ -206,7 +208,12 @@ class EmbeddingEngine(ABC):
         self.close()
 
     def _embed(
-        self, texts: Sequence[str], *, batch_tokens: int | None, batch_size: int | None, progress: Progress | None
+        self,
+        texts: Sequence[str],
+        *,
+        batch_tokens: int | None,
+        batch_size: int | None,
+        progress: Callable[[int], None] | None,
     ) -> np.ndarray:
         if batch_tokens is None:
             batch_tokens = self.default_batch_tokens
@@ -228,14 +235,14 @@ class EmbeddingEngine(ABC):
         return vectors
 
     def _checked(self, input_ids: np.ndarray, attention_mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        ids = _integers("input_ids", input_ids)
-        mask = np.ones_like(ids) if attention_mask is None else _integers("attention_mask", attention_mask)
+        ids = _integers(INPUT_IDS, input_ids)
+        mask = np.ones_like(ids) if attention_mask is None else _integers(ATTENTION_MASK, attention_mask)
         if mask.shape != ids.shape:
-            raise InputError(f"expected attention_mask of shape {list(ids.shape)}, found {list(mask.shape)}")
+            raise InputError(f"expected {ATTENTION_MASK} of shape {list(ids.shape)}, found {list(mask.shape)}")
         if mask.size and (mask.min() < 0 or mask.max() > 1 or (np.diff(mask, axis=1) > 0).any()):
             raise InputError(
-                "expected an attention_mask of ones then zeros in every row (padding on the right), found other rows; "
-                "set the tokenizer's padding side to right"
+                f"expected an {ATTENTION_MASK} of ones then zeros in every row (padding on the right), found other "
+                f"rows; set the tokenizer's padding side to right"
             )
         valid = ids[mask == 1]
         if valid.size and (valid.min() < 0 or valid.max() >= self.model.vocab_size):
@@ -247,13 +254,18 @@ class EmbeddingEngine(ABC):
 
 
 def _check_collection(texts: object) -> None:
-    if isinstance(texts, str):  # a collection too, of one-letter texts
+    if isinstance(texts, str):  # it is a collection too: of one-letter texts
         raise InputError("expected a list of texts, found one string; pass [text]")
     if not isinstance(texts, Iterable):
         raise InputError(f"expected a list of texts, found {type(texts).__name__}")
 
 
-def _checked_texts(texts: Iterable[str]) -> list[str]:
+def checked_texts(texts: Iterable[str]) -> list[str]:
+    """The texts as a list.
+
+    Raises:
+        InputError: ``texts`` is one string or no collection, or holds something other than strings.
+    """
     _check_collection(texts)
     checked = list(texts)
     for i, text in enumerate(checked):

@@ -7,14 +7,14 @@ import numpy as np
 from ..errors import InputError
 
 WINDOW_TOKENS = 8192
-"""A window's own tokens: half a gigabyte."""
+"""Tokens that a window of the flat form sums. Computing it takes half a gigabyte."""
 RECURRENT_WINDOW_TOKENS = 2048
-"""Those of the recurrent form, whose tokens take more. Though each window looks 192 tokens ahead, with six layers and
-chunks of 32, it is faster than windows of 8,192: more of it stays in the caches."""
+"""Tokens that a window of the recurrent form sums. A token takes more memory there. Each window also computes 192
+tokens ahead (six layers, chunks of 32). Even so it is faster than windows of 8,192: more stays in the caches."""
 
 Windows = Iterator[tuple[np.ndarray, np.ndarray]]
-"""Of each window the tokens ``[L]`` int64, and the graph's input ``window`` ``[4]`` int64: where in the text they
-start, the text's length, and from which to which of them (not included) is summed."""
+"""Each window's tokens ``[L]`` int64, and the graph's input ``window`` ``[4]`` int64. Its four values are: the place of
+the first token in the text, the length of the text, and the first and the end (not included) of the tokens to sum."""
 
 
 def flat_windows(
@@ -22,18 +22,18 @@ def flat_windows(
 ) -> Windows:
     """Cut a text into windows whose sums, added up, are the sum over the whole text.
 
-    In the flat form a layer lets a token see its own chunk, two tokens before that and one token ahead. So what N
-    layers make of a window's own tokens is as in the whole text if N chunks before and N tokens after are there too.
+    In the flat form, one layer lets a token see its own chunk, two tokens before the chunk and one token ahead. So a
+    window gives the same values as the whole text if it also holds N chunks before and N tokens after what it sums.
 
     Args:
-        pieces: the text's tokens in order, ``[n]`` integers each; no more of them are held than a window needs.
-        tokens: how many they are together.
+        pieces: the text's tokens in order, ``[n]`` integers each. Only as many as a window needs are held.
+        tokens: tokens of all pieces together.
         chunk_size: C, of the model.
         layers: N, of the model.
-        own_tokens: of each window but the last; rounded down to chunks.
+        own_tokens: tokens that each window but the last sums; rounded down to whole chunks.
 
     Raises:
-        InputError: there are more tokens than ``tokens``, or fewer; the windows were wrong.
+        InputError: the pieces do not hold ``tokens`` tokens. The windows given so far are wrong then.
     """
     own_tokens = max(1, own_tokens // chunk_size) * chunk_size
     return _windows(pieces, tokens, own_tokens, before=layers * chunk_size, after=layers)
@@ -46,24 +46,24 @@ def recurrent_windows(
     layers: int,
     own_tokens: int = RECURRENT_WINDOW_TOKENS,
 ) -> Windows:
-    """The same for the recurrent form, in which states are carried from window to window.
+    """The same for the recurrent form, whose states go from window to window.
 
-    So nothing before a window's own tokens is needed. A chunk looks at all of itself and one token ahead: N layers look
-    N chunks ahead.
+    So a window needs no tokens before those that it sums. A chunk sees all of itself and one token ahead, so N layers
+    see N chunks ahead.
     """
     own_tokens = max(1, own_tokens // chunk_size) * chunk_size
     return _windows(pieces, tokens, own_tokens, before=0, after=layers * chunk_size)
 
 
 def unit(total: np.ndarray) -> np.ndarray:
-    """The sum of a text's token embeddings ``[hidden]`` as its sentence embedding, float32."""
+    """The sentence embedding ``[hidden]`` float32 of a text, from the sum of its token embeddings."""
     return (total / max(float(np.linalg.norm(total)), 1e-12)).astype(np.float32)
 
 
 def _windows(pieces: Iterable[np.ndarray], tokens: int, own_tokens: int, before: int, after: int) -> Windows:
     coming = (piece[i : i + own_tokens] for piece in pieces for i in range(0, len(piece), own_tokens))
     held = np.zeros(0, dtype=np.int64)
-    first = 0  # the place of the first token that is held
+    first = 0  # place in the text of the first token in ``held``
     for start in range(0, tokens, own_tokens):
         end = min(start + own_tokens, tokens)
         begin, stop = max(0, start - before), min(end + after, tokens)
@@ -82,4 +82,4 @@ def _windows(pieces: Iterable[np.ndarray], tokens: int, own_tokens: int, before:
 
 
 def _wrong(tokens: int, found: int) -> InputError:
-    return InputError(f"expected {tokens:,} tokens, as was said, found {found:,}; pass tokens={found}, or leave it out")
+    return InputError(f"expected {tokens:,} tokens (tokens=), found {found:,}; pass tokens={found}, or leave it out")

@@ -1,4 +1,4 @@
-"""One long text that comes in pieces: to token ids, and to how many they are."""
+"""One long text that comes in pieces: its token ids, and how many there are."""
 
 import tempfile
 from collections.abc import Iterable, Iterator
@@ -15,24 +15,24 @@ if TYPE_CHECKING:
 
 _READ_TOKENS = 1 << 14
 _SPOOL_BYTES = 1 << 20
-"""Up to so many bytes of token ids stay in memory."""
+"""Up to this many bytes of token ids stay in memory; more go to a file."""
 
 
 def token_pieces(
     pieces: Iterable[str] | Iterable[np.ndarray], tokenizer: "Tokenizer", vocab_size: int
 ) -> Iterator[np.ndarray]:
-    """The token ids of one text, as they come: ``[n]`` integers each.
+    """The token ids of one text, piece by piece: ``[n]`` integers each.
 
     Args:
-        pieces: of text, or of token ids, ``[n]`` integers each. None at all: the empty text.
+        pieces: strings, or token ids as ``[n]`` integers each. No piece at all is the empty text.
         tokenizer: of the bundle.
-        vocab_size: above every id.
+        vocab_size: every id must be below it.
 
     Raises:
-        InputError: ``pieces`` is one string or no collection; or, as they are read, a piece is neither, is not like the
-            first one, or an id is out of range.
+        InputError: here: ``pieces`` is one string or no collection. From the iterator: a piece is neither a string nor
+            ids, is of another kind than the first, or an id is out of range.
     """
-    if isinstance(pieces, str):  # a collection too, of one-letter texts
+    if isinstance(pieces, str):  # it is a collection too: of one-letter texts
         raise InputError("expected the pieces of a text, found one string; pass [text]")
     if not isinstance(pieces, Iterable):
         raise InputError(f"expected the pieces of a text, found {type(pieces).__name__}")
@@ -58,7 +58,7 @@ def _ids(pieces: Iterator[Any], vocab_size: int) -> Iterator[np.ndarray]:
         if ids.ndim != 1 or not (np.issubdtype(ids.dtype, np.integer) or not ids.size):
             raise InputError(
                 f"expected text or a row of integers in piece {i}, found {type(piece).__name__} "
-                f"({ids.dtype} {list(ids.shape)}); pass ids that are all there as [ids]"
+                f"({ids.dtype} {list(ids.shape)}); pass one array of ids as [ids]"
             )
         if ids.size and (ids.min() < 0 or ids.max() >= vocab_size):
             raise InputError(
@@ -70,12 +70,12 @@ def _ids(pieces: Iterator[Any], vocab_size: int) -> Iterator[np.ndarray]:
 
 @contextmanager
 def counted(pieces: Iterator[np.ndarray]) -> Iterator[tuple[Iterator[np.ndarray], int]]:
-    """Read all token ids, and yield them once more, with their number.
+    """Read all token ids to count them, then yield them again with their number.
 
-    Meanwhile they are in a temporary file without a name, 4 bytes each.
+    In between they are in a temporary file without a name, 4 bytes each.
 
     Raises:
-        EngineError: there is no room for them.
+        EngineError: the disk has no room for them.
     """
     tokens = 0
     with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as file:
@@ -83,7 +83,7 @@ def counted(pieces: Iterator[np.ndarray]) -> Iterator[tuple[Iterator[np.ndarray]
             tokens += len(piece)
             with _explained(file, tokens):
                 file.write(piece.astype("<i4").tobytes())
-        with _explained(file, tokens):  # what is still in a buffer is written now
+        with _explained(file, tokens):  # seeking writes what is still in the buffer
             file.seek(0)
         yield (np.frombuffer(read, "<i4") for read in iter(lambda: file.read(4 * _READ_TOKENS), b"")), tokens
 
@@ -94,9 +94,9 @@ def _explained(file: IO[bytes], tokens: int) -> Iterator[None]:
         yield
     except OSError as error:
         with suppress(OSError):
-            file.close()  # which tries once more to write what is in its buffer
+            file.close()  # closing tries again to write the buffer
         raise EngineError(
             f"expected room for the token ids, 4 bytes each, in {tempfile.gettempdir()}, found: "
             f"{error.strerror or error} (after {tokens:,}); make room, name another folder in TMPDIR, or pass "
-            f"tokens=N, with which there is no need to keep them"
+            f"tokens=N, which needs no room"
         ) from None

@@ -5,32 +5,33 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from ..contract import TOKENIZER
 from ..errors import BundleError
 
 if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
 
-# What every tokenizer must cope with: nothing, and characters that it has never seen.
+# Every tokenizer must accept these: the empty text, and characters that it may not know.
 _PROBE = ("", "a ж 東 🧿")
 _BLOCK = 1 << 16
-"""Characters of a piece that are tokenised at once."""
+"""Characters that are tokenised at once."""
 _GAPS = " \t\n\r"
-"""Where a text may be cut: what Unicode and BERT alike take for white space, and nothing composes with. (BERT drops
-other control characters, and what stands on either side of them is one word.)"""
+"""Where a text may be cut. These are white space for Unicode and for BERT, and no character combines with them. (BERT
+drops other control characters, and joins what stands on either side of them into one word.)"""
 
 
 class Tokenizer:
-    """The bundle's ``tokenizer.json``: any text, of any length, without truncation."""
+    """The bundle's ``tokenizer.json``. It takes texts of any length and truncates none."""
 
     def __init__(self, content: bytes, vocab_size: int) -> None:
         """Read a tokenizer.
 
         Args:
             content: of ``tokenizer.json``.
-            vocab_size: rows of the model's word embeddings; every id must be below it.
+            vocab_size: rows of the model's word embeddings. Every id must be below it.
 
         Raises:
-            BundleError: it is no tokenizer, cannot encode every text, or its ids do not fit the model.
+            BundleError: the content is no tokenizer, cannot encode every text, or its ids do not fit the model.
         """
         import tokenizers
 
@@ -41,17 +42,17 @@ class Tokenizer:
             probe = np.concatenate(self.encode(_PROBE))
         except (KeyboardInterrupt, SystemExit):
             raise
-        except BaseException as error:  # the library raises plain Exception, and panics, which are not even that
+        except BaseException as error:  # the library raises Exception, and panics, which derive from BaseException
             reason = " ".join(str(error).split())
             raise BundleError(
-                f"tokenizer.json cannot be used by tokenizers {tokenizers.__version__} ({reason}); take the one that "
-                f"the model was trained with"
+                f"{TOKENIZER} cannot be used by tokenizers {tokenizers.__version__} ({reason}); take the one that the "
+                f"model was trained with"
             ) from None
         ids = {*self._tokenizer.get_vocab(with_added_tokens=True).values(), *probe.tolist()}
         if max(ids, default=0) >= vocab_size:
             raise BundleError(
-                f"tokenizer.json gives ids up to {max(ids)}, but the model has {vocab_size} word embeddings; take the "
-                f"one that the model was trained with"
+                f"{TOKENIZER} gives ids up to {max(ids)}, but the model has {vocab_size} word embeddings; take the one "
+                f"that the model was trained with"
             )
 
     def to_json(self) -> str:
@@ -61,16 +62,16 @@ class Tokenizer:
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """``[n]`` int64 token ids of each text, special tokens included.
 
-        Lone surrogates, which no Unicode text holds but Python's strings may, are read as U+FFFD.
+        Lone surrogates are read as U+FFFD. Python's strings may hold them; Unicode texts do not.
         """
         return self._encode(texts, add_special_tokens=True)
 
     def encode_pieces(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
-        """The token ids of one text that comes in pieces: joined, they are ``encode(["".join(pieces)])[0]``.
+        """The token ids of one text that comes in pieces. Joined, they are ``encode(["".join(pieces)])[0]``.
 
-        No more of the text is held than from one gap between words to the next, and some 64,000 characters. A text
-        without a space, tab or line break is held whole, and so is every text if it cannot be known where this
-        tokenizer splits: where it is not BERT's, or has an added token with a space inside.
+        About 64,000 characters of the text are held, and then up to the next gap between words. Two kinds of text are
+        held whole: one without a space, tab or line break; and every text, if the tokenizer is not BERT's or has an
+        added token with a space inside, because its gaps are then not known.
         """
         around = self._around()
         if around is None:
@@ -90,13 +91,13 @@ class Tokenizer:
         try:
             return encoded(texts)
         except (UnicodeEncodeError, TypeError):
-            return encoded([_without_surrogates(text) for text in texts])
+            return encoded([without_surrogates(text) for text in texts])
 
     def _around(self) -> tuple[np.ndarray, np.ndarray] | None:
         """The special tokens before and after every text; None if a text must not be cut.
 
-        In BERT's steps each word is looked at by itself. What could reach over a gap is an added token with one in it,
-        which is searched for in the text as it is or normalised.
+        BERT's steps look at each word by itself. Only an added token with a gap inside could reach over a gap. Such a
+        token is searched for in the text as it is, or in the normalised text.
         """
         from tokenizers import normalizers, pre_tokenizers, processors
 
@@ -115,7 +116,7 @@ class Tokenizer:
             normal = content if normalizer is None else normalizer.normalize_str(content)
             if set(content + normal) & set(_GAPS):
                 return None
-        # Which of a text's tokens are its own, and which were put around it.
+        # Tell the text's own tokens from those that were put around it.
         encoding = self._tokenizer.encode(_PROBE[1])
         own = [i for i, sequence in enumerate(encoding.sequence_ids) if sequence is not None]
         plain = self._encode([_PROBE[1]], add_special_tokens=False)[0]
@@ -126,7 +127,7 @@ class Tokenizer:
 
 
 def _cut_in_gaps(pieces: Iterable[str]) -> Iterator[str]:
-    """A text cut anew, so that every part but the last ends in one of :data:`_GAPS`."""
+    """Cut a text so that every part but the last ends in one of :data:`_GAPS`."""
     held: list[str] = []
     size, enough = 0, _BLOCK
     for part in (piece[i : i + _BLOCK] for piece in pieces for i in range(0, len(piece), _BLOCK)):
@@ -140,11 +141,12 @@ def _cut_in_gaps(pieces: Iterable[str]) -> Iterator[str]:
             yield text[:cut]
         held = [text[cut:]]
         size = len(held[0])
-        enough = max(_BLOCK, 2 * size)  # where there is no gap, the search must not begin anew for every part
+        enough = max(_BLOCK, 2 * size)  # without a gap: double, so that all searches together stay linear
     yield "".join(held)
 
 
-def _without_surrogates(text: str) -> str:
+def without_surrogates(text: str) -> str:
+    """The text with U+FFFD for each lone surrogate, as UTF-8 can hold it."""
     return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
@@ -152,8 +154,6 @@ def tokenizer_of(bundle: "Bundle") -> Tokenizer:
     """A bundle's tokenizer.
 
     Raises:
-        BundleError: it is missing, altered or none.
+        BundleError: the file is missing, altered, or no tokenizer.
     """
-    from ..contract import TOKENIZER
-
     return Tokenizer(bundle.read(TOKENIZER), bundle.manifest.model.vocab_size)

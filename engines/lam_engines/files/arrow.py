@@ -1,4 +1,4 @@
-"""The one place that asks for pyarrow, which only ``.parquet`` files need."""
+"""The check for pyarrow, which only ``.parquet`` files need."""
 
 from pathlib import Path
 

@@ -2,23 +2,21 @@
 
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ..errors import InputError
-
-if TYPE_CHECKING:
-    from .readers import TextReader
+from .source import TextReader
 
 SUFFIXES = (".txt", ".jsonl", ".csv", ".parquet")
 
 
 def text_files(folder: Path) -> list[Path]:
-    """The files of texts in a folder and the folders in it, sorted by path.
+    """The files of texts in a folder and its subfolders, sorted by path.
 
-    What begins with ``.`` or ``_`` is passed over, as other readers of such folders do, and files of other kinds.
+    Files of other kinds are skipped. So is every name that begins with ``.`` or ``_``: other readers of such folders
+    skip those too.
 
     Raises:
-        InputError: there is none, they are of several kinds, or the folder cannot be read.
+        InputError: there is no file, the files are of several kinds, or the folder cannot be read.
     """
     try:
         found = sorted(
@@ -40,17 +38,17 @@ def text_files(folder: Path) -> list[Path]:
 
 
 class FolderSource:
-    """The files of a folder one after the other; ``position`` and ``total`` add up theirs."""
+    """The files of a folder, one after the other. ``position`` and ``total`` are sums over the files."""
 
-    def __init__(self, files: Sequence[Path], read: "Callable[[Path], TextReader]") -> None:
-        """See that every file can be opened and has the column.
+    def __init__(self, files: Sequence[Path], read: Callable[[Path], TextReader]) -> None:
+        """Check that every file can be opened and has the column.
 
         Args:
             files: in the order in which they are read.
-            read: opens one.
+            read: opens one file.
 
         Raises:
-            InputError: of a file.
+            InputError: a file cannot be opened, or lacks the column.
         """
         self._files = files
         self._read = read

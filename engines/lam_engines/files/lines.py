@@ -20,9 +20,9 @@ class Lines(Iterator[str]):
         newline: None gives every line end as ``\n``, "" gives it as it stands in the file.
 
     Attributes:
-        name: the file as error messages call it.
-        number: that of the line given last, from 1; 0 at the start.
-        total: bytes in the file; None where that cannot be known.
+        name: what error messages call the file.
+        number: of the last line that was read, from 1; 0 at the start.
+        total: bytes in the file; None for standard input and pipes.
 
     Raises:
         InputError: here or from the iterator: the file cannot be read, or a line is not UTF-8.
@@ -35,9 +35,9 @@ class Lines(Iterator[str]):
         self._file = open_binary(path) if self._owned else open_standard_input()
         self.total = (os.fstat(self._file.fileno()).st_size or None) if self._owned else None  # a pipe has no size
         self._bytes = _CountedBytes(self._file)
-        # Bytes that are not UTF-8 pass as lone surrogates, to be found line by line: a strict decoder would fail for a
-        # whole block, and lose the lines ahead.
-        self._text = io.TextIOWrapper(  # type: ignore[type-var]  # it does without the stub's ``name``
+        # Bytes that are not UTF-8 become lone surrogates here, and __next__ reports them line by line. A strict decoder
+        # would fail for a whole block, and lose the good lines before the bad one.
+        self._text = io.TextIOWrapper(  # type: ignore[type-var]  # the stub asks for ``name``, which is not used
             self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline=newline
         )
 
@@ -59,7 +59,7 @@ class Lines(Iterator[str]):
 
     @property
     def position(self) -> int:
-        """Bytes read so far, up to a block ahead of the line given last."""
+        """Bytes read so far. Reading is up to one block ahead of the last line."""
         return self._bytes.count
 
     def close(self) -> None:
@@ -68,7 +68,7 @@ class Lines(Iterator[str]):
 
 
 def open_binary(path: Path) -> BinaryIO:
-    """The file, opened for reading; :class:`InputError` where that fails."""
+    """The file, opened for reading; :class:`InputError` if that fails."""
     try:
         return path.open("rb")
     except OSError as error:
@@ -82,14 +82,14 @@ def unreadable(name: str, error: Exception) -> InputError:
 
 
 def open_standard_input() -> BinaryIO:
-    """Standard input as bytes; :class:`InputError` where there is none."""
+    """Standard input as bytes; :class:`InputError` if it is closed."""
     if sys.stdin is None:
         raise InputError("expected texts on standard input, found it closed; pipe them in, or name a file")
     return sys.stdin.buffer
 
 
 class _CountedBytes(io.BufferedIOBase):
-    """A binary file that counts what is read from it. Closing it leaves the file open: it may be standard input."""
+    """Counts the bytes that are read from a file. Closing this leaves the file open: it may be standard input."""
 
     def __init__(self, file: BinaryIO) -> None:
         self._file = file
@@ -99,7 +99,7 @@ class _CountedBytes(io.BufferedIOBase):
         return True
 
     def read1(self, size: int = -1, /) -> bytes:
-        # Not read(): from a pipe that would wait for a full block while complete lines lie ready.
+        # Not read(): from a pipe it waits for a full block, although complete lines are there.
         data: bytes = self._file.read1(size)  # type: ignore[attr-defined]
         self.count += len(data)
         return data

@@ -11,10 +11,10 @@ _CHARACTERS = 1 << 16
 
 
 def read_pieces(path: Path) -> Iterator[str]:
-    """The text of a UTF-8 file, with or without a byte order mark, as it stands there; ``-`` is standard input.
+    """The text of a UTF-8 file, unchanged but for a byte order mark; ``-`` is standard input.
 
     Raises:
-        InputError: as it is read: the file cannot be read, or is not UTF-8.
+        InputError: from the iterator: the file cannot be read, or is not UTF-8.
     """
     owned = path != STANDARD_INPUT
     name = str(path) if owned else "standard input"

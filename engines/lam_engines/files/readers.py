@@ -4,15 +4,15 @@ import csv
 import json
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from ..errors import InputError
 from .arrow import require_pyarrow
 from .folders import FolderSource, text_files
 from .lines import STANDARD_INPUT, Lines, open_binary, unreadable
+from .source import TextReader
 
 _DEFAULT_COLUMN = "text"
 _CSV_FIELD_CHARACTERS = 2**31 - 1  # what fits the C long of every platform
@@ -27,48 +27,8 @@ _JSON_KINDS = {
     list: "an array",
     dict: "an object",
 }
-# Numbers are only passed over: read as floats, they may have any number of digits.
+# Numbers are never texts. Read as floats they may have any number of digits; Python limits the digits of an int.
 _JSON = json.JSONDecoder(parse_int=float)
-
-
-class _Source(Protocol):
-    @property
-    def position(self) -> int: ...
-    @property
-    def total(self) -> int | None: ...
-    def close(self) -> None: ...
-
-
-class TextReader(Iterator[str], AbstractContextManager["TextReader"]):
-    """The texts of one file, in order. The file is closed after the last text, an error, ``close`` or ``with``."""
-
-    def __init__(self, texts: Iterator[str], source: _Source) -> None:
-        self._texts = texts
-        self._source = source
-
-    def __next__(self) -> str:
-        try:
-            return next(self._texts)
-        except BaseException:  # StopIteration too: there is nothing more to read
-            self.close()
-            raise
-
-    @property
-    def position(self) -> int:
-        """How far the file is read, for a progress bar: in bytes, or in rows for ``.parquet``."""
-        return self._source.position
-
-    @property
-    def total(self) -> int | None:
-        """Where ``position`` ends; None for standard input and pipes."""
-        return self._source.total
-
-    def close(self) -> None:
-        """Close the file; standard input stays open."""
-        self._source.close()
-
-    def __exit__(self, *exception: object) -> None:
-        self.close()
 
 
 def read_texts(path: Path, column: str | None = None) -> TextReader:
@@ -79,17 +39,17 @@ def read_texts(path: Path, column: str | None = None) -> TextReader:
     - ``.csv``: comma-separated, quotes doubled inside quotes, with a header row.
     - ``.parquet``: strings without nulls; needs pyarrow.
     - ``-``: standard input, read as ``.txt``.
-    - a folder: its files of one of these kinds, those in its folders too, sorted by path.
+    - a folder: all files of one of these kinds in it and in its subfolders, sorted by path.
 
-    Text files are UTF-8, with or without a byte order mark; only ``\n``, ``\r\n`` and ``\r`` end a line. The file is
-    opened, and the header of a table checked, before this returns.
+    Text files are UTF-8, with or without a byte order mark; only ``\n``, ``\r\n`` and ``\r`` end a line. Before this
+    returns, the file is open and the header of a table is checked.
 
     Args:
-        path: the file, whose suffix says how to read it, or the folder.
-        column: the column or key that holds the texts; by default "text", or a table's only column.
+        path: the file or the folder. A file's suffix says how to read it.
+        column: the column or key that holds the texts. Default: "text", or a table's only column.
 
     Raises:
-        InputError: here or from the iterator, where the file is not as described; it names the line or row, from 1.
+        InputError: here or from the iterator: the file is not as described. The message names the line or row, from 1.
     """
     if path != STANDARD_INPUT and path.is_dir():
         folder = FolderSource(text_files(path), partial(read_texts, column=column))
@@ -154,13 +114,14 @@ def _json_text(line: str, where: str, key: str) -> str:
 def _without_lone_surrogates(text: str) -> str:
     r"""``text`` with U+FFFD for each lone surrogate.
 
-    A JSON escape such as ``"\ud800"`` is the only way for one into a text: it has no UTF-8 form. Tokenizers refuse it.
+    A lone surrogate has no UTF-8 form, and tokenizers refuse it. It can enter a text only as a JSON escape such as
+    ``"\ud800"``.
     """
     return _LONE_SURROGATE.sub("\ufffd", text)
 
 
 def _csv(lines: Lines, column: str | None) -> Iterator[str]:
-    csv.field_size_limit(_CSV_FIELD_CHARACTERS)  # for the whole process: csv has no other way, and a text may be long
+    csv.field_size_limit(_CSV_FIELD_CHARACTERS)  # a text may be long; csv knows no limit for one reader alone
     rows = _csv_rows(lines)
     _, header = next(rows, (0, []))
     if not header:
@@ -189,7 +150,7 @@ def _csv_texts(file: str, rows: Iterator[tuple[int, list[str]]], index: int, wid
 
 def _csv_rows(lines: Lines) -> Iterator[tuple[int, list[str]]]:
     """Each row with the number of the line that it starts on."""
-    # Strict, because otherwise a quote that is never closed turns the rest of the file into one text.
+    # Strict: otherwise a quote that is never closed turns the rest of the file into one text.
     rows = csv.reader(lines, strict=True)
     while True:
         line = lines.number + 1
@@ -217,7 +178,7 @@ class _ParquetRows:
         self._file = open_binary(path)
         self.position = 0
         try:
-            # With a buffer the pages of a column are read one by one, without it a whole row group at once.
+            # With a buffer, the pages of a column are read one by one; without it, a whole row group at once.
             self._parquet = pq.ParquetFile(self._file, buffer_size=_PARQUET_BUFFER_BYTES)
             self.total: int = self._parquet.metadata.num_rows
             schema = self._parquet.schema_arrow
@@ -263,15 +224,15 @@ class _ParquetRows:
 
 
 def _is_text(kind: Any) -> bool:
-    """Whether an Arrow type is of strings, plain or in a dictionary."""
+    """Whether an Arrow type holds strings, plain or in a dictionary."""
     from pyarrow import types
 
-    # By name, because string_view is younger than some versions of pyarrow.
+    # Compared by name: some versions of pyarrow do not know string_view.
     return str(kind.value_type if types.is_dictionary(kind) else kind) in ("string", "large_string", "string_view")
 
 
 def _choose_column(file: str, names: Sequence[str], column: str | None) -> str:
-    """``column`` if the table has it once; where it is None, "text" or the only column."""
+    """``column``, if the table has it exactly once. None stands for "text", or for the only column."""
     if column is None:
         column = names[0] if len(names) == 1 else _DEFAULT_COLUMN
     if names.count(column) == 1:
@@ -281,7 +242,7 @@ def _choose_column(file: str, names: Sequence[str], column: str | None) -> str:
 
 
 def _listed(what: str, names: Iterable[str]) -> str:
-    """Names for an error message, quoted so that they stay on its line, and not all of a thousand."""
+    """Names for an error message: quoted, so that each stays on the line, and at most ten of them."""
     names = list(names)
     shown = ", ".join(map(repr, names[:_NAMES_SHOWN])) + (", ..." if len(names) > _NAMES_SHOWN else "")
     return f"{_counted(len(names), what)}{': ' if names else ''}{shown}"

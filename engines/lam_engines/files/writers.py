@@ -1,4 +1,4 @@
-"""Embeddings to files, as they come and all or nothing: NumPy, JSON lines and Parquet."""
+"""Embeddings to files of NumPy, JSON lines or Parquet: written as they come, and whole or not at all."""
 
 import io
 import json
@@ -15,7 +15,7 @@ import numpy as np
 from ..errors import EngineError, LamError
 from .arrow import require_pyarrow
 
-# A row group is held in memory until it is complete, and each has an entry in the file's footer.
+# A row group is held in memory until it is complete. Smaller groups take less memory and make a longer footer.
 _ROW_GROUP_BYTES = 16 << 20
 
 
@@ -24,7 +24,7 @@ class OutputError(LamError):
 
 
 class EmbeddingWriter(ABC):
-    """A file of embeddings in the making; :func:`open_writer` makes one. ``rows`` counts those written."""
+    """A file of embeddings that is being written; :func:`open_writer` makes one. ``rows`` counts the rows so far."""
 
     _bytes_per_value = 4
 
@@ -63,7 +63,7 @@ class EmbeddingWriter(ABC):
 
     @contextmanager
     def explained(self) -> Iterator[None]:
-        """Turn an :class:`OSError` into an :class:`OutputError` that says how much room is needed, and where."""
+        """Turn an :class:`OSError` into an :class:`OutputError` that says how much room is needed and where."""
         try:
             yield
         except OSError as error:
@@ -90,14 +90,14 @@ class EmbeddingWriter(ABC):
 
 
 class _NpyWriter(EmbeddingWriter):
-    """A float32 array [rows, hidden]; its header is written again when the number of rows is known."""
+    """A float32 array [rows, hidden]. The header is written again at the end, when the number of rows is known."""
 
     def __init__(self, path: Path, file: BinaryIO, hidden_size: int) -> None:
         super().__init__(path, file, hidden_size)
         self._file.write(self._header())
 
     def _header(self) -> bytes:
-        # The format pads headers to a multiple of 64 bytes, which makes room for any number of rows.
+        # The format pads headers to a multiple of 64 bytes, so there is room for any number of rows.
         header = io.BytesIO()
         np.lib.format.write_array_header_1_0(
             header, {"descr": "<f4", "fortran_order": False, "shape": (self.rows, self._hidden_size)}
@@ -120,14 +120,14 @@ class _JsonlWriter(EmbeddingWriter):
 
     def _append(self, texts: Sequence[str], vectors: np.ndarray) -> None:
         for text, vector in zip(texts, vectors, strict=True):
-            # str() of a float32 gives the fewest digits that read back as the same float32. Other characters than
-            # ASCII are escaped, because some readers take U+2028 and its like for line ends.
+            # str() of a float32 gives the fewest digits that read back as the same float32. Characters beyond ASCII
+            # are escaped: some readers take U+2028 and others for line ends.
             line = f'{{"text": {json.dumps(text)}, "embedding": [{", ".join(map(str, vector))}]}}\n'
             self._file.write(line.encode("ascii"))
 
 
 class _ParquetWriter(EmbeddingWriter):
-    """Columns "text" (string) and "embedding" (list of hidden floats, of fixed size)."""
+    """Columns "text" (string) and "embedding" (a list of ``hidden`` floats, of fixed size)."""
 
     def __init__(self, path: Path, file: BinaryIO, hidden_size: int) -> None:
         super().__init__(path, file, hidden_size)
@@ -164,7 +164,7 @@ class _ParquetWriter(EmbeddingWriter):
         super().finish()
 
     def discard(self) -> None:
-        # Its destructor would write to the closed file, and complain on the standard error.
+        # Left open, its destructor would write to the closed file and print an error.
         with suppress(Exception):
             self._parquet.close()
         super().discard()

@@ -1,4 +1,4 @@
-"""Memories of vectors: the engine, snapshots of its state."""
+"""Memories of vectors: the engine, and snapshots of its state."""
 
 from .engine import MemoryEngine
 

@@ -1,4 +1,4 @@
-"""A memory of vectors on ONNX Runtime: stored one by one, recalled, saved and loaded. Numpy only, never torch."""
+"""A memory of vectors on ONNX Runtime, which stores, recalls, saves and loads them. Numpy only, never torch."""
 
 import threading
 from pathlib import Path
@@ -10,17 +10,17 @@ from ..bundles.bundle import Bundle
 from ..contract import MEMORY_MODEL
 from ..errors import BundleError, EngineError, InputError
 from .snapshots import Header, read_snapshot, write_snapshot
-from .state import INPUTS, OUTPUTS, PAST, PRESENT, within_range
+from .state import INPUTS, OUTPUTS, PAST, PRESENT, RECALL, STORED, within_range
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession
 
 _State = tuple[int, tuple[np.ndarray, ...]]
-"""How many memories were stored, and the arrays of ``STATES`` with a batch of one. Replaced, never changed."""
+"""Number of stored memories, and the arrays of ``STATES`` with a batch of one. A state is replaced, never changed."""
 
 
 class MemoryEngine:
-    """A fast and a slow memory of vectors. Thread-safe: stores take turns, recalls see the last one that is done.
+    """A fast and a slow memory of vectors. It is thread-safe: stores take turns, and a recall sees all finished ones.
 
     with MemoryEngine("my-memory") as memory, load_engine("my-model") as engine:
         values = memory.store(engine.embed(texts))
@@ -29,15 +29,15 @@ class MemoryEngine:
     """
 
     def __init__(self, bundle: Bundle | Path | str, *, threads: int = 1) -> None:
-        """Open a memory's bundle; nothing is stored yet.
+        """Open a memory's bundle. The memory is empty.
 
         Args:
-            bundle: what ``lam-export memory`` wrote: where it is, or an open one.
-            threads: for each operator; a step is so small that more than one seldom helps.
+            bundle: what ``lam-export memory`` wrote: its folder, or an open bundle.
+            threads: threads of each operator. A step is small, so more than one seldom helps.
 
         Raises:
-            BundleError: it is missing, altered, broken, or an encoder's.
-            EngineError: ONNX Runtime is not there.
+            BundleError: the bundle is missing, altered, broken, or an encoder's.
+            EngineError: ONNX Runtime is not installed.
         """
         from ..runtimes.onnxruntime.session import provider_of, session_of
 
@@ -63,23 +63,23 @@ class MemoryEngine:
 
     @property
     def stored(self) -> int:
-        """How many memories were stored since the memory was empty, those before a save and load included."""
+        """How many vectors were stored since the memory was empty. Saving and loading keeps this number."""
         return self._state[0]
 
     def store(self, keys: np.ndarray, values: np.ndarray | None = None) -> np.ndarray:
-        """Store vectors, one after the other: each fades those before it.
+        """Store vectors one after the other. Each new vector weakens those before it.
 
         Args:
             keys: ``[n, hidden]``, or ``[hidden]`` for one: hidden states of tokens, or embeddings of texts.
-            values: as many, what is to be found by the keys; the keys themselves if left out.
+            values: what the keys should recall, in the shape of ``keys``. Default: the keys themselves.
 
         Returns:
-            ``[n, hidden]`` (or ``[hidden]``) float32: each value as the layer projects it. What :meth:`recall` gives
-            lies in the same space; keep these beside your data to know what was recalled.
+            ``[n, hidden]`` (or ``[hidden]``) float32: each value as the layer projects it. The answers of
+            :meth:`recall` lie in the same space, so compare them with these to know what was recalled.
 
         Raises:
             InputError: wrong shape, or a value that is not finite. Nothing was stored.
-            EngineError: the engine is closed, or the state would pass the range of float32. Nothing was stored.
+            EngineError: the engine is closed, or the state would exceed the range of float32. Nothing was stored.
         """
         keys, single = self._vectors("keys", keys)
         values = keys if values is None else self._vectors("values", values)[0]
@@ -91,25 +91,25 @@ class MemoryEngine:
             count, state = self._state
             for i in range(len(keys)):
                 feed = dict(zip(INPUTS, (keys[i : i + 1], values[i : i + 1], nothing, yes), strict=True))
-                stored, *after = self._run(["stored", *PRESENT], feed, state)
+                stored, *after = self._run([STORED, *PRESENT], feed, state)
                 projected[i], state = stored[0], tuple(after)
             if not within_range(state):
                 raise EngineError(
-                    "expected a state within the range of float32, found that storing this passes it; store smaller "
+                    "expected a state within the range of float32, found one beyond it after this store; store smaller "
                     "vectors, or begin anew: memory.reset()"
                 )
             self._state = count + len(keys), state
         return projected[0] if single else projected
 
     def recall(self, queries: np.ndarray) -> np.ndarray:
-        """What the memory answers; it is not changed.
+        """Ask the memory, which does not change.
 
         Args:
-            queries: ``[n, hidden]``, or ``[hidden]`` for one; each is a question of its own.
+            queries: ``[n, hidden]``, or ``[hidden]`` for one. Each is answered by itself.
 
         Returns:
-            The same shape, float32: the heads' answers side by side, in the space of what :meth:`store` returned;
-            zeros if nothing is stored.
+            The same shape, float32: the answers of all heads side by side, in the space of what :meth:`store` returns.
+            Zeros if nothing is stored.
 
         Raises:
             InputError: wrong shape, or a value that is not finite.
@@ -118,7 +118,7 @@ class MemoryEngine:
         queries, single = self._vectors("queries", queries)
         vector, no = np.zeros((1, self.hidden_size), np.float32), np.zeros((1, 1), bool)
         feed = dict(zip(INPUTS, (vector, vector, queries[None], no), strict=True))
-        answers: np.ndarray = self._run(["recall"], feed, self._state[1])[0][0]
+        answers: np.ndarray = self._run([RECALL], feed, self._state[1])[0][0]
         return answers[0] if single else answers
 
     def reset(self) -> None:
@@ -127,21 +127,21 @@ class MemoryEngine:
             self._state = self._empty()
 
     def save(self, path: Path | str) -> None:
-        """Write the memory to one file, whole or not at all: see :func:`.snapshots.write_snapshot`.
+        """Write the memory to one file, whole or not at all; see :func:`.snapshots.write_snapshot`.
 
         Raises:
-            SnapshotError: it could not be written; what was there is unchanged.
+            SnapshotError: the file could not be written; an older file is unchanged.
         """
         with self._writing:
             stored, arrays = self._state
             write_snapshot(Path(path), self._header.model_copy(update={"stored": stored}), arrays)
 
     def load(self, path: Path | str) -> None:
-        """Take up a memory that was saved, in place of this one.
+        """Replace this memory by a saved one.
 
         Raises:
-            SnapshotError: there is none, it is damaged, or it is of another checkpoint, layer or format version; the
-                memory is as it was.
+            SnapshotError: the file is missing, damaged, or of another checkpoint, layer or format version. The memory
+                is unchanged.
         """
         stored, arrays = read_snapshot(Path(path), self._header)
         with self._writing:
@@ -168,7 +168,7 @@ class MemoryEngine:
         return found
 
     def _vectors(self, name: str, given: np.ndarray) -> tuple[np.ndarray, bool]:
-        """``[n, hidden]`` float32, and whether one vector was given without the first dimension."""
+        """The vectors as ``[n, hidden]`` float32, and whether one vector ``[hidden]`` was given."""
         try:
             vectors = np.asarray(given)
         except (ValueError, TypeError):
@@ -186,10 +186,11 @@ class MemoryEngine:
 
 
 def _check_interface(session: "InferenceSession", hidden_size: int, header: Header) -> None:
-    vectors = {"key": [hidden_size], "value": [hidden_size], "query": [hidden_size], "store": [1]}
+    key, value, query, store = INPUTS
+    vectors = {key: [hidden_size], value: [hidden_size], query: [hidden_size], store: [1]}
     expected = vectors | {name: list(shape) for name, shape in zip(PAST, header.shapes, strict=True)}
-    found = {value.name: value.shape[2 if value.name == "query" else 1 :] for value in session.get_inputs()}
-    outputs = {value.name for value in session.get_outputs()}
+    found = {tensor.name: tensor.shape[2 if tensor.name == query else 1 :] for tensor in session.get_inputs()}
+    outputs = {tensor.name for tensor in session.get_outputs()}
     if found != expected or outputs != {*OUTPUTS, *PRESENT}:
         raise BundleError(
             f"expected {MEMORY_MODEL} with inputs {', '.join(expected)} for {header.heads} heads of "

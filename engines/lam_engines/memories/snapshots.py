@@ -1,4 +1,4 @@
-"""A memory's state as one file: written whole or not at all, and read with its hash checked."""
+"""A memory's state as one file, which is written whole or not at all. Reading checks its hash."""
 
 import hashlib
 import re
@@ -21,40 +21,40 @@ FORMAT_VERSION = 1
 _FIRST_LINE = re.compile(rb"lam-memory (\d{1,9}) ([0-9a-f]{64})\n")
 _DRAFT_SECONDS = 3600
 _LINE_BYTES = 100
-"""More than the first line has."""
+"""More bytes than the first line has."""
 
 
 class Header(BaseModel):
-    """Of which memory a snapshot is."""
+    """The memory that a snapshot belongs to."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     checkpoint: Sha256
-    """Of the checkpoint that the memory's weights came from."""
+    """Hash of the checkpoint that the memory's weights came from."""
     layer: Annotated[int, Field(ge=0)]
     heads: Annotated[int, Field(ge=1)]
     head_size: Annotated[int, Field(ge=1)]
     stored: Annotated[int, Field(ge=0)]
-    """How many memories were stored."""
+    """Number of stored vectors."""
 
     @property
     def shapes(self) -> list[tuple[int, ...]]:
-        """Of the arrays that follow."""
+        """Shapes of the arrays that follow the header."""
         return state_shapes(self.heads, self.head_size)
 
 
 def write_snapshot(path: Path, header: Header, arrays: Sequence[np.ndarray]) -> None:
     """Write a snapshot: a line with the format's version and the sha256 of the rest, a line of JSON, and the arrays.
 
-    Once this returns, the snapshot is on the disk; until then, what was there is, whatever happens to the process.
+    When this returns, the snapshot is on the disk. If the process dies before that, an older file is unchanged.
 
     Args:
-        path: of the file, which is replaced if it is there.
+        path: of the file. An existing file is replaced.
         header: of the memory.
-        arrays: float32, of ``header.shapes``; written little-endian, one after the other.
+        arrays: float32 of ``header.shapes``. They are written little-endian, one after the other.
 
     Raises:
-        SnapshotError: it could not be written; what was there is unchanged.
+        SnapshotError: the file could not be written; an older file is unchanged.
     """
     content = header.model_dump_json().encode("ascii") + b"\n"
     content += b"".join(array.astype("<f4").tobytes() for array in arrays)
@@ -70,25 +70,25 @@ def write_snapshot(path: Path, header: Header, arrays: Sequence[np.ndarray]) -> 
 
 
 def _remove_drafts(path: Path) -> None:
-    """Remove what writers left that were killed: drafts so old that no one is still at work on them."""
+    """Remove drafts of writers that were killed. Such a draft is so old that nobody can still be writing it."""
     for draft in path.parent.glob(f".{escape(path.name)}.*.partial"):
-        with suppress(FileNotFoundError):  # another writer may be at this too
+        with suppress(FileNotFoundError):  # another writer may have removed it
             if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
                 draft.unlink()
 
 
 def read_snapshot(path: Path, expected: Header) -> tuple[int, list[np.ndarray]]:
-    """Read a snapshot, trusting nothing in it.
+    """Read a snapshot and check all of it.
 
     Args:
         path: of the file.
-        expected: the memory that it must be of; ``stored`` is not compared.
+        expected: the memory that the snapshot must belong to. ``stored`` is not compared.
 
     Returns:
-        How many memories were stored, and the arrays, float32.
+        The number of stored vectors, and the arrays, float32.
 
     Raises:
-        SnapshotError: there is none, it is damaged, or it is of another memory or format version.
+        SnapshotError: the file is missing, damaged, or of another memory or format version.
     """
     content = _content(path)
     line, _, rest = content.partition(b"\n")
@@ -118,7 +118,7 @@ def read_snapshot(path: Path, expected: Header) -> tuple[int, list[np.ndarray]]:
 
 
 def _content(path: Path) -> bytes:
-    """What follows the first line, its hash checked."""
+    """The bytes after the first line, once their hash is checked."""
     try:
         if path.exists() and not path.is_file():  # reading a pipe would wait for ever
             raise SnapshotError(f"expected a memory's snapshot at {path}, found no file; name one: memory.save(PATH)")

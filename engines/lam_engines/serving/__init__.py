@@ -1,1 +1,1 @@
-"""A bundle behind a server: the pool of waiting texts, Triton, OpenAI's API, files that deploy them."""
+"""A bundle behind a server: the pool of waiting texts, Triton, OpenAI's API, deployment files."""

@@ -1,4 +1,4 @@
-"""Texts that wait to be computed, and which of them go together."""
+"""Texts that wait to be computed, and the choice of the next batch."""
 
 import threading
 from bisect import bisect_left
@@ -7,23 +7,30 @@ from typing import Generic, Protocol, TypeVar
 
 
 class Sized(Protocol):
-    """A text, by what batching must know of it."""
+    """What batching must know of a text."""
 
     @property
     def tokens(self) -> int:
-        """How long it is."""
+        """Length of the text."""
 
 
 Text = TypeVar("Text", bound=Sized)
 
 
 class Pool(Generic[Text]):
-    """Texts from many requests. Those who compute take a batch at a time, chosen from all that are there."""
+    """Waiting texts of many requests. Each thread that computes takes one batch at a time."""
 
     def __init__(
         self, *, batch_tokens: int, max_padding: int, max_batch: Callable[[int], int | None], most_tokens: int
     ) -> None:
-        """See :func:`batch_of_oldest`; ``most_tokens``: who adds texts waits while there are more tokens than this."""
+        """Make an empty pool.
+
+        Args:
+            batch_tokens: see :func:`batch_of_oldest`.
+            max_padding: see :func:`batch_of_oldest`.
+            max_batch: see :func:`batch_of_oldest`.
+            most_tokens: :meth:`add` waits while the pool holds more tokens than this.
+        """
         self._limits = (batch_tokens, max_padding, max_batch)
         self._most_tokens = most_tokens
         self._texts: list[Text] = []
@@ -32,7 +39,10 @@ class Pool(Generic[Text]):
         self._closed = False
 
     def add(self, texts: Sequence[Text]) -> None:
-        """Put texts in, and wait until there is room for more. What waits outside can still be refused or time out."""
+        """Add texts, and wait until there is room for more.
+
+        So further requests wait outside, where they can still be refused or time out.
+        """
         with self._changed:
             self._texts += texts
             self._tokens += sum(text.tokens for text in texts)
@@ -40,7 +50,7 @@ class Pool(Generic[Text]):
             self._changed.wait_for(lambda: self._tokens <= self._most_tokens or self._closed)
 
     def take(self) -> list[Text]:
-        """The texts of the next batch; waits for one. Empty when the pool is closed."""
+        """Wait for texts, and take the next batch. Empty when the pool is closed."""
         with self._changed:
             self._changed.wait_for(lambda: self._texts or self._closed)
             if self._closed:
@@ -54,7 +64,7 @@ class Pool(Generic[Text]):
             return batch
 
     def close(self) -> None:
-        """Send everybody home who waits."""
+        """End all waiting in :meth:`add` and :meth:`take`."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
@@ -63,13 +73,13 @@ class Pool(Generic[Text]):
 def batch_of_oldest(
     lengths: Sequence[int], batch_tokens: int, max_padding: int, max_batch: Callable[[int], int | None]
 ) -> list[int]:
-    """The oldest text and those that are nearest to it in length: nobody waits for ever, and little is padded.
+    """A batch of the oldest text and of those nearest to it in length, so that no text waits for ever.
 
     Args:
-        lengths: tokens of each text, at least one text, the oldest first.
-        batch_tokens: at most this many tokens in the batch, padding counted; a longer text is a batch of its own.
-        max_padding: at most this many tokens of padding.
-        max_batch: tokens of the longest text to how many texts can go with it; None: any number.
+        lengths: tokens of each text, the oldest first; at least one.
+        batch_tokens: largest number of tokens in the batch, padding counted. A longer text is a batch of its own.
+        max_padding: largest number of padding tokens in the batch.
+        max_batch: gives the largest number of texts in a batch whose longest text has so many tokens; None: no limit.
 
     Returns:
         Indices into ``lengths``.
@@ -79,7 +89,7 @@ def batch_of_oldest(
     padding = 0
     while True:
         count, longest = high - low + 1, lengths[order[high]]
-        ways = []  # padding, longest, low, high
+        ways = []  # ways to add one text, each as (padding, longest, low, high)
         if low > 0:
             ways.append((padding + longest - lengths[order[low - 1]], longest, low - 1, high))
         if high + 1 < len(order):

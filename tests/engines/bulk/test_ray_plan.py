@@ -7,9 +7,9 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from lam_engines.bulk.embedder import PartitionEmbedder, Places
 from lam_engines.bulk.output import PLAN, empty, finished, locked, read_plan, remove_half_written, write_plan
-from lam_engines.bulk.plan import Plan, Work, check_same, make_plan
-from lam_engines.bulk.worker import Places, Worker
+from lam_engines.bulk.plan import BulkPlan, Work, check_same, make_plan
 from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MANIFEST
 from lam_engines.errors import InputError, LamError
@@ -42,27 +42,27 @@ def work(tiny_bundle: Path) -> Work:
 
 
 @pytest.fixture
-def plan(work: Work, source: Path) -> Plan:
+def plan(work: Work, source: Path) -> BulkPlan:
     return make_plan(work, source)
 
 
 @pytest.fixture
-def output(tmp_path: Path, plan: Plan) -> Path:
+def output(tmp_path: Path, plan: BulkPlan) -> Path:
     folder = tmp_path / "out"
     write_plan(folder, plan)
     return folder
 
 
-def worker(plan: Plan, bundle: Path, source: Path, output: Path) -> Worker:
+def worker(plan: BulkPlan, bundle: Path, source: Path, output: Path) -> PartitionEmbedder:
     (scratch := output.parent / "scratch").mkdir(exist_ok=True)
-    return Worker(plan, Places(bundle, source, output, scratch, threads=1, batch_tokens=None))
+    return PartitionEmbedder(plan, Places(bundle, source, output, scratch, threads=1, batch_tokens=None))
 
 
-def embed(worker: Worker, index: int) -> str:
+def embed(worker: PartitionEmbedder, index: int) -> str:
     return worker({"index": np.array([index])})["error"][0]
 
 
-def test_partitions_hold_all_texts_and_none_of_two_files(plan: Plan) -> None:
+def test_partitions_hold_all_texts_and_none_of_two_files(plan: BulkPlan) -> None:
     found = [(p.name, p.file.path, p.first, p.rows) for p in plan.partitions()]
     assert found == [
         ("part-000000.parquet", "a.txt", 0, 3),
@@ -79,7 +79,7 @@ def test_a_mistake_in_the_last_row_is_found_first(work: Work, tmp_path: Path) ->
         make_plan(work, tmp_path / "x.jsonl")
 
 
-def test_what_was_begun_is_taken_up(plan: Plan, source: Path, output: Path) -> None:
+def test_what_was_begun_is_taken_up(plan: BulkPlan, source: Path, output: Path) -> None:
     assert read_plan(output) == plan
     os.utime(source / "a.txt")  # written anew with the same content
     check_same(plan, plan.work.model_copy(update={"bundle": "renamed"}), source, output)
@@ -94,13 +94,15 @@ def test_what_was_begun_is_taken_up(plan: Plan, source: Path, output: Path) -> N
         ("column", "body", "expected the --column that"),
     ],
 )
-def test_another_work_is_refused(field: str, value: object, said: str, plan: Plan, source: Path, output: Path) -> None:
+def test_another_work_is_refused(
+    field: str, value: object, said: str, plan: BulkPlan, source: Path, output: Path
+) -> None:
     with pytest.raises(InputError, match=said) as refused:
         check_same(plan, plan.work.model_copy(update={field: value}), source, output)
     assert "begin anew: another folder with -o, or --force" in str(refused.value)
 
 
-def test_other_inputs_are_refused(plan: Plan, source: Path, output: Path) -> None:
+def test_other_inputs_are_refused(plan: BulkPlan, source: Path, output: Path) -> None:
     (source / "new.txt").write_text("x\n")
     with pytest.raises(InputError, match=r"found a new file: new\.txt"):
         check_same(plan, plan.work, source, output)
@@ -114,7 +116,7 @@ def test_other_inputs_are_refused(plan: Plan, source: Path, output: Path) -> Non
         check_same(plan, plan.work, source, output)
 
 
-def test_workers_write_partitions_in_any_order(plan: Plan, tiny_bundle: Path, source: Path, output: Path) -> None:
+def test_workers_write_partitions_in_any_order(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
     ready = worker(plan, tiny_bundle, source, output)
     partitions = plan.partitions()
     assert [embed(ready, index) for index in (0, 2, 1, 3)] == [""] * 4
@@ -124,30 +126,32 @@ def test_workers_write_partitions_in_any_order(plan: Plan, tiny_bundle: Path, so
     assert pq.read_table(output).num_rows == 9, "the plan is no obstacle to readers of the folder"
 
 
-def test_a_partition_that_is_damaged_is_not_finished(plan: Plan, output: Path) -> None:
+def test_a_partition_that_is_damaged_is_not_finished(plan: BulkPlan, output: Path) -> None:
     first = plan.partitions()[0]
     assert not finished(output, first)
     (output / first.name).write_bytes(b"PAR1 and no more")
     assert not finished(output, first)
 
 
-def test_an_input_that_changes_on_the_way(plan: Plan, tiny_bundle: Path, source: Path, output: Path) -> None:
+def test_an_input_that_changes_on_the_way(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
     (source / "a.txt").write_text("one\n")
     ready = worker(plan, tiny_bundle, source, output)
-    assert "a.txt was changed while it was read" in embed(ready, 0)
+    assert "a.txt has changed since the run began" in embed(ready, 0)
     assert [path.name for path in output.iterdir()] == [PLAN]
     assert embed(ready, 3) == ""
 
 
 def test_a_partition_that_ends_its_workers_is_given_up(
-    plan: Plan, tiny_bundle: Path, source: Path, output: Path
+    plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path
 ) -> None:
     for _ in range(3):
         assert embed(worker(plan, tiny_bundle, source, output), 0) == ""
-    assert "3 workers were ended from outside over part-000000" in embed(worker(plan, tiny_bundle, source, output), 0)
+    assert "3 workers were killed while they embedded part-000000" in embed(
+        worker(plan, tiny_bundle, source, output), 0
+    )
 
 
-def test_a_bundle_that_changes_on_the_way(plan: Plan, tiny_bundle: Path, source: Path, output: Path) -> None:
+def test_a_bundle_that_changes_on_the_way(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
     other = plan.model_copy(update={"work": plan.work.model_copy(update={"manifest_sha256": "1" * 64})})
     assert "was changed while it was in use" in embed(worker(other, tiny_bundle, source, output), 0)
 
@@ -166,7 +170,7 @@ def test_files_of_others_are_left_alone(output: Path, tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"found thesis\.docx"):
         empty(output)
     assert len(list(output.iterdir())) == 2
-    with pytest.raises(OutputError, match=r"or one with a run that was begun, found thesis\.docx"):
+    with pytest.raises(OutputError, match=r"or the folder of an earlier run, found thesis\.docx"):
         (output / PLAN).unlink()
         read_plan(output)
 

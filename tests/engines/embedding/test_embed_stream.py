@@ -93,7 +93,7 @@ def test_no_ids_are_no_tokens(engine: EmbeddingEngine) -> None:
 
 @pytest.mark.parametrize("told", [0, 99, 101, 20_000])
 def test_a_wrong_number_of_tokens(engine: EmbeddingEngine, told: int) -> None:
-    with pytest.raises(InputError, match=f"expected {told:,} tokens, as was said, found 100; pass tokens=100, or"):
+    with pytest.raises(InputError, match=rf"expected {told:,} tokens \(tokens=\), found 100; pass tokens=100, or"):
         engine.embed_stream([random_ids(50), random_ids(50)], tokens=told)
 
 
@@ -104,7 +104,7 @@ def test_a_wrong_number_of_tokens(engine: EmbeddingEngine, told: int) -> None:
         (7, None, "expected the pieces of a text, found int"),
         (["a", b"b"], None, "expected a string in piece 1, as in the first, found bytes"),
         ([[5], "a"], None, "expected text or a row of integers in piece 1, found str"),
-        (np.array([5, 6]), None, "expected text or a row of integers in piece 0, found int64 (int64 []); pass ids"),
+        (np.array([5, 6]), None, "expected text or a row of integers in piece 0, found int64 (int64 []); pass one"),
         ([[[5]]], None, "expected text or a row of integers in piece 0, found list (int64 [1, 1])"),
         ([[0.5]], None, "expected text or a row of integers in piece 0, found list (float64 [1])"),
         ([[5], [tiny.VOCAB]], None, f"expected token ids 0 to {tiny.VOCAB - 1}, found {tiny.VOCAB} to {tiny.VOCAB} in"),

@@ -67,7 +67,7 @@ def test_no_more_is_read_than_a_window_needs(windows: Callable[..., Windows]) ->
 @WINDOWS
 @pytest.mark.parametrize("told", [0, 1, 128, 299, 301, 1000])
 def test_a_wrong_number_of_tokens_is_seen(windows: Callable[..., Windows], told: int) -> None:
-    with pytest.raises(InputError, match=f"expected {told:,} tokens, as was said, found 300; pass tokens=300"):
+    with pytest.raises(InputError, match=rf"expected {told:,} tokens \(tokens=\), found 300; pass tokens=300"):
         list(windows([np.arange(100)] * 3, told, CHUNK, 2, CHUNK))
 
 

@@ -219,7 +219,7 @@ def test_a_repository_elsewhere_is_refused(deployment: Deployment, tmp_path: Pat
 
 def test_files_that_are_there_stay_unless_forced(deployment: Deployment, folder: Path) -> None:
     (folder / "Dockerfile").write_text("mine")
-    with pytest.raises(LamError, match=r"Dockerfile, .* would be replaced; say so with --force"):
+    with pytest.raises(LamError, match=r"Dockerfile, .* would be replaced; allow it with --force"):
         write_deployment(folder, deployment)
     assert (folder / "Dockerfile").read_text() == "mine"
     write_deployment(folder, deployment, force=True)
@@ -228,7 +228,7 @@ def test_files_that_are_there_stay_unless_forced(deployment: Deployment, folder:
 
 def test_what_a_repository_needs(tmp_path: Path) -> None:
     bundle = bundle_with(tmp_path, {"tensorrt": "10.9.0.34"})
-    python = Deployment.of(bundle, ServingOptions(), tmp_path / "models")
+    python = Deployment.of(bundle, resolve(bundle, ServingOptions()), tmp_path / "models")
     assert (python.packages, python.gpu, python.tensorrt) == (("numpy", "tokenizers", "onnxruntime"), False, None)
     (seconds,) = [int(a.partition("=")[2]) for a in python.arguments if a.startswith("--exit-timeout-secs=")]
     assert seconds + 5 < 60, "after the pause before it is told to stop, and before it is killed"
@@ -237,6 +237,6 @@ def test_what_a_repository_needs(tmp_path: Path) -> None:
     deployment = Deployment.of(bundle, tensorrt, tmp_path / "models")
     assert (deployment.packages, deployment.gpu, deployment.tensorrt) == (("numpy", "tokenizers"), True, "10.9.0.34")
     assert deployment.max_batch == 16
-    onnxruntime = ServingOptions(flavour="onnxruntime", device="cuda")
+    onnxruntime = resolve(bundle, ServingOptions(flavour="onnxruntime", device="cuda"))
     assert Deployment.of(bundle, onnxruntime, tmp_path / "models", "mine").image == "mine"
     assert Deployment.of(bundle, onnxruntime, tmp_path / "models").gpu

@@ -91,7 +91,7 @@ def test_a_refused_text_is_named_by_the_callers_number(client: TritonClient) -> 
     ("model", "message"),
     [
         ("lam_nothing", "expected .*the model lam_nothing"),
-        ("lam_core", "expected a model from text to .*found lam_core"),
+        ("lam_core", "expected a model with the input text .*found lam_core"),
     ],
 )
 def test_another_model(tiny_server: "TritonServer", model: str, message: str) -> None:

@@ -1,6 +1,5 @@
 """Sessions of ONNX Runtime: one of a bundle's graphs, its hash checked, on a device."""
 
-import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -12,9 +11,6 @@ from ...errors import BundleError, EngineError
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
-
-# ONNX Runtime 1.29 and newer sends reports of its use, unless this is set when it is imported.
-os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 

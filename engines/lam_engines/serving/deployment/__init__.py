@@ -1,4 +1,4 @@
-"""Files to run a model repository elsewhere: Docker, Compose, Kubernetes, KServe."""
+"""Files that run a model repository elsewhere: Docker, Compose, Kubernetes, KServe."""
 
 from .files import FILES, Deployment, check_deployment, write_deployment
 

@@ -9,8 +9,10 @@ from typing import Any
 
 from ...bundles.bundle import Bundle
 from ...bundles.whole import write_whole
+from ...contract import ENSEMBLE
 from ...errors import LamError
-from ..triton.configs import CORE, ENSEMBLE
+from ..triton.configs import CORE
+from ..triton.flavours import flavour_of
 from ..triton.options import ServingOptions
 from ..triton.server import steady_arguments
 from .images import image_for
@@ -19,44 +21,45 @@ from .requirements import requirements
 TEMPLATES = ("Dockerfile", "docker-compose.yaml", "kubernetes.yaml", "kserve.yaml", "prometheus-adapter.yaml")
 FILES = (*TEMPLATES, ".dockerignore", "probe.py", "requirements.txt")
 _STOP = 40.0
-"""Seconds that the server has to finish requests under way when it is stopped; Docker and Kubernetes allow for more."""
+"""Seconds that a stopping server has to finish its requests. The files let Docker and Kubernetes wait longer."""
 _HEADROOM = 2 << 30
-"""Bytes beside the model: the server, its Python processes, what is computed, and 1 GiB of shared memory."""
+"""Bytes beside the model: the server, its Python processes, activations, and 1 GiB of shared memory."""
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """What a repository needs to run somewhere else."""
+    """What a repository needs to run on another machine."""
 
     repository: Path
-    """The folder of models, inside the folder that the files are written to."""
+    """Folder of the models, inside the folder that the files are written to."""
     name: str
-    """Of the image and of everything in Kubernetes; made of the bundle's name."""
+    """Name of the image and of everything in Kubernetes, from the bundle's name."""
     model: str
-    """The ensemble."""
+    """Name of the model that clients ask."""
     queue_model: str
-    """The model whose queue grows when there is more work than can be done."""
+    """Model whose queue grows when the server has too much work."""
     max_batch: int
+    """Largest number of texts that are computed at once."""
     packages: Sequence[str]
-    """What the Python models import."""
+    """Packages that the Python models import."""
     arguments: Sequence[str]
-    """Of ``tritonserver``, but for the repository's place."""
+    """Arguments of ``tritonserver``, without the repository's place."""
     gpu: bool
-    """Whether a model runs on one."""
+    """Whether a model runs on a GPU."""
     tensorrt: str | None = None
-    """The version that the plan was built with, if one is served."""
+    """Version of TensorRT that the plan was built with, if a plan is served."""
     image: str | None = None
-    """To build on; the stock image that fits if left out."""
+    """Image to build on; None: the stock image that fits."""
 
     @staticmethod
     def of(bundle: Bundle, options: ServingOptions, repository: Path, image: str | None = None) -> "Deployment":
         """What a repository of ``lam-export triton`` needs.
 
         Args:
-            bundle: that it is made from.
-            options: that it is made with, resolved.
-            repository: where it is, or will be.
-            image: to build on; the stock image that fits if left out.
+            bundle: the bundle that the repository is made from.
+            options: the options that it is made with, resolved.
+            repository: its folder, which need not exist yet.
+            image: the image to build on. Default: the stock image that fits.
         """
         return Deployment(
             repository=repository,
@@ -64,7 +67,7 @@ class Deployment:
             model=ENSEMBLE,
             queue_model=CORE,
             max_batch=options.max_batch,
-            packages=("numpy", "tokenizers", *(("onnxruntime",) if options.flavour == "python" else ())),
+            packages=flavour_of(options).packages,
             arguments=steady_arguments(_STOP),
             gpu=options.on_gpu,
             tensorrt=bundle.manifest.plans[options.plan].tensorrt if options.plan else None,
@@ -73,33 +76,35 @@ class Deployment:
 
 
 def check_deployment(folder: Path, deployment: Deployment, *, force: bool = False) -> None:
-    """See whether :func:`write_deployment` has what it needs; the repository need not be there yet.
+    """Check whether :func:`write_deployment` can write. The repository need not exist yet.
 
     Raises:
-        LamError: the repository is elsewhere, files are there already, or no image is known for the plan.
+        LamError: the repository is not inside ``folder``, files exist already, or no image is known for the plan.
     """
     repository = deployment.repository.resolve()
     if not repository.is_relative_to(folder.resolve()) or repository == folder.resolve():
         raise LamError(
-            f"expected the repository inside {folder}, which the image is built from, found it at {repository}; write "
-            f"it there: lam-export triton BUNDLE -o {folder / 'models'} --deploy {folder}"
+            f"expected the repository inside {folder}, because the image is built from there, found {repository}; "
+            f"write it there: lam-export triton BUNDLE -o {folder / 'models'} --deploy {folder}"
         )
     if deployment.image is None:
         image_for(deployment.tensorrt)
     if not force and (there := [name for name in FILES if (folder / name).exists()]):
-        raise LamError(f"{', '.join(there)} in {folder} would be replaced; say so with --force, or name another folder")
+        raise LamError(
+            f"{', '.join(there)} in {folder} would be replaced; allow it with --force, or name another folder"
+        )
 
 
 def write_deployment(folder: Path, deployment: Deployment, *, force: bool = False) -> None:
-    """Write a Dockerfile, docker-compose.yaml, Kubernetes' and KServe's manifests and what they need.
+    """Write a Dockerfile, docker-compose.yaml, manifests for Kubernetes and KServe, and the files that they use.
 
     Args:
-        folder: where they go; the repository lies in it, because a Dockerfile copies nothing from outside.
-        deployment: what is deployed.
-        force: replace files that are there.
+        folder: folder of the files. It must hold the repository, because a Dockerfile copies nothing from outside.
+        deployment: what to deploy.
+        force: replace existing files.
 
     Raises:
-        LamError: as :func:`check_deployment`, or the disk is full.
+        LamError: see :func:`check_deployment`; or the disk is full.
     """
     check_deployment(folder, deployment, force=force)
     try:
@@ -126,10 +131,10 @@ def _render(folder: Path, deployment: Deployment) -> dict[str, str]:
         "queue_model": deployment.queue_model,
         "max_batch": deployment.max_batch,
         "gpu": deployment.gpu,
-        # A graph in memory takes about twice its file, while it is loaded three times.
+        # A loaded graph takes about twice the size of its file, and three times while it is being loaded.
         "memory": f"{-(-(3 * size + _HEADROOM) // (1 << 20))}Mi",
     }
-    # The files are YAML and a Dockerfile, for which there is no escaping: strings go through tojson.
+    # Jinja has no escaping for YAML and Dockerfiles, so the templates write strings with tojson.
     environment = Environment(  # noqa: S701
         loader=PackageLoader(__package__),
         undefined=StrictUndefined,
@@ -145,7 +150,7 @@ def _render(folder: Path, deployment: Deployment) -> dict[str, str]:
 
 
 def _name(name: str) -> str:
-    """As Kubernetes allows it: lower-case letters, digits and hyphens; at most 50 of them, because it adds its own."""
+    """A name that Kubernetes accepts: lower-case letters, digits and hyphens, and at most 50, because it adds more."""
     plain = re.sub(r"[^a-z0-9]+", "-", name.lower()).strip("-")
     return plain[:50].strip("-") if plain.startswith("lam") else f"lam-{plain}"[:50].strip("-")
 
@@ -154,5 +159,5 @@ def _why(deployment: Deployment) -> str:
     if deployment.image:
         return "The image that was asked for."
     if deployment.tensorrt:
-        return f"This release has TensorRT {deployment.tensorrt}, which the plan was built with: no other runs it."
-    return "A release with Python 3.12 and an ONNX Runtime that knows the graph's operators."
+        return f"This release has TensorRT {deployment.tensorrt}. The plan was built with it and runs in no other."
+    return "This release has Python 3.12 and an ONNX Runtime that knows the graph's operators."

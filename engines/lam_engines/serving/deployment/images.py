@@ -1,4 +1,4 @@
-"""The stock images of Triton Inference Server that files are generated for."""
+"""The stock images of Triton Inference Server that a deployment can build on."""
 
 from dataclasses import dataclass
 
@@ -13,7 +13,7 @@ class Image:
 
     tag: str
     tensorrt: str
-    """A plan runs in the TensorRT that built it and in no other."""
+    """Version of TensorRT. A plan runs only in the version that built it."""
     onnxruntime: str
 
     @property
@@ -21,8 +21,8 @@ class Image:
         return f"{REGISTRY}:{self.tag}"
 
 
-# From the compatibility matrix in Triton's documentation and the containers' release notes; one for each TensorRT.
-# 10.14 is left out: lam-export builds no plans with it.
+# One release for each version of TensorRT, from Triton's compatibility matrix and the containers' release notes.
+# 10.14 is left out, because lam-export builds no plans with it.
 IMAGES = (
     Image("25.03-py3", tensorrt="10.9.0", onnxruntime="1.21.0"),
     Image("25.05-py3", tensorrt="10.10.0", onnxruntime="1.22.0"),
@@ -30,15 +30,15 @@ IMAGES = (
     Image("25.10-py3", tensorrt="10.13.3", onnxruntime="1.23.1"),
 )
 DEFAULT = IMAGES[-1]
-"""Where no plan decides: ONNX Runtime knows opset 23, the models' Python is 3.12, and CUDA 13.0 asks for driver 580,
-which has long-term support; later releases ask for newer ones."""
+"""The image if no plan is served. Its ONNX Runtime knows opset 23, and its Python is 3.12. Its CUDA 13.0 needs driver
+580, which has long-term support; later releases need newer drivers."""
 
 
 def image_for(tensorrt: str | None) -> Image:
-    """The image that runs a plan of this TensorRT (``10.9.0.34``), or the default for none.
+    """The image with this version of TensorRT (``10.9.0.34``); None: the default image.
 
     Raises:
-        LamError: there is none in the list.
+        LamError: no known image has this version.
     """
     if tensorrt is None:
         return DEFAULT
@@ -47,6 +47,6 @@ def image_for(tensorrt: str | None) -> Image:
             return image
     known = ", ".join(f"{image.tensorrt} ({image.tag})" for image in IMAGES)
     raise LamError(
-        f"expected a plan of a TensorRT that a known Triton image has: {known}; found {tensorrt}; build the plan with "
-        f"one of these, or name an image that has it: --image"
+        f"expected a plan for the TensorRT of a known Triton image: {known}; found {tensorrt}; build the plan with one "
+        f"of these, or name an image that has it: --image"
     )

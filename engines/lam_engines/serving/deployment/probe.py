@@ -1,7 +1,7 @@
-"""Health check of the served model: exit code 0 if it embeds, 1 if not, with the reason on standard output.
+"""Health check of a served model. Exit code 0: it embeds. 1: it does not, and standard output says why.
 
-Triton reports a model as ready although its process has died, and says nothing of answers that are empty. So this asks
-for an embedding and looks at it. It runs inside the server's container and needs nothing but Python.
+Triton reports a model as ready even when its process has died, and does not notice empty answers. So this program asks
+for an embedding and checks it. It runs inside the server's container and needs only Python.
 """
 
 import argparse
@@ -14,8 +14,8 @@ import urllib.request
 
 
 def failure(url: str, model: str, timeout: float) -> str:
-    """Why the model does not embed; empty if it does, or is so busy that its queue is full."""
-    text = f"health {time.time_ns()}"  # another one each time, so that no cache answers
+    """Why the model does not embed. Empty if it embeds, or if its queue is full."""
+    text = f"health {time.time_ns()}"  # a new text each time, so that no cache answers
     tensor = {"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": [text]}
     body = json.dumps({"inputs": [tensor], "outputs": [{"name": "sentence_embedding"}]}).encode()
     try:

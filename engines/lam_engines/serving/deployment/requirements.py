@@ -1,4 +1,4 @@
-"""What a repository's Python models import, as pip takes it."""
+"""``requirements.txt`` for a repository's Python models."""
 
 from collections.abc import Collection, Iterator
 
@@ -6,12 +6,12 @@ from ..triton.wheel import REQUIREMENTS
 
 
 def requirements(names: Collection[str]) -> str:
-    """``requirements.txt`` for these packages: the versions that the wheel's server runs with, and their hashes."""
+    """``requirements.txt`` of these packages, with the versions and hashes that PyPI's server is installed with."""
     return "".join(block for block in _blocks() if block.partition("==")[0] in names)
 
 
 def _blocks() -> Iterator[str]:
-    """Each requirement with its continued lines."""
+    """Each requirement, with its continuation lines."""
     block = ""
     for line in REQUIREMENTS.read_text(encoding="ascii").splitlines():
         if line.startswith("#"):

@@ -17,6 +17,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from ...contract import ENSEMBLE
 from ...errors import LamError
 from ..triton.client import AsyncTritonClient, ServerBusyError
 from .errors import ApiError, api_error, timed_out
@@ -26,29 +27,29 @@ REQUEST_ID, TRUNCATED = "x-request-id", "x-lam-truncated"
 _ID = re.compile(r"[\w.:-]{1,128}", re.ASCII)
 _HEALTH_TIMEOUT = 10.0
 _GONE = 499
-"""No client sees it; as nginx logs those who hung up."""
+"""Status for a client that has hung up. No client sees it; nginx logs the same."""
 _log = logging.getLogger(__name__)
 _T = TypeVar("_T")
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a front serves, and its limits."""
+    """The model that a front serves, and its limits."""
 
     triton: str = "127.0.0.1:8001"
     """``host:port`` of Triton's gRPC endpoint."""
-    ensemble: str = "lam_embed"
+    ensemble: str = ENSEMBLE
     """Triton's name of the model."""
-    model: str = "lam_embed"
-    """OpenAI's name of it: what clients must ask for."""
+    model: str = ENSEMBLE
+    """Name that clients must ask for."""
     timeout: float = 60.0
-    """Seconds for a request."""
+    """Seconds that a request may take."""
     max_body: int = 32 << 20
-    """Bytes of a request."""
+    """Largest size of a request in bytes."""
 
 
 def create_app(settings: Settings) -> Starlette:
-    """The ASGI application. It connects to Triton when it starts, and needs no Triton for that."""
+    """The ASGI application. It starts without Triton too, and connects when a request comes."""
     created = int(time.time())
     card = {"id": settings.model, "object": "model", "created": created, "owned_by": "lam-export"}
 
@@ -66,7 +67,7 @@ def create_app(settings: Settings) -> Starlette:
             asked.check_size((await _in_time(client.served(), settings.timeout)).hidden_size)
         work = client.embed_counted(texts, request_id=request.state.id)
         found = await _unless_gone(request, _in_time(work, settings.timeout))
-        # A few thousand embeddings take some milliseconds to write down; others are served meanwhile.
+        # In a thread, because thousands of embeddings take milliseconds to write as JSON.
         body = await asyncio.to_thread(answer, asked, found)
         cut = int(found.truncated.sum())
         return Response(body, media_type="application/json", headers={TRUNCATED: str(cut)} if cut else None)
@@ -79,12 +80,12 @@ def create_app(settings: Settings) -> Starlette:
         return _json(card)
 
     async def health(request: Request) -> Response:
-        # A text of its own each time, so that no cache answers.
+        # A new text each time, so that no cache answers.
         text = f"health {time.time_ns()}"
         try:
             await _in_time(request.state.client.embed([text]), _HEALTH_TIMEOUT)
         except ServerBusyError:
-            return _json({"status": "busy"})  # a full queue is a server at work
+            return _json({"status": "busy"})  # a server with a full queue works
         return _json({"status": "ok"})
 
     return Starlette(
@@ -103,7 +104,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def _with_id(endpoint: Endpoint) -> Endpoint:
-    """Every answer names its request, errors are in OpenAI's shape, and those that are not the client's are logged."""
+    """Put the request's id in every answer, give errors OpenAI's format, and log those that are not the client's."""
 
     async def run(request: Request) -> Response:
         request.state.id = _id_of(request)
@@ -127,8 +128,8 @@ def _with_id(endpoint: Endpoint) -> Endpoint:
 
 
 async def _not_served(request: Request, error: Exception) -> Response:
-    """Paths and methods that there are not."""
-    assert isinstance(error, HTTPException)  # noqa: S101 - the one that it is registered for
+    """404 and 405 in OpenAI's error format."""
+    assert isinstance(error, HTTPException)  # noqa: S101 - it is registered for this class
     message = f"{error.detail}: {request.method} {request.url.path}"
     response = _error(ApiError(error.status_code, message, code="unknown_url"))
     response.headers.update({**(error.headers or {}), REQUEST_ID: _id_of(request)})
@@ -147,7 +148,7 @@ def _check_model(asked: str, served: str) -> None:
 
 
 async def _body(request: Request, limit: int) -> bytes:
-    """A request's body, never more of it in memory than ``limit`` bytes and a little."""
+    """A request's body. Hardly more than ``limit`` bytes are ever held."""
     chunks, size = [], 0
     async for chunk in request.stream():
         size += len(chunk)
@@ -165,7 +166,7 @@ async def _in_time(work: Coroutine[Any, Any, _T], seconds: float, status: int = 
 
 
 async def _unless_gone(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
-    """Wait for the work; cancel it if the client hangs up, or the server must stop."""
+    """Wait for the work. Cancel it if the client hangs up or the server must stop."""
 
     async def gone() -> None:
         while (await request.receive())["type"] != "http.disconnect":

@@ -1,4 +1,4 @@
-"""Errors in the shape of OpenAI's API."""
+"""Errors in the format of OpenAI's API."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -11,27 +11,27 @@ _INVALID, _SERVER = "invalid_request_error", "server_error"
 
 @dataclass
 class ApiError(Exception):
-    """An answer that is no embedding."""
+    """An answer with an error instead of embeddings."""
 
     status: int
-    """Of HTTP."""
+    """HTTP status."""
     message: str
     type: str = _INVALID
     param: str | None = None
-    """The field of the request that is to blame."""
+    """Field of the request that is wrong."""
     code: str | None = None
     retry_after: int | None = None
-    """Seconds after which it may go well."""
+    """Seconds after which the client should try again."""
 
     def body(self) -> dict[str, Any]:
-        """What is sent."""
+        """The answer's JSON."""
         return {"error": {"message": self.message, "type": self.type, "param": self.param, "code": self.code}}
 
 
 def api_error(error: LamError) -> ApiError:
-    """What the client learns of a failure between this front and Triton.
+    """The answer to a failure between this front and Triton.
 
-    What it cannot mend itself comes without details: those are in the log, under the request's id.
+    A failure that the client cannot mend comes without details. These are in the log, under the request's id.
     """
     if isinstance(error, RefusedError | InputError):
         return ApiError(400, str(error), param="input")
@@ -47,5 +47,5 @@ def api_error(error: LamError) -> ApiError:
 
 
 def timed_out(status: int) -> ApiError:
-    """What took too long; 408: the client's sending, 504: the work."""
+    """The answer to a request that took too long; 408: to arrive, 504: to be computed."""
     return ApiError(status, "not done in time; send fewer or shorter texts at once", _SERVER, code="timeout")

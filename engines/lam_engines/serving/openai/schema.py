@@ -1,4 +1,4 @@
-"""OpenAI's requests for embeddings, and answers to them."""
+"""OpenAI's requests for embeddings, and the answers to them."""
 
 from base64 import b64encode
 from typing import Annotated, Any, Literal
@@ -10,7 +10,7 @@ from ..triton.client import Embeddings
 from .errors import ApiError
 
 MAX_INPUTS = 2048
-"""Texts of one request, as at OpenAI."""
+"""Largest number of texts in a request, as at OpenAI."""
 
 
 class EmbeddingRequest(BaseModel):
@@ -20,18 +20,18 @@ class EmbeddingRequest(BaseModel):
 
     model: str
     input: str | list[Any]
-    """Checked by :meth:`texts`: pydantic would name every text of a list that holds something else."""
+    """:meth:`texts` checks this field: pydantic would report every item of a wrong list."""
     encoding_format: Literal["float", "base64"] = "float"
     dimensions: Annotated[int, Field(ge=1)] | None = None
     user: str | None = None
-    """Taken and not used: nothing is kept of who asks."""
+    """Accepted and ignored: no user data is kept."""
 
     @staticmethod
     def of(body: bytes) -> "EmbeddingRequest":
         """Read a request.
 
         Raises:
-            ApiError: 400; it is no JSON, or not this.
+            ApiError: 400; the body is no JSON, or not a request for embeddings.
         """
         try:
             fields = orjson.loads(body)
@@ -47,10 +47,10 @@ class EmbeddingRequest(BaseModel):
             raise ApiError(400, f"{name or 'body'}: {first['msg']}", param=name) from None
 
     def texts(self) -> list[str]:
-        """What is to be embedded.
+        """The texts to embed.
 
         Raises:
-            ApiError: 400; nothing, too much, or something that is no text.
+            ApiError: 400; there are no texts, too many, or something else than texts.
         """
         texts = [self.input] if isinstance(self.input, str) else self.input
         if not 1 <= len(texts) <= MAX_INPUTS:
@@ -59,8 +59,8 @@ class EmbeddingRequest(BaseModel):
             if type(text) in (int, list):
                 raise ApiError(
                     400,
-                    "input: expected text, found token ids. They would be of another tokenizer than this model's, and "
-                    "are not embedded; send the text itself (langchain_openai: check_embedding_ctx_length=False)",
+                    "input: expected text, found token ids, which belong to another tokenizer than this model's; send "
+                    "the text itself (langchain_openai: check_embedding_ctx_length=False)",
                     param="input",
                     code="token_ids_not_supported",
                 )
@@ -72,13 +72,13 @@ class EmbeddingRequest(BaseModel):
         """Refuse to shorten embeddings.
 
         Raises:
-            ApiError: 400; ``dimensions`` is another size than the model's.
+            ApiError: 400; ``dimensions`` is not the model's size.
         """
         if self.dimensions not in (None, hidden):
             raise ApiError(
                 400,
-                f"dimensions: expected {hidden}, or none, found {self.dimensions}; this model was not trained so that "
-                f"the first figures of an embedding are one too",
+                f"dimensions: expected {hidden}, or none, found {self.dimensions}; embeddings of this model cannot be "
+                f"shortened",
                 param="dimensions",
             )
 

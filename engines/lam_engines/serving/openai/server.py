@@ -1,4 +1,4 @@
-"""The front as a server, in a thread of its own or as a process."""
+"""The front as a server, in its own thread or as a process."""
 
 import socket
 import threading
@@ -13,14 +13,14 @@ if TYPE_CHECKING:
 
 _START = 20.0
 _GRACE = 10
-"""Seconds for what is under way when the front is stopped; then it is cancelled."""
+"""Seconds that running requests have to finish when the front stops. Then they are cancelled."""
 
 
 def bind(host: str, port: int) -> socket.socket:
-    """A socket that has an address and does not listen yet; port 0: any free one.
+    """A socket with an address, which does not listen yet. Port 0 stands for any free port.
 
     Raises:
-        EngineError: the address is taken, or not of this machine.
+        EngineError: the address is taken, or not this machine's.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
@@ -33,14 +33,14 @@ def bind(host: str, port: int) -> socket.socket:
             raise
     except OSError as error:
         raise EngineError(
-            f"expected a free port at {host}:{port}, found none ({error.strerror}); stop what runs there, or name "
-            f"another port"
+            f"expected a free port at {host}:{port}, found none ({error.strerror}); stop what runs there, or "
+            f"name another port"
         ) from None
     return bound
 
 
 def server(settings: Settings) -> "Server":
-    """Uvicorn with the front, not yet running."""
+    """Uvicorn with the front; it does not run yet."""
     import uvicorn
 
     config = uvicorn.Config(
@@ -55,24 +55,24 @@ def server(settings: Settings) -> "Server":
 
 
 class OpenAiFront:
-    """A front that runs beside the caller's work, from ``with OpenAiFront(...) as front`` to the end of the block.
+    """A front that runs in a thread, from ``with OpenAiFront(...) as front`` to the end of the block.
 
-    The end of the block waits for requests under way, for at most some seconds, and closes the port.
+    The end of the block waits some seconds for running requests, and closes the port.
     """
 
     def __init__(self, settings: Settings, bound: socket.socket) -> None:
-        """Nothing listens yet.
+        """Prepare a front; nothing listens yet.
 
         Args:
-            settings: what is served.
-            bound: where, from :func:`bind`; closed at the end.
+            settings: the model and its limits.
+            bound: a socket from :func:`bind`, which is closed at the end.
         """
         self._socket = bound
         self._server = server(settings)
         self._thread = threading.Thread(target=self._server.run, args=([self._socket],), name="openai", daemon=True)
         host, port = bound.getsockname()[:2]
         self.url = f"http://{f'[{host}]' if ':' in host else host}:{port}/v1"
-        """What clients take as ``base_url``."""
+        """``base_url`` of OpenAI's client."""
 
     def __enter__(self) -> "OpenAiFront":
         """Listen.
@@ -85,12 +85,12 @@ class OpenAiFront:
         while not self._server.started:
             if not self.alive or time.monotonic() > deadline:
                 self.__exit__()
-                raise EngineError(f"the OpenAI front at {self.url} did not start; see what it wrote above")
+                raise EngineError(f"the OpenAI front at {self.url} did not start; see its messages above")
             time.sleep(0.02)
         return self
 
     def stop(self) -> None:
-        """Take no more requests, and do not wait for those under way."""
+        """Refuse new requests. Does not wait for running ones."""
         self._server.should_exit = True
 
     def __exit__(self, *exception: object) -> None:
@@ -100,5 +100,5 @@ class OpenAiFront:
 
     @property
     def alive(self) -> bool:
-        """Whether it still serves."""
+        """Whether the front still serves."""
         return self._thread.is_alive()

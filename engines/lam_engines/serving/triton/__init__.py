@@ -8,13 +8,11 @@ Needs the extra ``serve``.
 """
 
 from .memory_repository import MemoryServing, write_memory_repository
-from .options import FLAVOURS, TRUNCATIONS, ServingOptions
+from .options import ServingOptions
 from .repository import write_repository
 from .server import TritonServer
 
 __all__ = [
-    "FLAVOURS",
-    "TRUNCATIONS",
     "MemoryServing",
     "ServingOptions",
     "TritonServer",

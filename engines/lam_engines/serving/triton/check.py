@@ -1,4 +1,4 @@
-"""Does a repository hang together? Parsing a ``config.pbtxt`` checks its syntax, not its meaning."""
+"""Checks that a repository's models fit together. Parsing a ``config.pbtxt`` checks only its syntax."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -7,8 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...bundles.manifest import Graph, OptimizationProfile
+from ...contract import MODEL, SENTENCE_EMBEDDING
 from ...errors import BundleError
-from .configs import CORE, NETWORK, TOKENIZER, TYPES, dims_of, fits
+from .configs import CORE, NETWORK, PLAN, TOKENIZER, TYPES, dims_of, fits
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig, ModelInput, ModelOutput
@@ -16,32 +17,33 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Expected:
-    """What a repository must agree with, of the bundle that it was made from."""
+    """Facts of the bundle that a repository must agree with."""
 
     hidden_size: int
     graph: Graph
-    """What is run, or what the plan was built from."""
+    """The graph that is run, or that the plan was built from."""
     profiles: Sequence[OptimizationProfile] = ()
-    """Of the plan, if one is served."""
+    """Profiles of the plan, if one is served."""
 
 
-_FILES = {"python": "model.py", "onnxruntime": "model.onnx", "tensorrt": "model.plan"}
+_FILES = {"python": "model.py", "onnxruntime": MODEL, "tensorrt": PLAN}
+"""Triton's default names of a model's file, by backend."""
 _BYTES = {"TYPE_INT32": 4, "TYPE_INT64": 8}
 
 
 def check_repository(folder: Path, expected: Expected) -> None:
-    """See that a repository means what it should.
+    """Check that a repository is complete and agrees with its bundle.
 
-    Every model has its file and what it warms up with; preferred sizes are within ``max_batch_size``; every input of
-    the ensemble's steps comes from somewhere, in the right type and shape; ``lam_model`` has the inputs, outputs and
-    profiles that the bundle's manifest tells of.
+    Every model must have its file and its warm-up data. Preferred batch sizes must be within ``max_batch_size``. Every
+    input of the ensemble's steps must come from an earlier step, in the right type and shape. ``lam_model`` must have
+    the inputs, outputs and profiles of the bundle's manifest.
 
     Args:
         folder: the repository.
         expected: of the bundle.
 
     Raises:
-        BundleError: names the first thing that is wrong, and the model.
+        BundleError: the message names the model and its first problem.
     """
     for problem in problems(folder, expected):
         raise BundleError(
@@ -50,7 +52,7 @@ def check_repository(folder: Path, expected: Expected) -> None:
 
 
 def problems(folder: Path, expected: Expected) -> Iterator[str]:
-    """What is wrong with a repository; see :func:`check_repository`."""
+    """All problems of a repository; see :func:`check_repository`."""
     from google.protobuf import text_format
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
@@ -69,8 +71,8 @@ def problems(folder: Path, expected: Expected) -> Iterator[str]:
         if NETWORK in (name, config.parameters["network"].string_value):
             wrong += _network_problems(name, config, configs, expected)
         for tensor in config.output:
-            if tensor.name == "sentence_embedding" and list(tensor.dims) != [expected.hidden_size]:
-                wrong.append(f"sentence_embedding has dims {list(tensor.dims)}, not [{expected.hidden_size}]")
+            if tensor.name == SENTENCE_EMBEDDING and list(tensor.dims) != [expected.hidden_size]:
+                wrong.append(f"{SENTENCE_EMBEDDING} has dims {list(tensor.dims)}, not [{expected.hidden_size}]")
         yield from (f"{name}: {problem}" for problem in wrong)
     if expected.profiles and TOKENIZER in configs:
         longest = max(profile.tokens.max for profile in expected.profiles)
@@ -118,7 +120,7 @@ def _file_problems(folder: Path, config: "ModelConfig") -> Iterator[str]:
 
 
 def _size(given: Any) -> int | None:
-    """Bytes of a warm-up's input; None for texts."""
+    """Bytes of a warm-up's input; None for texts, whose size is free."""
     size = _BYTES.get(_type(given))
     return None if size is None else prod(given.dims) * size
 

@@ -1,4 +1,4 @@
-"""Modules of this package, copied for a Python model to import where the package is not installed."""
+"""Copies of this package's modules, for Python models: the server's Python does not have the package."""
 
 from pathlib import Path
 
@@ -6,13 +6,13 @@ _PACKAGE = Path(__file__).parents[2]
 
 
 def copied_modules(*names: str) -> dict[str, bytes]:
-    """Modules, for a Python model: name in the model's version folder to content.
+    """Modules for a Python model: name in the model's version folder to content.
 
-    They keep their places among each other, so that their relative imports hold. Triton imports ``1.model``, which
-    takes the model from them.
+    The copies keep their folders, so that their relative imports work. Triton imports ``1.model``, which imports the
+    model from the copies.
 
     Args:
-        names: relative to ``lam_engines`` (``batching.py``). The first is the model.
+        names: paths below ``lam_engines``, such as ``embedding/batching.py``. The first is the model.
     """
     files = {f"{_PACKAGE.name}/{name}": (_PACKAGE / name).read_bytes() for name in names}
     module = ".".join([_PACKAGE.name, *Path(names[0]).with_suffix("").parts])

@@ -1,4 +1,4 @@
-"""Ports of this machine."""
+"""Free ports of this machine."""
 
 import socket
 
@@ -6,14 +6,14 @@ from ...errors import EngineError
 
 
 def free_ports(host: str, wanted: dict[str, int]) -> dict[str, int]:
-    """Ports to listen on, seen to be free.
+    """Ports that are free now.
 
     Args:
-        host: the address.
-        wanted: option to port; 0: any.
+        host: the address to listen on.
+        wanted: option to port; 0 stands for any free port.
 
     Raises:
-        EngineError: one is taken, or the address is not this machine's.
+        EngineError: a port is taken, or the address is not this machine's.
     """
     held: list[socket.socket] = []
     try:

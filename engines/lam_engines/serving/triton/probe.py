@@ -1,4 +1,4 @@
-"""Does the server serve? A real inference: the server calls itself ready although its models' processes have died."""
+"""A health check by a real inference: Triton says that it is ready even when the processes of its models have died."""
 
 import json
 import time
@@ -7,22 +7,26 @@ from enum import Enum
 from http.client import HTTPConnection, HTTPException
 from typing import Any
 
+from ...contract import TEXT
+from ...memories.state import INPUTS
+
 
 def new_text() -> str:
-    """A request with a text that was never sent before: the response cache would answer for a model that is dead."""
+    """A request with a new text: for an old one the response cache would answer, even if the model is dead."""
     text = f"Is anyone there at {time.time_ns()}?"
-    return json.dumps({"inputs": [{"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": [text]}]})
+    return json.dumps({"inputs": [{"name": TEXT, "shape": [1, 1], "datatype": "BYTES", "data": [text]}]})
 
 
 def new_memory(hidden_size: int) -> Callable[[], str]:
-    """Requests that ask a memory of their own, begun and ended by them, in which nothing is stored."""
+    """Makes requests that each begin a memory, ask it, and end it. They store nothing."""
+    key, value, query, store = INPUTS
     zeros, vector = [0.0] * hidden_size, [1, hidden_size]
     inputs: list[dict[str, Any]] = [
-        {"name": name, "shape": vector, "datatype": "FP32", "data": zeros} for name in ("key", "value")
+        {"name": name, "shape": vector, "datatype": "FP32", "data": zeros} for name in (key, value)
     ]
     inputs += [
-        {"name": "query", "shape": [1, *vector], "datatype": "FP32", "data": zeros},
-        {"name": "store", "shape": [1, 1], "datatype": "BOOL", "data": [False]},
+        {"name": query, "shape": [1, *vector], "datatype": "FP32", "data": zeros},
+        {"name": store, "shape": [1, 1], "datatype": "BOOL", "data": [False]},
     ]
 
     def request() -> str:
@@ -33,27 +37,27 @@ def new_memory(hidden_size: int) -> Callable[[], str]:
 
 
 class Health(Enum):
-    """What a probe found."""
+    """The result of a probe."""
 
     SERVES = "serves"
     BUSY = "busy"
-    """It refuses because its queue is full: it works."""
+    """The server works. It refused the request because its queue is full."""
     FAILS = "fails"
     SILENT = "silent"
-    """No answer in time."""
+    """The server did not answer in time."""
 
 
 def probe(url: str, model: str, timeout: float, request: Callable[[], str] = new_text) -> tuple[Health, str]:
-    """Embed a text, or ask whatever else the request does.
+    """Send one request and judge the answer.
 
     Args:
         url: HOST:PORT of the HTTP endpoint.
-        model: to ask.
+        model: the model to ask.
         timeout: in seconds.
-        request: gives the body of one.
+        request: makes the body of the request.
 
     Returns:
-        What was found, and in the server's own words why.
+        The server's health, and the reason in its own words.
     """
     host, _, port = url.rpartition(":")
     connection = HTTPConnection(host, int(port), timeout=timeout)

@@ -1,4 +1,4 @@
-"""One process of ``tritonserver``: started in a group of its own, stopped within a bound, nothing left behind."""
+"""One process of ``tritonserver``: it has its own process group, stops in bounded time, and leaves nothing behind."""
 
 import os
 import signal
@@ -12,7 +12,7 @@ from ...errors import EngineError
 from .installation import Installation
 
 _SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
-# Started through Python, which asks the kernel for SIGTERM should the starter die, and becomes the server.
+# A small Python program asks the kernel for SIGTERM when its parent dies, and then becomes the server.
 _LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execvp(sys.argv[1], sys.argv[1:])"
 
 
@@ -20,13 +20,13 @@ class ServerProcess:
     """A running server. Its output goes to a log file."""
 
     def __init__(self, installation: Installation, arguments: Sequence[str], log: Path, shared_memory: str) -> None:
-        """Start it.
+        """Start the server.
 
         Args:
-            installation: which server.
-            arguments: for it.
-            log: appended to.
-            shared_memory: what the names of its shared-memory segments begin with; no other process's may.
+            installation: which server to start.
+            arguments: of the server.
+            log: file that its output is appended to.
+            shared_memory: prefix of the names of its shared-memory segments. No other process may use it.
 
         Raises:
             EngineError: the program cannot be run, or the log cannot be written.
@@ -53,11 +53,11 @@ class ServerProcess:
 
     @property
     def exit_code(self) -> int | None:
-        """None while it runs; negative: the signal that ended it."""
+        """None while the server runs. A negative code is the signal that ended it."""
         return self._process.poll()
 
     def children(self) -> set[int]:
-        """Processes that it has started and that live: one for each instance of a Python model."""
+        """The server's living child processes: one for each instance of a Python model."""
         found: set[int] = set()
         for listed in Path(f"/proc/{self.pid}/task").glob("*/children"):
             try:
@@ -67,17 +67,17 @@ class ServerProcess:
         return {child for child in found if _lives(child)}
 
     def stop(self, seconds: float) -> None:
-        """Ask it to finish what is under way, end it after that many seconds at the latest, and clean up after it."""
+        """Ask the server to finish its requests, kill it after this many seconds, and clean up."""
         try:
             if self.exit_code is None:
                 self._process.terminate()
                 with suppress(subprocess.TimeoutExpired):
                     self._process.wait(seconds)
-        finally:  # a second Ctrl-C too
+        finally:  # after a second Ctrl-C too
             self.kill()
 
     def kill(self) -> None:
-        """End it and every process of its group at once, and remove its shared memory."""
+        """Kill the server and every process of its group at once, and remove its shared memory."""
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()

@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -18,34 +19,35 @@ if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
     from .check import Expected
-    from .flavours import Model
+    from .configs import Model
 
 RECORD = "repository.json"
-"""What a repository was made from, and with which options. Triton takes no notice of it."""
+"""File that names the bundle and the options of a repository. Triton ignores it."""
 _BEGINNING = b'{\n  "lam_repository": '
 
 
 def write_repository(
     bundle: Bundle | Path | str, folder: Path | str, options: ServingOptions | None = None, *, force: bool = False
 ) -> Path:
-    """Write a model repository for Triton, from a bundle whose files are checked against their hashes.
+    """Write a model repository for Triton from a bundle, whose files are checked against their hashes.
 
-    It holds ``lam_embed`` (input ``text``, BYTES ``[B, 1]`` of UTF-8; outputs ``sentence_embedding`` FP32
-    ``[B, hidden]``, ``token_count`` INT32 ``[B, 1]``, ``truncated`` BOOL ``[B, 1]``), an ensemble of ``lam_tokenizer``
-    and ``lam_core``, and with the flavours onnxruntime and tensorrt ``lam_model``, the network.
+    It holds ``lam_embed``, an ensemble of ``lam_tokenizer`` and ``lam_core``. Its input is ``text`` BYTES ``[B, 1]`` in
+    UTF-8. Its outputs are ``sentence_embedding`` FP32 ``[B, hidden]``, ``token_count`` INT32 ``[B, 1]`` and
+    ``truncated`` BOOL ``[B, 1]``. With the flavours onnxruntime and tensorrt, the network is a model ``lam_model``.
 
     Args:
-        bundle: an open bundle, or where it is.
-        folder: of the repository; written beside its place and renamed when it is whole and has passed
-            :func:`~lam_engines.serving.triton.check.check_repository`.
-        options: how to serve; the defaults if left out.
-        force: replace a repository that is there. A folder that is none is never replaced.
+        bundle: an open bundle, or its folder.
+        folder: of the repository. It is written beside its place, checked by
+            :func:`~lam_engines.serving.triton.check.check_repository`, and renamed when it is whole.
+        options: how to serve. Default: all defaults.
+        force: replace an existing repository. Any other folder is never replaced.
 
     Returns:
         ``folder``.
 
     Raises:
-        BundleError: the bundle is broken, has nothing for the flavour, or the folder is taken or cannot be written.
+        BundleError: the bundle is broken or has nothing for the flavour, or the folder is taken or cannot be written.
+        InputError: the options do not fit the flavour; see :func:`~lam_engines.serving.triton.flavours.resolve`.
         EngineError: the extra ``serve`` is not installed.
     """
     from .flavours import models_of, resolve
@@ -53,11 +55,11 @@ def write_repository(
     require_client()
     bundle = bundle if isinstance(bundle, Bundle) else Bundle(bundle)
     options = resolve(bundle, options or ServingOptions())
-    return put_repository(Path(folder), *models_of(bundle, options), record_of(bundle, options.as_dict()), force=force)
+    return put_repository(Path(folder), *models_of(bundle, options), record_of(bundle, asdict(options)), force=force)
 
 
 def record_of(bundle: Bundle, options: Mapping[str, object]) -> str:
-    """What a repository says of itself, as JSON."""
+    """The content of :data:`RECORD`."""
     record = {
         "lam_repository": 1,
         "bundle": bundle.path.resolve().name,
@@ -70,14 +72,14 @@ def record_of(bundle: Bundle, options: Mapping[str, object]) -> str:
 def put_repository(
     folder: Path, models: "Iterable[Model]", expected: "Expected", record: str, *, force: bool = False
 ) -> Path:
-    """Write models beside their place, check them, and rename them there.
+    """Write a repository beside its place, check it, and rename it.
 
     Args:
         folder: of the repository.
-        models: what it holds.
-        expected: what they must agree with.
+        models: the models of the repository.
+        expected: facts that the models must agree with.
         record: from :func:`record_of`.
-        force: replace a repository that is there.
+        force: replace an existing repository.
 
     Returns:
         ``folder``.
@@ -126,7 +128,7 @@ def check_place(folder: Path, force: bool) -> None:
     """Refuse a place that is taken.
 
     Raises:
-        BundleError: something is there that is no repository, or one is and ``force`` is false.
+        BundleError: the place holds something other than a repository, or a repository and ``force`` is false.
     """
     try:
         if not folder.exists() and not folder.is_symlink():
@@ -149,7 +151,11 @@ def check_place(folder: Path, force: bool) -> None:
 
 
 def require_client() -> None:
-    """Raises EngineError if the extra ``serve`` is not installed."""
+    """Check that tritonclient is installed.
+
+    Raises:
+        EngineError: it is not; the message says what to install.
+    """
     try:
         import tritonclient.grpc.model_config_pb2  # noqa: F401
     except ImportError:

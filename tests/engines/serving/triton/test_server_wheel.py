@@ -11,7 +11,8 @@ import pytest
 
 from lam_engines import EngineError
 from lam_engines.serving.triton import wheel
-from lam_engines.serving.triton.installation import Installation, find_installation
+from lam_engines.serving.triton.find_server import find_installation
+from lam_engines.serving.triton.installation import Installation
 from lam_engines.serving.triton.wheel import UnfitMachineError, wheel_installation
 
 

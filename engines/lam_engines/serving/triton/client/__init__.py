@@ -1,4 +1,4 @@
-"""A client of the served model: batches, timeouts and retries.
+"""A client of a served encoder, with batches, timeouts and retries.
 
 with TritonClient("127.0.0.1:8001") as client:
     vectors = client.embed(["a first text", "and another"])

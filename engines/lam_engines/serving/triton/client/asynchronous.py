@@ -6,28 +6,29 @@ from typing import Any
 
 import numpy as np
 
-from ....embedding.engine import _checked_texts
+from ....contract import ENSEMBLE
+from ....embedding.engine import checked_texts
 from . import wire
 from .errors import RefusedError
 from .retries import Attempts
 
 
 class AsyncTritonClient:
-    """:class:`TritonClient` for one event loop. Make it, use it and close it there.
+    """:class:`TritonClient` for one event loop. Make, use and close it in that loop.
 
-    A call that is cancelled is cancelled at the server too: what waits in its queue is not computed.
+    Cancelling a call cancels it at the server too, and its waiting requests are not computed.
     """
 
     def __init__(
         self,
         url: str = "127.0.0.1:8001",
         *,
-        model: str = "lam_embed",
+        model: str = ENSEMBLE,
         timeout: float = 60.0,
         retries: int = 10,
         in_flight: int = 4,
     ) -> None:
-        """Arguments as for :class:`TritonClient`."""
+        """See :class:`TritonClient` for the arguments."""
         from tritonclient.grpc.aio import InferenceServerClient
 
         self.url, self.model, self.timeout, self.retries, self.in_flight = url, model, timeout, retries, in_flight
@@ -35,12 +36,12 @@ class AsyncTritonClient:
         self._served: wire.ServedModel | None = None
 
     async def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """As :meth:`TritonClient.embed`."""
+        """See :meth:`TritonClient.embed`."""
         return (await self.embed_counted(texts)).vectors
 
     async def embed_counted(self, texts: Sequence[str], *, request_id: str = "") -> wire.Embeddings:
-        """As :meth:`TritonClient.embed_counted`."""
-        texts = _checked_texts(texts)
+        """See :meth:`TritonClient.embed_counted`."""
+        texts = checked_texts(texts)
         served, slots = await self.served(), asyncio.Semaphore(self.in_flight)
 
         async def ask(rows: np.ndarray) -> tuple[np.ndarray, wire.Embeddings]:
@@ -55,13 +56,13 @@ class AsyncTritonClient:
         tasks = [asyncio.ensure_future(ask(rows)) for rows in served.parts(texts)]
         try:
             done = await asyncio.gather(*tasks)
-        finally:  # a failure of one, or a caller who has gone: the others are of no use
+        finally:  # after a failure, or when the caller cancels, the other answers are useless
             for task in tasks:
                 task.cancel()
         return wire.joined(done, len(texts), served.hidden_size)
 
     async def served(self) -> wire.ServedModel:
-        """As :meth:`TritonClient.served`."""
+        """See :meth:`TritonClient.served`."""
         if self._served is None:
             self._served = wire.ServedModel.of((await self._call("get_model_config")).config)
         return self._served
@@ -77,7 +78,7 @@ class AsyncTritonClient:
         await self.close()
 
     async def _call(self, method: str, **arguments: Any) -> Any:
-        """One of the client's methods, with timeout and retries."""
+        """Call a method of tritonclient, with timeout and retries."""
         from tritonclient.utils import InferenceServerException
 
         attempts = Attempts(self.url, self.model, timeout=self.timeout, retries=self.retries)

@@ -1,41 +1,41 @@
-"""What can go wrong between a client and Triton Inference Server, by what helps against it."""
+"""Errors between a client and Triton Inference Server, by what helps against them."""
 
 from ....errors import EngineError
 
 _BUSY = ("maximum queue size", "timeout expired")
-"""Of Triton's words for a queue that is full, and for one that a request has waited in for too long. The status is
-UNAVAILABLE, as it is where no server is."""
+"""Triton's words for a full queue, and for a request that has waited too long in a queue. The status does not tell: it
+is UNAVAILABLE, as if there were no server."""
 
 
 class ServerError(EngineError):
-    """The server answered with an error, or with something that is no embedding."""
+    """The server answered with an error, or with something other than embeddings."""
 
 
 class ServerUnavailableError(ServerError):
-    """No server, or no model, answers at that address. Passing while it starts."""
+    """No server, or no model, answers at that address. It may still be starting."""
 
 
 class ServerBusyError(ServerError):
-    """The server has more to do than it can. Passing."""
+    """The server has too much to do. Later it may have less."""
 
 
 class ServerTimeoutError(ServerError):
-    """No answer in time."""
+    """The server did not answer in time."""
 
 
 class RefusedError(ServerError, ValueError):
-    """The server will not embed this text: it is longer than the server's policy allows, say."""
+    """The server refuses a text, for instance because it is too long."""
 
 
 def from_status(status: str | None, message: str, url: str, model: str, timeout: float) -> ServerError:
     """The error of a failed call.
 
     Args:
-        status: gRPC's, as tritonclient gives it: ``StatusCode.UNAVAILABLE``.
+        status: gRPC's status in tritonclient's form, such as ``StatusCode.UNAVAILABLE``.
         message: the server's or gRPC's own words.
-        url: ``host:port`` that was called.
-        model: that was asked for.
-        timeout: seconds that were allowed.
+        url: ``host:port`` of the server.
+        model: name of the model.
+        timeout: seconds that the call was allowed.
     """
     code = (status or "").rpartition(".")[2]
     said = " ".join(message.split())[:500]

@@ -1,4 +1,4 @@
-"""When a call is sent again, and after how long."""
+"""When a failed call is sent again, and after what pause."""
 
 import random
 import time
@@ -10,39 +10,39 @@ if TYPE_CHECKING:
     from tritonclient.utils import InferenceServerException
 
 _FIRST, _LONGEST = 0.1, 2.0
-"""Seconds: the ceiling of the first pause, doubled for each that follows, and that of any."""
+"""Largest first pause, and largest pause of all, in seconds. The largest pause doubles with each attempt."""
 
 
 class Attempts:
     """The attempts at one call.
 
-    Only what passes by itself is tried again: no server there (yet), or a full queue. Anything else would fail again,
-    or, after a timeout, add to the load that caused it. Pauses are random below a ceiling that doubles, so that clients
-    that failed together do not come back together.
+    A call is tried again only if there is no server (yet) or the queue is full. Other errors would occur again, and
+    after a timeout a new attempt would add to the load that caused it. Pauses are random, so that clients that failed
+    together do not come back together. Their upper limit doubles with each attempt.
     """
 
     def __init__(self, url: str, model: str, *, timeout: float, retries: int) -> None:
         """Start the clock.
 
         Args:
-            url: ``host:port`` that is called.
-            model: that is asked for.
+            url: ``host:port`` of the server.
+            model: name of the model.
             timeout: seconds for all attempts and the pauses between them.
-            retries: how many times at most the call is sent again.
+            retries: how often the call may be sent again.
         """
         self._url, self._model, self._timeout, self._left = url, model, timeout, retries
         self._deadline = time.monotonic() + timeout
         self._ceiling = _FIRST
 
     def seconds(self) -> float:
-        """For the attempt that begins now."""
+        """Seconds that the attempt that begins now may take."""
         return max(0.001, self._deadline - time.monotonic())
 
     def pause(self, failure: "InferenceServerException") -> float:
         """Seconds to wait before the next attempt.
 
         Raises:
-            ServerError: there will be none; the error says what failed.
+            ServerError: the call is not sent again; the error says what failed.
         """
         error = from_status(failure.status(), failure.message() or "", self._url, self._model, self._timeout)
         pause = random.uniform(0, self._ceiling)  # noqa: S311 - not a secret

@@ -8,32 +8,33 @@ from typing import Any
 
 import numpy as np
 
-from ....embedding.engine import _checked_texts
+from ....contract import ENSEMBLE
+from ....embedding.engine import checked_texts
 from . import wire
 from .errors import RefusedError
 from .retries import Attempts
 
 
 class TritonClient:
-    """Asks a server that serves a repository of ``lam-export triton``. May be used by several threads at once."""
+    """A connection to a server with a repository of ``lam-export triton``. Several threads may use it at once."""
 
     def __init__(
         self,
         url: str = "127.0.0.1:8001",
         *,
-        model: str = "lam_embed",
+        model: str = ENSEMBLE,
         timeout: float = 60.0,
         retries: int = 10,
         in_flight: int = 4,
     ) -> None:
-        """Nothing is sent before the first call.
+        """Prepare a client. It sends nothing before the first call.
 
         Args:
             url: ``host:port`` of the server's gRPC endpoint.
-            model: the ensemble.
-            timeout: seconds for each batch, retries included.
-            retries: how many times at most a batch is sent again that found no server, or a full queue.
-            in_flight: batches of one call that the server has at once.
+            model: name of the model.
+            timeout: seconds for each request, retries included.
+            retries: how often a request is sent again if there is no server, or if its queue is full.
+            in_flight: largest number of requests of one call that the server has at once.
         """
         from tritonclient.grpc import InferenceServerClient
 
@@ -43,23 +44,24 @@ class TritonClient:
         self._lock = threading.Lock()
 
     def embed(self, texts: Sequence[str]) -> np.ndarray:
-        """As an engine's ``embed``: ``[len(texts), hidden]`` float32. Errors as for :meth:`embed_counted`."""
+        """Embeddings ``[len(texts), hidden]`` float32, as of an engine. See :meth:`embed_counted` for errors."""
         return self.embed_counted(texts).vectors
 
     def embed_counted(self, texts: Sequence[str], *, request_id: str = "") -> wire.Embeddings:
-        """Embed texts in any number, and say of each how many tokens it had and whether it was cut.
+        """Embed any number of texts. The result also says how many tokens each had and whether it was cut.
 
         Args:
-            texts: any Unicode; the server's policy says how long.
+            texts: any Unicode. The server decides how long they may be.
             request_id: for the server's log.
 
         Raises:
-            InputError: ``texts`` is one string, or holds something that is none.
-            RefusedError: the server does not take one of the texts.
-            ServerBusyError, ServerTimeoutError, ServerUnavailableError: passing, or still so after all retries.
+            InputError: ``texts`` is one string, or holds something other than strings.
+            RefusedError: the server refuses one of the texts.
+            ServerBusyError, ServerTimeoutError, ServerUnavailableError: the server is overloaded, too slow or absent,
+                after all retries. Later the call may succeed.
             ServerError: the server failed, or serves another model.
         """
-        texts = _checked_texts(texts)
+        texts = checked_texts(texts)
         served = self.served()
 
         def ask(rows: np.ndarray) -> wire.Embeddings:
@@ -75,13 +77,13 @@ class TritonClient:
             answers = [(rows, pool.submit(ask, rows)) for rows in parts]
             try:
                 done = [(rows, answer.result()) for rows, answer in answers]
-            except BaseException:  # the first failure, or Ctrl-C: what is not sent yet is not sent
+            except BaseException:  # after a failure or Ctrl-C, send no more requests
                 pool.shutdown(wait=False, cancel_futures=True)
                 raise
         return wire.joined(done, len(texts), served.hidden_size)
 
     def served(self) -> wire.ServedModel:
-        """What the server says of the model; asked once. Errors as for :meth:`embed_counted`."""
+        """What the server says about the model. It is asked once. See :meth:`embed_counted` for errors."""
         with self._lock:
             if self._served is None:
                 self._served = wire.ServedModel.of(self._call("get_model_config").config)
@@ -98,7 +100,7 @@ class TritonClient:
         self.close()
 
     def _call(self, method: str, **arguments: Any) -> Any:
-        """One of the client's methods, with timeout and retries."""
+        """Call a method of tritonclient, with timeout and retries."""
         from tritonclient.utils import InferenceServerException
 
         attempts = Attempts(self.url, self.model, timeout=self.timeout, retries=self.retries)

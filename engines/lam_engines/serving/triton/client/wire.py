@@ -1,4 +1,4 @@
-"""Texts to Triton's request and its answer to embeddings: what the sync and the async client share."""
+"""Texts to Triton's requests, and its answers to embeddings. Both clients share this."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -7,18 +7,19 @@ from typing import Any
 
 import numpy as np
 
+from ....contract import SENTENCE_EMBEDDING, TEXT, TOKEN_COUNT, TRUNCATED
 from ....embedding.batching import batches
-from ....embedding.tokenizer import _without_surrogates
+from ....embedding.tokenizer import without_surrogates
 from .errors import RefusedError, ServerError
 
-TEXT, EMBEDDING, TOKENS, TRUNCATED = "text", "sentence_embedding", "token_count", "truncated"
-"""The ensemble's input and outputs."""
+_OUTPUTS = (SENTENCE_EMBEDDING, TOKEN_COUNT, TRUNCATED)
 _BATCH_CHARACTERS = 1 << 20
-"""Of one request, as if its texts were padded to the longest: texts of like length together, and small messages."""
+"""Largest number of characters in a request, counted as if its texts were padded to the longest. So texts of similar
+length go together, and messages stay small."""
 CHANNEL = (
     ("grpc.max_send_message_length", -1),
     ("grpc.max_receive_message_length", -1),
-    # gRPC's own pause between attempts to connect grows to two minutes, and calls fail at once in between.
+    # By default gRPC's pause between attempts to connect grows to two minutes. Calls in that pause fail at once.
     ("grpc.initial_reconnect_backoff_ms", 100),
     ("grpc.max_reconnect_backoff_ms", 1000),
 )
@@ -26,39 +27,41 @@ CHANNEL = (
 
 @dataclass(frozen=True)
 class Embeddings:
-    """What the server says of texts, in their order."""
+    """The server's answer about texts, in their order."""
 
     vectors: np.ndarray
-    """``[n, hidden]`` float32, unit length."""
+    """Embeddings ``[n, hidden]`` float32 of unit length."""
     tokens: np.ndarray
-    """``[n]`` int32: tokens of each that were embedded, special ones included."""
+    """Number of each text's tokens that were embedded, special tokens included; ``[n]`` int32."""
     truncated: np.ndarray
-    """``[n]`` bool: whether it was cut to the server's maximum length."""
+    """Whether each text was cut to the server's limit; ``[n]`` bool."""
 
 
 @dataclass(frozen=True)
 class ServedModel:
-    """What a client must know of the model before it asks."""
+    """Facts of the served model that a client needs."""
 
     max_batch: int
+    """Largest number of texts in a request."""
     hidden_size: int
+    """Length of an embedding."""
 
     @staticmethod
     def of(config: Any) -> "ServedModel":
-        """From the server's ``ModelConfig``.
+        """Read the server's ``ModelConfig``.
 
         Raises:
-            ServerError: it is another kind of model.
+            ServerError: the model is of another kind.
         """
         inputs = {tensor.name for tensor in config.input}
         sizes = {tensor.name: list(tensor.dims) for tensor in config.output}
-        if inputs != {TEXT} or not {EMBEDDING, TOKENS, TRUNCATED} <= set(sizes):
+        if inputs != {TEXT} or not {*_OUTPUTS} <= set(sizes):
             raise ServerError(
-                f"expected a model from {TEXT} to {EMBEDDING}, {TOKENS} and {TRUNCATED}, found {config.name} from "
-                f"{', '.join(sorted(inputs))} to {', '.join(sorted(sizes))}; make the "
-                f"repository again: lam-export triton"
+                f"expected a model with the input {TEXT} and the outputs {', '.join(_OUTPUTS)}, found {config.name} "
+                f"with {', '.join(sorted(inputs))} and {', '.join(sorted(sizes))}; make the repository again: "
+                f"lam-export triton"
             )
-        return ServedModel(max(1, config.max_batch_size), sizes[EMBEDDING][-1])
+        return ServedModel(max(1, config.max_batch_size), sizes[SENTENCE_EMBEDDING][-1])
 
     def parts(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
         """Indices of the texts of each request, the longest texts first."""
@@ -66,29 +69,29 @@ class ServedModel:
 
 
 def inputs(texts: Sequence[str]) -> list[Any]:
-    """The tensors of one request."""
+    """The input tensors of one request."""
     from tritonclient.grpc import InferInput
 
-    content = np.array([_without_surrogates(text).encode() for text in texts], dtype=object)
+    content = np.array([without_surrogates(text).encode() for text in texts], dtype=object)
     tensor = InferInput(TEXT, [len(texts), 1], "BYTES")
     tensor.set_data_from_numpy(content[:, None])
     return [tensor]
 
 
 def outputs() -> list[Any]:
-    """The tensors that are asked for."""
+    """The output tensors to ask for."""
     from tritonclient.grpc import InferRequestedOutput
 
-    return [InferRequestedOutput(name) for name in (EMBEDDING, TOKENS, TRUNCATED)]
+    return [InferRequestedOutput(name) for name in _OUTPUTS]
 
 
 def answer(result: Any, count: int, hidden: int) -> Embeddings:
-    """Check an ``InferResult``: a server whose backend has died may answer with tensors of nothing.
+    """Read and check an ``InferResult``: a server whose backend has died may answer with empty tensors.
 
     Raises:
-        ServerError: it has not ``count`` finite embeddings of ``hidden`` figures.
+        ServerError: the result does not hold ``count`` finite embeddings of ``hidden`` values.
     """
-    vectors, tokens, cut = (result.as_numpy(name) for name in (EMBEDDING, TOKENS, TRUNCATED))
+    vectors, tokens, cut = (result.as_numpy(name) for name in _OUTPUTS)
     found = [None if x is None else list(x.shape) for x in (vectors, tokens, cut)]
     if found != [[count, hidden], [count, 1], [count, 1]]:
         raise ServerError(
@@ -96,15 +99,15 @@ def answer(result: Any, count: int, hidden: int) -> Embeddings:
             f"shapes {', '.join(map(str, found))}; its log says why"
         )
     if not np.isfinite(vectors).all():
-        raise ServerError("expected embeddings from the server, found NaN or infinite figures; its log may say why")
+        raise ServerError("expected embeddings from the server, found NaN or infinity; its log may say why")
     return Embeddings(vectors.astype(np.float32, copy=False), tokens[:, 0].astype(np.int32), cut[:, 0].astype(bool))
 
 
 def refused(error: RefusedError, rows: np.ndarray) -> RefusedError:
-    """The server's refusal of one request, which counts that request's texts, in the caller's numbers.
+    """The server's refusal with the caller's number of the text, instead of its number in the request.
 
     Args:
-        error: which names a text as ``text 3``.
+        error: names a text as ``text 3``.
         rows: the caller's number of each text of the request.
     """
 
@@ -116,7 +119,13 @@ def refused(error: RefusedError, rows: np.ndarray) -> RefusedError:
 
 
 def joined(parts: Sequence[tuple[np.ndarray, Embeddings]], count: int, hidden: int) -> Embeddings:
-    """Answers to the parts of ``count`` texts, each with the indices of its texts, in the texts' order."""
+    """The answers to all requests of a call as one, in the order of the texts.
+
+    Args:
+        parts: the caller's numbers of a request's texts, and its answer.
+        count: number of texts.
+        hidden: length of an embedding.
+    """
     whole = Embeddings(
         np.empty((count, hidden), np.float32), np.empty(count, dtype=np.int32), np.empty(count, dtype=bool)
     )

@@ -1,1 +1,1 @@
-"""The Python models of the repository, which run in Triton's Python backend, where the package is not installed."""
+"""The Python models of a repository. They run in Triton's Python backend, from copies: see :mod:`..modules`."""

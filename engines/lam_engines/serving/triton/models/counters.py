@@ -1,7 +1,7 @@
-"""What ``lam_core`` counts, for Prometheus.
+"""Counters of ``lam_core`` for Prometheus.
 
-Triton's own statistics of ``lam_core`` end when a request is in the pool: how long its texts wait there, and how long
-they are computed, is told by these.
+For Triton's own statistics, a request to ``lam_core`` ends when its texts are in the pool. These counters say how long
+the texts then wait, and how long computing takes.
 """
 
 import threading
@@ -10,17 +10,17 @@ from typing import Any
 import triton_python_backend_utils as pb_utils
 
 COUNTERS = {
-    "lam_texts": "Texts that were embedded",
-    "lam_tokens": "Tokens of the texts that were embedded, without padding",
-    "lam_padding_tokens": "Tokens of padding that were computed beside them",
-    "lam_batches": "Batches that the texts were put together to",
-    "lam_wait_seconds": "Seconds that the texts waited for their batch, each text counted",
-    "lam_compute_seconds": "Seconds that the texts were computed, each text counted",
+    "lam_texts": "Texts embedded",
+    "lam_tokens": "Tokens of the texts embedded, without padding",
+    "lam_padding_tokens": "Tokens of padding computed",
+    "lam_batches": "Batches computed",
+    "lam_wait_seconds": "Seconds that texts waited for their batch, summed over texts",
+    "lam_compute_seconds": "Seconds that computing a text's batch took, summed over texts",
 }
 
 
 class Counters:
-    """:data:`COUNTERS`. Many threads may count at once."""
+    """The counters of :data:`COUNTERS`. Several threads may add at once."""
 
     def __init__(self) -> None:
         self._families = {
@@ -31,7 +31,7 @@ class Counters:
         self._lock = threading.Lock()
 
     def add(self, **values: float) -> None:
-        """Count on, by names of :data:`COUNTERS`."""
+        """Add to counters, named as in :data:`COUNTERS`."""
         with self._lock:
             for name, value in values.items():
                 self._metrics[name].increment(value)

@@ -1,8 +1,8 @@
 """``lam_core``: token ids to embeddings, in Triton's Python backend.
 
-Texts go from the requests into one pool, from which some threads take batches of like length under a token budget. Each
-request is answered when its last text is done. Its parameters are ``network`` and what it needs, ``workers``,
-``batch_tokens``, ``max_padding``, ``hidden_size``, ``vocab_size`` and ``pad_token_id``.
+The texts of all requests go into one pool. Threads take batches of similar length from it, under a token budget. A
+request is answered when its last text is done. The parameters are ``workers``, ``batch_tokens``, ``max_padding``,
+``hidden_size``, ``vocab_size``, ``pad_token_id`` and those of :func:`~.networks.network_of`.
 """
 
 import threading
@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from ....contract import INPUT_IDS, SENTENCE_EMBEDDING, TOKEN_COUNT
 from ....embedding.batching import pad
 from ...pool import Pool
 from .counters import Counters
@@ -21,8 +22,8 @@ from .networks import network_of
 from .requests import RequestError, answer, failure, output, parameters_of, refusal
 
 _POOL_BATCHES = 4
-"""So many full batches may wait here, where texts of like length find each other; more wait in Triton's queue, where
-they can be refused."""
+"""Full batches that may wait in the pool, so that texts of similar length meet. More texts wait in Triton's queue,
+where they can be refused."""
 
 
 class TritonPythonModel:
@@ -47,7 +48,7 @@ class TritonPythonModel:
             worker.start()
 
     def execute(self, requests: Sequence[Any]) -> None:
-        """Put the texts into the pool; they are answered from there, later."""
+        """Put the texts into the pool. Their requests are answered later, from the threads."""
         texts: list[_Text] = []
         for request in requests:
             sender = request.get_response_sender()
@@ -67,11 +68,11 @@ class TritonPythonModel:
             worker.join()
 
     def work(self) -> None:
-        """Batch after batch, until the pool is closed."""
+        """Compute batch after batch until the pool is closed."""
         while batch := self.pool.take():
             try:
                 self.compute([text for text in batch if text.owner.wanted()])
-            except Exception as error:  # of these texts alone: the next batch may be fine
+            except Exception as error:  # it concerns these texts alone; the next batch may be fine
                 for text in batch:
                     text.owner.fail(error)
 
@@ -95,10 +96,12 @@ class TritonPythonModel:
         )
 
     def rows_of(self, request: Any) -> list[np.ndarray]:
-        ids = pb_utils.get_input_tensor_by_name(request, "input_ids").as_numpy()
-        counts = pb_utils.get_input_tensor_by_name(request, "token_count").as_numpy().ravel()
+        ids = pb_utils.get_input_tensor_by_name(request, INPUT_IDS).as_numpy()
+        counts = pb_utils.get_input_tensor_by_name(request, TOKEN_COUNT).as_numpy().ravel()
         if len(counts) != len(ids) or counts.min() < 1 or counts.max() > ids.shape[1]:
-            raise RequestError(f"expected a token_count of 1 to {ids.shape[1]} for each text, found {counts.tolist()}")
+            raise RequestError(
+                f"expected a {TOKEN_COUNT} of 1 to {ids.shape[1]} for each text, found {counts.tolist()}"
+            )
         rows = [row[:count] for row, count in zip(ids, counts, strict=True)]
         if any(row.min() < 0 or row.max() >= self.vocab_size for row in rows):
             raise RequestError(f"expected token ids 0 to {self.vocab_size - 1}; tokenise with lam_tokenizer")
@@ -106,7 +109,7 @@ class TritonPythonModel:
 
 
 class _Waiting:
-    """A request of which not all texts are done. Several threads may have texts of it."""
+    """A request with texts that are not done. Several threads may compute its texts."""
 
     def __init__(self, request: Any, sender: Any, vectors: np.ndarray) -> None:
         self.request, self.sender, self.vectors = request, sender, vectors
@@ -114,7 +117,7 @@ class _Waiting:
         self.lock = threading.Lock()
 
     def wanted(self) -> bool:
-        """Whether its texts are still to be computed; a request whose client has gone is dropped here."""
+        """Whether its texts must still be computed. A request whose client has gone is dropped here."""
         if self.left > 0 and self.request.is_cancelled():
             self._end(
                 pb_utils.InferenceResponse(error=pb_utils.TritonError("cancelled", pb_utils.TritonError.CANCELLED))
@@ -125,9 +128,9 @@ class _Waiting:
         self.vectors[row] = vector
         with self.lock:
             self.left -= 1
-            done = self.left == 0  # below zero it has ended otherwise
+            done = self.left == 0  # below zero: the request has failed or was cancelled
         if done:
-            _send(self.sender, answer(output("sentence_embedding", self.vectors)))
+            _send(self.sender, answer(output(SENTENCE_EMBEDDING, self.vectors)))
 
     def fail(self, error: Exception) -> None:
         self._end(failure(error))
@@ -140,13 +143,14 @@ class _Waiting:
 
 
 class _Text(NamedTuple):
-    """One of a request's texts."""
+    """One text of a request."""
 
     owner: _Waiting
     row: int
+    """Number of the text in its request."""
     ids: np.ndarray
     since: float
-    """When it came, by the monotonic clock."""
+    """When the text came, by the monotonic clock."""
 
     @property
     def tokens(self) -> int:

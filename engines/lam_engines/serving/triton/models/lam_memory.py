@@ -1,11 +1,10 @@
 """``lam_memory``: a memory for each sequence, in Triton's Python backend.
 
-The backend hands no implicit state to a model, so the states are kept here, by correlation id: from a sequence's first
-request to its last, or until it has been idle for so long that the server has ended it. Its parameters are ``heads``,
-``head_size``, ``idle_timeout`` (seconds) and ``threads``.
+The Python backend has no implicit state, so the model keeps the states itself, by correlation id. It keeps a state from
+the first request of a sequence to the last, or until the server has ended the sequence because it was idle. The
+parameters are ``heads``, ``head_size``, ``idle_timeout`` (seconds) and ``threads``.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,16 +14,17 @@ from typing import Any
 import numpy as np
 import triton_python_backend_utils as pb_utils
 
+from ....contract import MEMORY_MODEL
 from ....memories.state import INPUTS, OUTPUTS, PAST, PRESENT, state_shapes, within_range
+from ....telemetry import disable_telemetry
 from .requests import RequestError, answer, failure, output, parameters_of, refusal
 
 
 class TritonPythonModel:
-    """Vectors to store and to ask with to answers; see :func:`write_memory_repository`."""
+    """Stores vectors and answers queries; see :func:`~lam_engines.serving.triton.write_memory_repository`."""
 
     def initialize(self, args: dict[str, str]) -> None:
-        # ONNX Runtime 1.29 and newer send reports of use to Microsoft; this must be set when it is imported.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        disable_telemetry()
         import onnxruntime
 
         parameters = parameters_of(args)
@@ -34,12 +34,12 @@ class TritonPythonModel:
         options = onnxruntime.SessionOptions()
         options.enable_mem_pattern = False
         options.intra_op_num_threads = int(parameters["threads"])
-        graph = Path(__file__).parents[4] / "memory.onnx"
+        graph = Path(__file__).parents[4] / MEMORY_MODEL
         self.session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         self.memories: dict[Any, _Memory] = {}
 
     def execute(self, requests: Sequence[Any]) -> list[Any]:
-        """One request of each of some sequences: those with as many queries are computed together."""
+        """Answer requests of different sequences. Those with the same number of queries are computed together."""
         self.forget_idle()
         answers: list[Any] = [None] * len(requests)
         groups: dict[int, list[_Step]] = {}
@@ -64,7 +64,7 @@ class TritonPythonModel:
     def step_of(self, place: int, request: Any) -> "_Step":
         sequence = request.correlation_id()
         if request.flags() & pb_utils.TRITONSERVER_REQUEST_FLAG_SEQUENCE_START:
-            self.memories.pop(sequence, None)  # the server may have ended another of that id
+            self.memories.pop(sequence, None)  # an idle sequence of this id, which the server has ended
         key, value, query, store = (pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in INPUTS)
         finite = np.isfinite(query).all() and (not store.any() or (np.isfinite(key).all() and np.isfinite(value).all()))
         if not finite:
@@ -85,15 +85,15 @@ class TritonPythonModel:
         if not within_range(state):
             return refusal(
                 RequestError(
-                    "expected a state within the range of float32, found that storing this passes it; store smaller "
+                    "expected a state within the range of float32, found one beyond it after this store; store smaller "
                     "vectors, or begin a new sequence"
                 )
             )
-        step.memory.state = tuple(part.copy() for part in state)  # not a view, which would keep the whole batch
+        step.memory.state = tuple(part.copy() for part in state)  # a view would keep the whole batch
         return answer(output("recall", recall), output("stored", stored))
 
     def forget_idle(self) -> None:
-        """Drop the memories of sequences that the server has ended without a word: it is patient for half as long."""
+        """Drop the memories of idle sequences. The server ends them after half this time, and does not tell models."""
         now = monotonic()
         for sequence in [s for s, memory in self.memories.items() if now - memory.used > 2 * self.idle_timeout]:
             del self.memories[sequence]
@@ -103,7 +103,7 @@ class TritonPythonModel:
 class _Memory:
     state: tuple[np.ndarray, ...]
     used: float
-    """When its last request came, in seconds of the monotonic clock."""
+    """When its last request came, by the monotonic clock."""
 
 
 @dataclass
@@ -111,6 +111,7 @@ class _Step:
     """One request of a sequence."""
 
     place: int
+    """Number of the request among those of the call."""
     memory: _Memory
     inputs: tuple[np.ndarray, ...]
-    """Of ``INPUTS``, with a batch of one."""
+    """Values of ``INPUTS``, each with a batch of one."""

@@ -1,6 +1,6 @@
 """``lam_tokenizer``: texts to token ids, in Triton's Python backend.
 
-Its parameters are ``vocab_size``, ``max_tokens``, ``max_bytes`` and ``truncation``.
+The parameters are ``vocab_size``, ``max_tokens``, ``max_bytes`` and ``truncation``.
 """
 
 from collections.abc import Sequence
@@ -12,16 +12,17 @@ import numpy as np
 import tokenizers
 import triton_python_backend_utils as pb_utils
 
+from ....contract import INPUT_IDS, TEXT, TOKEN_COUNT, TOKENIZER, TRUNCATED
 from ....embedding.tokenizer import Tokenizer
 from .requests import RequestError, answer, output, parameters_of, refusal
 
 
 class TritonPythonModel:
-    """Texts ``[B, 1]`` to ``input_ids`` ``[B, n]``, zeros on the right; ``token_count``, ``truncated`` ``[B, 1]``."""
+    """Texts ``[B, 1]`` to ``input_ids`` ``[B, n]``, padded with zeros, ``token_count`` and ``truncated`` ``[B, 1]``."""
 
     def initialize(self, args: dict[str, str]) -> None:
         parameters = parameters_of(args)
-        content = (Path(__file__).parents[4] / "tokenizer.json").read_bytes()
+        content = (Path(__file__).parents[4] / TOKENIZER).read_bytes()
         self.tokenizer = Tokenizer(content, int(parameters["vocab_size"]))
         self.max_tokens = int(parameters["max_tokens"])
         self.max_bytes = int(parameters["max_bytes"])
@@ -47,7 +48,7 @@ class TritonPythonModel:
 
     def texts_of(self, request: Any) -> "_Texts":
         found = _Texts([], [])
-        for i, content in enumerate(pb_utils.get_input_tensor_by_name(request, "text").as_numpy().ravel()):
+        for i, content in enumerate(pb_utils.get_input_tensor_by_name(request, TEXT).as_numpy().ravel()):
             long = len(content) > self.max_bytes
             if long and not self.cuts:
                 raise RequestError(
@@ -81,19 +82,20 @@ class TritonPythonModel:
         for i, row in enumerate(ids):
             input_ids[i, : len(row)] = row
         truncated = np.array(part.truncated).reshape(-1, 1)
-        return answer(output("input_ids", input_ids), output("token_count", counts), output("truncated", truncated))
+        return answer(output(INPUT_IDS, input_ids), output(TOKEN_COUNT, counts), output(TRUNCATED, truncated))
 
 
 @dataclass
 class _Texts:
-    """Of a request, and which of them were cut."""
+    """The texts of a request."""
 
     texts: list[str]
     truncated: list[bool]
+    """Whether each text was cut."""
 
 
 def _cut(content: bytes, size: int) -> bytes:
-    """At most so many bytes, and no part of a character."""
+    """The first ``size`` bytes, without a cut character at the end."""
     while size and content[size] & 0xC0 == 0x80:
         size -= 1
     return content[:size]

@@ -1,4 +1,4 @@
-"""What computes a padded batch for ``lam_core``."""
+"""The networks that compute a padded batch for ``lam_core``."""
 
 import json
 import os
@@ -8,28 +8,36 @@ from typing import Any, Protocol
 
 import numpy as np
 
-_INPUTS, _OUTPUT = ("input_ids", "attention_mask"), "sentence_embedding"
+from ....contract import INPUTS, MODEL, SENTENCE_EMBEDDING
+from ....telemetry import disable_telemetry
 
 
 class Network(Protocol):
-    """A padded batch, ``input_ids`` and ``attention_mask`` ``[B, L]`` int64, to embeddings ``[B, hidden]`` float32."""
+    """Computes embeddings ``[B, hidden]`` float32 of a padded batch."""
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        """Raises whatever the runtime raises."""
+        """Compute a batch, ``[B, L]`` int64 both. Raises whatever the runtime raises."""
 
     def max_batch(self, tokens: int) -> int | None:
-        """How many texts of so many tokens it takes at once; None: any number."""
+        """How many texts of this many tokens it takes at once; None: no limit."""
 
 
 def network_of(parameters: dict[str, str], folder: Path) -> Network:
-    """The network that the parameters of ``lam_core`` name, with its files in ``folder``."""
-    if parameters["network"] == "onnxruntime":
-        # One thread of the network's is the worker's own: together as many as there are processors.
+    """The network that computes for ``lam_core``.
+
+    Args:
+        parameters: ``network`` names the model to ask, and ``profiles`` describes the plan that this model runs.
+            Without ``network``, ONNX Runtime computes in this process with ``threads``.
+        folder: holds the graph.
+    """
+    model = parameters.get("network")
+    if model is None:
+        # A worker's own thread is one of the network's: workers and threads together use every processor.
         threads = int(parameters["threads"]) or max(1, processors() + 1 - int(parameters["workers"]))
-        return OnnxRuntimeNetwork(folder / "model.onnx", threads)
+        return OnnxRuntimeNetwork(folder / MODEL, threads)
     if "profiles" in parameters:
-        return PlanModel(parameters["network"], parameters["profiles"], int(parameters["pad_token_id"]))
-    return ServedModel(parameters["network"])
+        return PlanModel(model, parameters["profiles"], int(parameters["pad_token_id"]))
+    return ServedModel(model)
 
 
 def processors() -> int:
@@ -46,21 +54,20 @@ class OnnxRuntimeNetwork:
     """ONNX Runtime in this process, on the CPU."""
 
     def __init__(self, graph: Path, threads: int) -> None:
-        # ONNX Runtime 1.29 and newer send reports of use to Microsoft; this must be set when it is imported.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        disable_telemetry()
         import onnxruntime
 
         options = onnxruntime.SessionOptions()
-        # Plans of memory are kept for every shape ever seen; lengths vary without end.
+        # ONNX Runtime would keep a plan of memory for every shape that it has seen, and lengths vary without end.
         options.enable_mem_pattern = False
         options.intra_op_num_threads = threads
-        # Threads that spin while they wait take the processors from the server and the tokenizer.
+        # Threads that spin while they wait would take processor time from the server and the tokenizer.
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
         self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        feed = dict(zip(_INPUTS, (input_ids, attention_mask), strict=True))
-        vectors: np.ndarray = self._session.run([_OUTPUT], feed)[0]
+        feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
+        vectors: np.ndarray = self._session.run([SENTENCE_EMBEDDING], feed)[0]
         return vectors
 
     def max_batch(self, tokens: int) -> int | None:
@@ -68,7 +75,7 @@ class OnnxRuntimeNetwork:
 
 
 class ServedModel:
-    """Another model of the same server, in a backend of its own."""
+    """Another model of the same server, in another backend."""
 
     def __init__(self, name: str) -> None:
         self._name = name
@@ -76,17 +83,17 @@ class ServedModel:
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         import triton_python_backend_utils as pb_utils
 
-        inputs = zip(_INPUTS, (input_ids, attention_mask), strict=True)
+        inputs = zip(INPUTS, (input_ids, attention_mask), strict=True)
         request = pb_utils.InferenceRequest(
             model_name=self._name,
-            requested_output_names=[_OUTPUT],
+            requested_output_names=[SENTENCE_EMBEDDING],
             inputs=[pb_utils.Tensor(name, values) for name, values in inputs],
             preferred_memory=pb_utils.PreferredMemory(pb_utils.TRITONSERVER_MEMORY_CPU, 0),
         )
         response = request.exec()
         if response.has_error():
             raise RuntimeError(response.error().message())
-        vectors: np.ndarray = pb_utils.get_output_tensor_by_name(response, _OUTPUT).as_numpy()
+        vectors: np.ndarray = pb_utils.get_output_tensor_by_name(response, SENTENCE_EMBEDDING).as_numpy()
         return vectors
 
     def max_batch(self, tokens: int) -> int | None:
@@ -94,7 +101,7 @@ class ServedModel:
 
 
 class PlanModel(ServedModel):
-    """A TensorRT plan in that other model: its batches are padded to few shapes, within its profiles."""
+    """Another model that runs a TensorRT plan. Its batches are padded to a few shapes within the plan's profiles."""
 
     def __init__(self, name: str, profiles: str, pad_token_id: int) -> None:
         super().__init__(name)

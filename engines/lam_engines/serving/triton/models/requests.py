@@ -1,4 +1,4 @@
-"""What the Python models share: parameters, answers, refusals."""
+"""Functions that the Python models share: parameters, answers, refusals."""
 
 import json
 from typing import Any
@@ -8,7 +8,7 @@ import triton_python_backend_utils as pb_utils
 
 
 class RequestError(Exception):
-    """What the client can mend; it gets the message with the status INVALID_ARGUMENT (HTTP 400)."""
+    """A mistake of the client, which gets the message with the status INVALID_ARGUMENT (HTTP 400)."""
 
 
 def parameters_of(args: dict[str, str]) -> dict[str, str]:
@@ -23,15 +23,15 @@ def output(name: str, values: np.ndarray) -> Any:
 
 
 def answer(*outputs: Any) -> Any:
-    """A response that holds these outputs."""
+    """A response with these outputs."""
     return pb_utils.InferenceResponse(output_tensors=list(outputs))
 
 
 def refusal(error: RequestError) -> Any:
-    """A response for a request that was not served because of what it holds."""
+    """The response to a request with a mistake."""
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(str(error), pb_utils.TritonError.INVALID_ARG))
 
 
 def failure(error: Exception) -> Any:
-    """A response for a request that was not served because of us."""
+    """The response to a request that failed for another reason."""
     return pb_utils.InferenceResponse(error=pb_utils.TritonError(" ".join(str(error).split())))

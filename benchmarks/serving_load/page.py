@@ -11,9 +11,9 @@ HEAD = ("load", *_RATES, *_TIMES, "errors", "wrong", "max-abs")
 
 
 def serving_page(benchmark: ServingBenchmark) -> str:
-    """The benchmark as an HTML document that needs nothing else."""
+    """The benchmark as one HTML file that needs no other file."""
     return document(
-        "lam_export.bench",
+        "serving_load",
         "serving.html",
         benchmark=benchmark,
         verdict=verdict(benchmark),
@@ -24,7 +24,7 @@ def serving_page(benchmark: ServingBenchmark) -> str:
 
 
 def verdict(benchmark: ServingBenchmark) -> str:
-    """The most important thing in one line."""
+    """The result in one line."""
     wrong = sum(load.wrong for load in benchmark.loads)
     unanswered = sum(sum(load.errors.values()) for load in benchmark.loads)
     right = f"{wrong:,} embeddings were wrong" if wrong else "Every answer was right"
@@ -40,7 +40,7 @@ def row(load: Load) -> tuple[str, ...]:
 
 
 def latencies(loads: tuple[Load, ...]) -> Plot:
-    """Which share of the requests took at most how long, a line for each load."""
+    """Share of the requests that took at most so long, with a line for each load."""
     title = "How long requests took"
     answered = [load for load in loads if load.quantiles]
     if not answered:
@@ -52,5 +52,5 @@ def latencies(loads: tuple[Load, ...]) -> Plot:
         style = _STYLES[i % len(_STYLES)]
         lines.append(Line(style, polyline([(x.place(1e3 * t), y.place(q)) for q, t in enumerate(load.quantiles)])))
         legend.append((style, load.name))
-    caption = "To the left is faster; a line that leans over at the top has slow exceptions."
+    caption = "Further left is faster. A line that bends right at the top has some slow requests."
     return Plot(title, caption, description=caption, x=x, y=y, lines=tuple(lines), legend=tuple(legend))

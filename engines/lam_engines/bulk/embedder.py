@@ -1,4 +1,4 @@
-"""What embeds partitions: an actor with an engine of its own."""
+"""The actor of a worker: it embeds partitions with its own engine."""
 
 from collections.abc import Iterator
 from contextlib import suppress
@@ -12,7 +12,7 @@ from ..bundles.bundle import file_entry
 from ..contract import MANIFEST
 from ..errors import EngineError, InputError, LamError
 from ..files import open_writer, read_texts
-from .plan import Partition, Plan
+from .plan import BulkPlan, Partition
 
 if TYPE_CHECKING:
     from ..embedding.engine import EmbeddingEngine
@@ -21,25 +21,27 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Places:
-    """Where a run's files are, and how its engines are loaded; the same on every machine."""
+    """Where a run's files are, and how its engines are loaded. All of it is the same on every machine."""
 
     bundle: Path
     base: Path
-    """What the paths of the inputs are relative to."""
+    """Folder that the paths of the inputs are relative to."""
     output: Path
     scratch: Path
-    """For this run alone."""
+    """Folder for this run alone."""
     threads: int | None
+    """Threads of each engine."""
     batch_tokens: int | None
+    """Largest number of tokens in a batch; None: the engine's default."""
 
 
 _TRIES = 3
 
 
-class Worker:
-    """Called with a partition at a time. The engine is loaded for the first, and kept."""
+class PartitionEmbedder:
+    """Embeds one partition per call. The first call loads the engine, and later calls use the same one."""
 
-    def __init__(self, plan: Plan, places: Places) -> None:
+    def __init__(self, plan: BulkPlan, places: Places) -> None:
         self._work = plan.work
         self._partitions = plan.partitions()
         self._places = places
@@ -50,17 +52,17 @@ class Worker:
         """Embed one partition and write it, whole or not at all.
 
         Args:
-            batch: Ray's columns; ``index`` holds one.
+            batch: Ray's columns. ``index`` holds the number of one partition.
 
         Returns:
-            Columns ``rows``, of those that were written, and ``error``, the message for the user if it failed.
+            Two columns: ``rows``, the number of rows written, and ``error``, the message for the user if it failed.
         """
         (index,) = batch["index"]
         partition = self._partitions[index]
         try:
             self._count_try(partition)
             self._embed(partition)
-        except LamError as error:  # as a value: Ray would try it again, and show it with a traceback
+        except LamError as error:  # returned as a value: Ray would retry after an exception, and show a traceback
             return {"rows": [0], "error": [str(error)]}
         return {"rows": [partition.rows], "error": [""]}
 
@@ -74,14 +76,14 @@ class Worker:
                 raise _changed(partition)
 
     def _count_try(self, partition: Partition) -> None:
-        """Ray starts a worker anew that was ended from outside, and gives it the same again, without an end."""
+        """End after some tries: Ray restarts a worker that was killed, and gives it the same partition for ever."""
         tries = self._places.scratch / f"{partition.name}.tries"
         with tries.open("a") as file:
             file.write("x")
         if tries.stat().st_size > _TRIES:
             raise EngineError(
-                f"{_TRIES} workers were ended from outside over {partition.name}, most likely because memory ran "
-                f"short; run the command again with fewer --workers or --batch-tokens"
+                f"{_TRIES} workers were killed while they embedded {partition.name}, most likely for lack of memory; "
+                f"run the command again with fewer --workers or --batch-tokens"
             )
 
     def _loaded(self) -> "EmbeddingEngine":
@@ -96,7 +98,7 @@ class Worker:
 
 
 class _Texts:
-    """The texts of partitions. The file stays open, for the next partition is mostly one that comes later in it."""
+    """The texts of partitions. The file stays open, because the next partition mostly follows in the same file."""
 
     def __init__(self, base: Path, column: str | None) -> None:
         self._base = base
@@ -106,10 +108,10 @@ class _Texts:
         self._position = 0
 
     def of(self, partition: Partition) -> Iterator[str]:
-        """The texts of a partition, as far as the file has them.
+        """The texts of a partition; fewer than planned if the file has fewer.
 
         Raises:
-            InputError: the file was changed since it was planned.
+            InputError: the file has changed since the plan was made.
         """
         if self._reader is None or self._path != partition.file.path or self._position > partition.first:
             self._open(partition)
@@ -132,4 +134,6 @@ class _Texts:
 
 
 def _changed(partition: Partition) -> InputError:
-    return InputError(f"the input {partition.file.path} was changed while it was read; put it back, or begin anew")
+    return InputError(
+        f"the input {partition.file.path} has changed since the run began; put it back, or begin anew with --force"
+    )

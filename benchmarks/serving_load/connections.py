@@ -1,4 +1,4 @@
-"""The ways to a served model: Triton over gRPC or HTTP, and the OpenAI front."""
+"""Connections to a served model: Triton over gRPC or HTTP, and the OpenAI front."""
 
 import base64
 import json
@@ -9,19 +9,21 @@ from urllib.parse import urlsplit
 
 import numpy as np
 
+from lam_engines.contract import ENSEMBLE, SENTENCE_EMBEDDING, TEXT
 from lam_engines.errors import LamError
 
 from .schema import Account
 
 
 class RequestError(Exception):
-    """A request that was not answered with embeddings; the message is its kind, to be counted."""
+    """A request was not answered with embeddings. The message is the kind of error, by which errors are counted."""
 
 
-class Target(ABC):
-    """A connection that many threads may use at once. Nothing is ever sent again."""
+class Connection(ABC):
+    """A connection that many threads may use at once. It sends no request twice."""
 
     protocol: str
+    """Its name in the record."""
 
     @abstractmethod
     def send(self, texts: Sequence[str]) -> np.ndarray:
@@ -32,21 +34,21 @@ class Target(ABC):
         """
 
     def accounts(self) -> tuple[Account, ...]:
-        """The server's statistics since it started; none if it keeps none."""
+        """The server's statistics since it started; empty if it keeps none."""
         return ()
 
 
-def target(url: str, *, timeout: float, connections: int, metrics: str | None = None) -> Target:
-    """``grpc://HOST:8001`` or ``http://HOST:8000`` for Triton, ``http://HOST:8080/v1`` for the OpenAI front.
+def connect(url: str, *, timeout: float, connections: int, metrics: str | None = None) -> Connection:
+    """Connect to a served model.
 
     Args:
-        url: as above.
-        timeout: seconds for a request.
-        connections: that are kept open.
-        metrics: ``http://HOST:8002/metrics`` of a Triton server; without it nothing is known of ``lam_core``.
+        url: ``grpc://HOST:8001`` or ``http://HOST:8000`` for Triton, ``http://HOST:8080/v1`` for the OpenAI front.
+        timeout: seconds that a request may take.
+        connections: number of HTTP connections that are kept open.
+        metrics: ``http://HOST:8002/metrics`` of a Triton server. Without it, the statistics leave out ``lam_core``.
 
     Raises:
-        LamError: another kind of address, or no answer there.
+        LamError: the address is of another kind, or no server answers there.
     """
     parts = urlsplit(url)
     if parts.scheme == "grpc" and parts.netloc:
@@ -58,7 +60,7 @@ def target(url: str, *, timeout: float, connections: int, metrics: str | None = 
     raise LamError(f"expected grpc://HOST:8001, http://HOST:8000 or http://HOST:8080/v1, found {url}")
 
 
-class _Grpc(Target):
+class _Grpc(Connection):
     protocol = "Triton, gRPC"
 
     def __init__(self, address: str, timeout: float, metrics: str | None) -> None:
@@ -84,7 +86,7 @@ class _Grpc(Target):
         return _accounts(statistics, self._metrics)
 
 
-class _Pool(Target):
+class _Pool(Connection):
     """JSON over HTTP."""
 
     def __init__(self, url: str, timeout: float, connections: int) -> None:
@@ -118,12 +120,12 @@ class _Http(_Pool):
     def __init__(self, url: str, timeout: float, connections: int, metrics: str | None) -> None:
         super().__init__(url, timeout, connections)
         self._metrics = metrics
-        self._first("/v2/models/lam_embed")
+        self._first(f"/v2/models/{ENSEMBLE}")
 
     def send(self, texts: Sequence[str]) -> np.ndarray:
-        tensor = {"name": "text", "shape": [len(texts), 1], "datatype": "BYTES", "data": list(texts)}
-        body = {"inputs": [tensor], "outputs": [{"name": "sentence_embedding"}]}
-        (found,) = self._json("/v2/models/lam_embed/infer", body)["outputs"]
+        tensor = {"name": TEXT, "shape": [len(texts), 1], "datatype": "BYTES", "data": list(texts)}
+        body = {"inputs": [tensor], "outputs": [{"name": SENTENCE_EMBEDDING}]}
+        (found,) = self._json(f"/v2/models/{ENSEMBLE}/infer", body)["outputs"]
         return np.array(found["data"], dtype=np.float32).reshape(found["shape"])
 
     def accounts(self) -> tuple[Account, ...]:
@@ -144,9 +146,10 @@ class _OpenAi(_Pool):
 
 
 def _accounts(statistics: dict[str, Any], metrics: str | None) -> tuple[Account, ...]:
-    """From the JSON of Triton's statistics, in which gRPC gives numbers as strings and leaves out zeros.
+    """Read the JSON of Triton's statistics. Over gRPC it has numbers as strings and leaves out zeros.
 
-    ``lam_core``, for which a request is over when its texts are in its pool, is told by its own counters.
+    The figures of ``lam_core`` come from its own counters. Triton counts a request to it as done when its texts are in
+    the pool.
     """
 
     def account(model: dict[str, Any]) -> Account:
@@ -182,7 +185,7 @@ def _accounts(statistics: dict[str, Any], metrics: str | None) -> tuple[Account,
 
 
 def _counters(url: str) -> dict[str, float]:
-    """What ``lam_core`` has counted, from Prometheus' text format."""
+    """The counters of ``lam_core``, from Prometheus' text format."""
     import urllib3
 
     try:

@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
+from serving_load.connections import Connection, RequestError
+from serving_load.load import Mix, closed, opened
+from serving_load.page import row, serving_page
+from serving_load.schema import ServingBenchmark
 
 from lam_engines.serving.openai import OpenAiFront, Settings, bind
-from lam_export.bench.serving.load import Mix, closed, opened
-from lam_export.bench.serving.page import row, serving_page
-from lam_export.bench.serving.schema import ServingBenchmark
-from lam_export.bench.serving.targets import RequestError, Target
 
 if TYPE_CHECKING:
     from lam_engines.serving.triton import TritonServer
@@ -22,7 +22,7 @@ DRIVER = Path(__file__).parents[2] / "benchmarks" / "serving.py"
 MIX = Mix([f"text {i}" for i in range(50)], [3] * 50, np.eye(50, dtype=np.float32), per_request=2)
 
 
-class Answers(Target):
+class Answers(Connection):
     """Right answers, but for every so many requests; each takes a while."""
 
     protocol = "none"

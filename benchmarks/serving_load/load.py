@@ -1,4 +1,4 @@
-"""Closed and open load on a target, every answer compared."""
+"""Closed and open load on a connection, with every answer compared."""
 
 import threading
 import time
@@ -9,34 +9,45 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from lam_engines.embedding.engine import EmbeddingEngine
+from lam_export.bench.speed.shapes import shapes
+
+from .connections import Connection, RequestError
 from .schema import Load
-from .targets import RequestError, Target
 
 TOLERANCE = 1e-5
-"""Largest difference of a figure from the engine's own on the same machine: other batches, other order of sums."""
+"""Largest allowed difference of a value from the engine's own. Other batches sum in another order."""
 _LATE = "not sent: all clients were waiting"
 _MOST_CLIENTS = 256
-"""Of an open load. Requests that are due while all of them wait are an error of the server's."""
+"""Clients of an open load. A request that is due while all of them wait counts as an error of the server."""
 
 
 @dataclass(frozen=True)
 class Mix:
-    """Texts with the embeddings that must come back."""
+    """Texts, and the embeddings that the server must give."""
 
     texts: Sequence[str]
     tokens: Sequence[int]
+    """Number of tokens of each text."""
     expected: np.ndarray
-    """``[n, hidden]`` float32."""
+    """Embeddings ``[n, hidden]`` float32."""
     per_request: int = 1
+    """Texts in a request."""
+
+    @staticmethod
+    def of(engine: EmbeddingEngine, count: int, per_request: int = 1) -> "Mix":
+        """Texts of log-normal lengths, with the engine's embeddings."""
+        texts = shapes(engine.tokenizer, (), (), count)[-1].work
+        return Mix(texts, [len(ids) for ids in engine.tokenizer.encode(texts)], engine.embed(texts), per_request)
 
     def request(self, number: int) -> np.ndarray:
-        """Indices of the texts of a request; always the same ones."""
+        """Indices of the texts of a request. A number always gives the same ones."""
         return np.random.default_rng(number).integers(len(self.texts), size=self.per_request)
 
 
 @dataclass
 class _Tally:
-    """What came back, put down by many threads."""
+    """Counts of the answers. Many threads add to it."""
 
     mix: Mix
     lock: threading.Lock = field(default_factory=threading.Lock)
@@ -46,11 +57,11 @@ class _Tally:
     wrong: int = 0
     max_abs: float = 0.0
 
-    def send(self, target: Target, number: int, due: float) -> None:
-        """Send a request, compare the answer; ``due`` is when it should have been sent."""
+    def send(self, connection: Connection, number: int, due: float) -> None:
+        """Send a request and compare the answer. ``due`` is when it should have been sent."""
         rows = self.mix.request(number)
         try:
-            found = target.send([self.mix.texts[row] for row in rows])
+            found = connection.send([self.mix.texts[row] for row in rows])
         except RequestError as error:
             self.fail(str(error))
             return
@@ -68,14 +79,14 @@ class _Tally:
             self.errors[kind] += 1
 
 
-def closed(target: Target, mix: Mix, *, clients: int, seconds: float) -> Load:
-    """So many clients, each of which sends its next request when it has the answer to the last."""
+def closed(connection: Connection, mix: Mix, *, clients: int, seconds: float) -> Load:
+    """Load of a number of clients. Each sends its next request when it has the answer to the last."""
     tally, numbers = _Tally(mix), iter(range(1 << 62))
     start = time.perf_counter()
 
     def client() -> None:
         while time.perf_counter() < start + seconds:
-            tally.send(target, next(numbers), time.perf_counter())
+            tally.send(connection, next(numbers), time.perf_counter())
 
     with ThreadPoolExecutor(clients) as pool:
         for done in [pool.submit(client) for _ in range(clients)]:
@@ -83,13 +94,13 @@ def closed(target: Target, mix: Mix, *, clients: int, seconds: float) -> Load:
     return _result("closed", clients, tally, time.perf_counter() - start)
 
 
-def opened(target: Target, mix: Mix, *, rate: float, seconds: float) -> Load:
-    """So many requests a second at random moments (Poisson), whether answers come or not."""
+def opened(connection: Connection, mix: Mix, *, rate: float, seconds: float) -> Load:
+    """Load of a number of requests a second at random moments (Poisson), whether answers come or not."""
     tally, free = _Tally(mix), threading.Semaphore(_MOST_CLIENTS)
 
     def send(number: int, due: float) -> None:
         try:
-            tally.send(target, number, due)
+            tally.send(connection, number, due)
         finally:
             free.release()
 
