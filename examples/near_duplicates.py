@@ -28,7 +28,7 @@ def near_duplicates(vectors: np.ndarray, cosine: float) -> list[tuple[float, int
     found = []
     for start in range(0, len(vectors), BLOCK):
         block = vectors[start : start + BLOCK] @ vectors[start:].T  # what comes before was compared already
-        for row, column in np.argwhere(np.triu(block, k=1) >= cosine):
+        for row, column in np.argwhere(np.triu(block >= cosine, k=1)):
             found.append((float(block[row, column]), start + int(row), start + int(column)))
     return sorted(found, reverse=True)
 
