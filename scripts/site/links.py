@@ -35,7 +35,7 @@ PAGES = {
 _COPIES = "files"
 """The site's folder of files that pages link to."""
 _LINK = re.compile(r"(?<=\]\()([^)\s:#]+)(#[^)\s]*)?(?=\))")
-_CODE = re.compile(r"^(```|~~~).*?^\1|`[^`\n]+`", re.MULTILINE | re.DOTALL)
+_CODE = re.compile(r"^( *```).*?^\1|`[^`\n]+`", re.MULTILINE | re.DOTALL)
 _SOURCES = {page: source for source, page in PAGES.items()}
 
 

@@ -1,12 +1,14 @@
 """Code blocks that are not run: the commands that a reader types exist, with their options; code compiles."""
 
 import ast
+import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
-from command_line import check_command
-from pages import PAGES, ROOT, Block, blocks, programs, typed_commands
+from command_line import check_command, options
+from pages import PAGES, ROOT, Block, blocks, name_of, programs, prose, typed_commands
 
 EVERY = [block for page in PAGES for block in blocks(page)]
 OF_OTHERS = {
@@ -15,6 +17,17 @@ OF_OTHERS = {
 }  # fmt: skip
 """Programs that these pages name and that are not this repository's, or are made by a build."""
 BUILT = ("lam-embed", "engines/cpp/build/release/lam-embed")
+
+
+ELSEWHERE = {
+    "lam_export/demo/README.md": ["scripts/distill_demo.py"],
+    "benchmarks/README.md": ["benchmarks"],
+    "docs/cpp.md": ["engines/cpp/tool"],
+    "engines/cpp/README.md": ["engines/cpp/tests"],
+}
+"""Where else options come from that a page names."""
+UNKNOWN = {"--shape", "--string-length", "--concurrency-range", "--suppressions", "--wait", "--build"}
+"""Options of other people's programs."""
 
 
 def of(*languages: str) -> list[Block]:
@@ -75,3 +88,13 @@ def test_code_in_cpp_names_what_the_header_has(block: Block) -> None:
     header = (ROOT / "engines/cpp/include/lam/engine.h").read_text(encoding="utf-8")
     for name in ("Engine", "Embeddings", "load", "embed", "operator[]"):
         assert name in header
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_options_that_are_named_exist(page: Path) -> None:
+    named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", prose(page)))
+    unknown = named - options() - UNKNOWN
+    for place in map(ROOT.joinpath, ELSEWHERE.get(name_of(page), ())):
+        source = "".join(p.read_text("utf-8") for p in ([place] if place.is_file() else place.glob("*.*")))
+        unknown -= {o for o in unknown if o in source or re.search(rf"\b{o[2:].replace('-', '_')}: ", source)}
+    assert not unknown
