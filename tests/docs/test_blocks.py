@@ -23,10 +23,9 @@ ELSEWHERE = {
     "lam_export/demo/README.md": ["scripts/distill_demo.py"],
     "benchmarks/README.md": ["benchmarks"],
     "docs/cpp.md": ["engines/cpp/tool"],
-    "engines/cpp/README.md": ["engines/cpp/tests"],
 }
 """Where else options come from that a page names."""
-UNKNOWN = {"--shape", "--string-length", "--concurrency-range", "--suppressions", "--wait", "--build"}
+OF_OTHER_PROGRAMS = {"--shape", "--string-length", "--concurrency-range", "--suppressions", "--wait", "--build"}
 """Options of other people's programs."""
 
 
@@ -93,7 +92,7 @@ def test_code_in_cpp_names_what_the_header_has(block: Block) -> None:
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_options_that_are_named_exist(page: Path) -> None:
     named = set(re.findall(r"(?<![\w-])--[a-z][a-z0-9-]+", prose(page)))
-    unknown = named - options() - UNKNOWN
+    unknown = named - options() - OF_OTHER_PROGRAMS
     for place in map(ROOT.joinpath, ELSEWHERE.get(name_of(page), ())):
         source = "".join(p.read_text("utf-8") for p in ([place] if place.is_file() else place.glob("*.*")))
         unknown -= {o for o in unknown if o in source or re.search(rf"\b{o[2:].replace('-', '_')}: ", source)}

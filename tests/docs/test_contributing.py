@@ -50,3 +50,13 @@ def test_commands_know_it(code: str) -> None:
     for command in ("embed", "bench", "profile"):
         assert "plain" in lam_export(command, "--help", code=code).stdout, command
     assert "plain" in lam_export("doctor", code=code).stdout
+
+
+def test_hooks_are_the_tools_of_the_check() -> None:
+    yaml = pytest.importorskip("yaml")
+    (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
+    assert local["repo"] == "local", "nothing is fetched"
+    called = {tuple(hook["entry"].removeprefix(".venv/bin/").split()[:2]) for hook in local["hooks"]}
+    check = (ROOT / "scripts" / "check").read_text(encoding="utf-8")
+    assert called == {("ruff", "check"), ("ruff", "format"), ("mypy",), ("pytest", "tests/test_architecture.py")}
+    assert all(" ".join(words) in check for words in called)
