@@ -6,10 +6,11 @@ import subprocess
 from pathlib import Path
 
 import pytest
-from cpp_engine import SOURCE, CppEngine
+from cpp_engine import CppEngine
 
 from lam_engines.embedding.engine import EmbeddingEngine
 
+EXAMPLES = Path(__file__).parents[2] / "examples" / "cpp"
 TEXTS = ("the cat sleeps", "a man is reading")
 
 
@@ -43,7 +44,7 @@ def test_the_installed_tool(installed: Path, tiny_bundle: Path) -> None:
 def test_a_project_that_finds_the_cmake_package(
     installed: Path, tiny_bundle: Path, tiny_engine: EmbeddingEngine, tmp_path: Path
 ) -> None:
-    configure = ["cmake", "-G", "Ninja", "-S", SOURCE / "examples", "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={installed}"]
+    configure = ["cmake", "-G", "Ninja", "-S", EXAMPLES, "-B", tmp_path, f"-DCMAKE_PREFIX_PATH={installed}"]
     subprocess.run(configure, check=True, capture_output=True)
     subprocess.run(["cmake", "--build", tmp_path], check=True, capture_output=True)
     for program in ("similarity", "similarity_c"):
@@ -58,6 +59,6 @@ def test_a_compiler_that_asks_pkg_config(
     environment = {**os.environ, "PKG_CONFIG_PATH": str(folder / "pkgconfig")}
     asked = ["pkg-config", "--cflags", "--libs", "lam_engine"]
     flags = subprocess.run(asked, check=True, capture_output=True, text=True, env=environment).stdout.split()
-    source = SOURCE / "examples" / "similarity.c"
+    source = EXAMPLES / "similarity.c"
     subprocess.run(["cc", "-std=c99", "-Wall", "-Werror", source, "-o", tmp_path / "similarity", *flags], check=True)
     same_cosine(tmp_path / "similarity", tiny_bundle, tiny_engine, LD_LIBRARY_PATH=str(folder))

