@@ -6,7 +6,6 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -20,8 +19,7 @@ from lam_engines.embedding.engine import EmbeddingEngine
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.tensorrt,
-    pytest.mark.skipif(find_spec("tensorrt") is None, reason="no TensorRT"),
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.needs("tensorrt", "cuda"),
 ]
 MAX_TOKENS = 600
 CLOSE = {"rtol": 0, "atol": 2e-5}
