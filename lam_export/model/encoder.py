@@ -26,7 +26,7 @@ class Encoder(nn.Module):
         self.config = checkpoint.config
         published = CHUNK_SIZES[form]
         self.chunk_size = published if published is None or chunk_size is None else chunk_size
-        self.embeddings = Embeddings(checkpoint)
+        self.embeddings = EmbeddingTables(checkpoint)
         self.layers = nn.ModuleList(
             Layer(checkpoint, i, form, self.chunk_size) for i in range(self.config.num_hidden_layers)
         )
@@ -69,7 +69,7 @@ class Encoder(nn.Module):
         return embedding if window is None else torch.where(cut, total, embedding), token_embeddings
 
 
-class Embeddings(nn.Module):
+class EmbeddingTables(nn.Module):
     """Word, type and position embeddings, and their norm."""
 
     def __init__(self, checkpoint: Checkpoint) -> None:

@@ -94,6 +94,7 @@ def test_the_driver(tiny_server: "TritonServer", tiny_bundle: Path, tmp_path: Pa
     assert "Every answer was right" in page
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("url", ["ftp://x", "127.0.0.1:8001", "http://127.0.0.1:1", "grpc://127.0.0.1:1"])
 def test_no_server(tiny_bundle: Path, tmp_path: Path, url: str) -> None:
     command = [sys.executable, str(DRIVER), url, str(tiny_bundle), "-o", str(tmp_path / "out")]

@@ -23,6 +23,7 @@ def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
 
 
+@pytest.mark.heavy
 def test_every_engine_is_timed(bundle: Path) -> None:
     result = lam_export("bench", bundle, *SHORT, "4,20")
     assert result.returncode == 0, result.stderr
@@ -39,6 +40,7 @@ def test_every_engine_is_timed(bundle: Path) -> None:
     assert found.tools["lam-export"]
 
 
+@pytest.mark.heavy
 def test_against_pytorch_and_another_bundle(bundle: Path, tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     other = Path(shutil.copytree(bundle, tmp_path / "other"))
     held = ("--against", "pytorch", "--checkpoint", tiny_checkpoint_folder, "--against", other)
@@ -54,6 +56,7 @@ def test_against_pytorch_and_another_bundle(bundle: Path, tiny_checkpoint_folder
     assert not (bundle / "reports").exists()
 
 
+@pytest.mark.heavy
 def test_against_a_transformer(bundle: Path, tiny_teacher_folder: Path) -> None:
     pytest.importorskip("transformers")
     pytest.importorskip("openvino")
@@ -70,6 +73,7 @@ def test_against_a_transformer(bundle: Path, tiny_teacher_folder: Path) -> None:
         assert "it knows 16 positions" in theirs["1 x 20"].note
 
 
+@pytest.mark.heavy
 def test_wrong_embeddings_get_no_times(bundle: Path, tmp_path: Path) -> None:
     """The reference is a checkpoint of other weights."""
     other = tiny.write_checkpoint(tmp_path / "lam", tensors=tiny.lam_tensors(seed=1))
@@ -92,6 +96,7 @@ def test_what_is_refused(bundle: Path, tmp_path: Path) -> None:
     assert "expected a folder at" in refusal("bench", bundle, "-o", tmp_path / "file")
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")
 def test_ctrl_c_leaves_nothing_behind(bundle: Path) -> None:
     command = [sys.executable, "-c", MAIN, "bench", str(bundle), "--lengths", "16", "--seconds", "600"]

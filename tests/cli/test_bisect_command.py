@@ -18,6 +18,7 @@ def bundle(tiny_checkpoint_folder: Path, tmp_path_factory: pytest.TempPathFactor
     return path
 
 
+@pytest.mark.heavy
 def test_the_proposal_can_be_applied_and_holds(bundle: Path, tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     # Stricter than half precision holds, and not stricter than single precision does.
     strict = ("--max-abs", "1e-4", "--cosine", "0.99999999")
@@ -36,6 +37,7 @@ def test_the_proposal_can_be_applied_and_holds(bundle: Path, tiny_checkpoint_fol
     assert sizes[0] < sizes[1]
 
 
+@pytest.mark.heavy
 def test_nothing_to_propose(bundle: Path, tiny_checkpoint_folder: Path) -> None:
     found = lam_export("validate", bundle, "--checkpoint", tiny_checkpoint_folder, "--bisect")
     assert found.returncode == 0, found.stderr

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from commands import MAIN, lam_export, refusal
+from commands import MAIN, lam_export, lam_export_process, refusal
 
 COMMANDS = ("demo", "inspect", "onnx", "validate", "report", "gate", "bench", "trt", "embed", "kernels", "doctor")
 
@@ -80,9 +80,10 @@ def test_embed_to_files(tiny_bundle: Path, tmp_path: Path) -> None:
     assert np.array_equal(np.load(tmp_path / "a.npy"), a)
 
 
+@pytest.mark.heavy
 def test_embedding_loads_no_torch(tiny_bundle: Path) -> None:
     code = f"import atexit, sys; atexit.register(lambda: print('torch' in sys.modules, 'onnx' in sys.modules)); {MAIN}"
-    result = lam_export("embed", tiny_bundle, "a text", code=code)
+    result = lam_export_process("embed", tiny_bundle, "a text", code=code)
     assert result.returncode == 0, result.stderr
     assert result.stdout.splitlines()[-1] == "False False"
 
@@ -136,6 +137,7 @@ def test_broken_files_are_one_clear_line(tiny_bundle: Path, tiny_checkpoint_fold
     assert "no_such" in refusal("embed", tmp_path / "no_such", "x")
 
 
+@pytest.mark.heavy
 def test_names_are_no_markup(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     odd = tmp_path / "a [bold]b[" / "c[red] d"
     odd.parent.mkdir()
@@ -151,9 +153,10 @@ def test_names_are_no_markup(tiny_checkpoint_folder: Path, tmp_path: Path) -> No
     assert f"lam-export embed '{odd.parent / '[/]out'}'" in exported.stdout
 
 
+@pytest.mark.heavy
 def test_an_output_that_is_not_unicode(tiny_bundle: Path) -> None:
     code = f"import os, sys; sys.stdout.reconfigure(encoding='ascii', errors='strict'); {MAIN}"
-    result = lam_export("embed", tiny_bundle, "héllo", code=code)
+    result = lam_export_process("embed", tiny_bundle, "héllo", code=code)
     assert result.returncode == 0, result.stderr
     assert "h?llo" in result.stdout
 
@@ -168,6 +171,7 @@ def test_validate_with_the_checkpoint_of_another_model(tiny_bundle: Path, tmp_pa
     assert "they are not of one model" in refusal("validate", tiny_bundle, "--checkpoint", other)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("signum", [signal.SIGTERM, signal.SIGINT])
 def test_a_stopped_export_leaves_nothing(signum: int, tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -191,6 +195,7 @@ def test_a_stopped_export_leaves_nothing(signum: int, tiny_checkpoint_folder: Pa
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.heavy
 def test_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("triton")
     monkeypatch.setenv("LAM_EXPORT_CACHE", str(tmp_path))
@@ -202,10 +207,11 @@ def test_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sm_80, sm_86" in refusal("kernels", "--target", "sm_70")
 
 
+@pytest.mark.heavy
 def test_kernels_without_triton() -> None:
     hidden = "import sys, importlib.util as u; find = u.find_spec\n"
     hidden += "u.find_spec = lambda name, *a: None if name == 'triton' else find(name, *a)\n"
-    result = lam_export("kernels", code=hidden + MAIN)
+    result = lam_export_process("kernels", code=hidden + MAIN)
     assert result.returncode == 1
     assert result.stderr.splitlines()[-1].startswith("error: triton not installed here; run: pip install")
     assert "Traceback" not in result.stderr

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import MAIN, lam_export, refusal
+from commands import MAIN, lam_export, lam_export_process, refusal
 
 openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO")
 without_tensorrt = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")
@@ -22,6 +22,7 @@ def test_embed_with_openvino(tiny_bundle: Path, tmp_path: Path) -> None:
     np.testing.assert_allclose(found, expected, rtol=0, atol=2e-5)
 
 
+@pytest.mark.heavy
 @openvino
 def test_validate_with_openvino(tiny_bundle: Path, tiny_checkpoint_folder: Path) -> None:
     options = ("validate", tiny_bundle, "--checkpoint", tiny_checkpoint_folder, "--engine", "openvino")
@@ -76,7 +77,8 @@ def test_doctor_tries_openvino(tiny_bundle: Path) -> None:
     assert "embedded a text: 32 numbers" in row
 
 
+@pytest.mark.heavy
 def test_doctor_without_openvino() -> None:
-    result = lam_export("doctor", code=f"import sys; sys.modules['openvino'] = None; {MAIN}")
+    result = lam_export_process("doctor", code=f"import sys; sys.modules['openvino'] = None; {MAIN}")
     assert result.returncode == 0
     assert "OpenVINO is not installed; run: pip install 'lam-export[openvino]'" in result.stdout

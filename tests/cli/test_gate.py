@@ -16,6 +16,8 @@ from lam_export.bench.gate.history import read_history
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.pipelines.export_onnx import export_onnx
 
+pytestmark = pytest.mark.heavy
+
 TEXTS = ["the man plays music", "a woman reads in the red house", "the cat sleeps", "water and a big tree", "old car"]
 
 

@@ -4,8 +4,9 @@ import re
 from pathlib import Path
 
 import numpy as np
+import pytest
 import tiny
-from commands import lam_export, refusal
+from commands import lam_export, lam_export_process, refusal
 
 from lam_engines.memories.engine import MemoryEngine
 
@@ -29,6 +30,7 @@ def test_a_layer_that_is_not_there(tiny_checkpoint_folder: Path, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.heavy
 def test_no_command_takes_a_memory_for_an_encoder(tiny_memory: Path, tiny_checkpoint_folder: Path) -> None:
     for command in (
         ("embed", tiny_memory, "a text"),
@@ -40,12 +42,13 @@ def test_no_command_takes_a_memory_for_an_encoder(tiny_memory: Path, tiny_checkp
         assert "found that of a memory; make one: lam-export onnx" in line
 
 
+@pytest.mark.heavy
 def test_the_example_of_the_page(tiny_memory: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8")
     example = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)[0]
     (tmp_path / "my-memory").symlink_to(tiny_memory)
     (tmp_path / "my-model").symlink_to(tiny_bundle)
-    result = lam_export(code=f"import os\nos.chdir({str(tmp_path)!r})\n{example}")
+    result = lam_export_process(code=f"import os\nos.chdir({str(tmp_path)!r})\n{example}")
     assert result.returncode == 0, result.stderr
     assert result.stdout.endswith("2 memories\n")
     assert (tmp_path / "notes.memory").is_file()

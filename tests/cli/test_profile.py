@@ -31,6 +31,7 @@ def test_parts_and_files(bundle: Path) -> None:
     assert found.threads == 1
 
 
+@pytest.mark.heavy
 def test_engines_side_by_side(bundle: Path, tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     pytest.importorskip("openvino")
     engines = ("--engine", "pytorch", "--engine", "openvino", "--checkpoint", tiny_checkpoint_folder)
@@ -45,6 +46,7 @@ def test_engines_side_by_side(bundle: Path, tiny_checkpoint_folder: Path, tmp_pa
     assert not (bundle / "reports").exists()
 
 
+@pytest.mark.heavy
 def test_wrong_embeddings_get_no_times(bundle: Path, tmp_path: Path) -> None:
     """The checkpoint has other weights."""
     other = tiny.write_checkpoint(tmp_path / "lam", tensors=tiny.lam_tensors(seed=1))

@@ -10,7 +10,7 @@ import time
 from pathlib import Path
 
 import pytest
-from commands import MAIN, lam_export, refusal
+from commands import MAIN, lam_export, lam_export_process, refusal
 
 from lam_engines.bundles.bundle import Bundle
 from lam_export.validate.report.schema import Report
@@ -79,6 +79,7 @@ def test_against_another_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
     assert comparison.max_abs == 0
 
 
+@pytest.mark.heavy
 def test_another_checkpoint_is_said_to_be_another(
     tiny_bundle: Path, tiny_checkpoint_folder: Path, texts: tuple[str, Path, str, Path], tmp_path: Path
 ) -> None:
@@ -103,6 +104,7 @@ def test_another_checkpoint_is_said_to_be_another(
     assert not (tmp_path / "x").exists()
 
 
+@pytest.mark.heavy
 def test_an_interrupt_keeps_what_was_embedded(tiny_bundle: Path, tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     arguments = ["report", str(tiny_bundle), "--checkpoint", str(tiny_checkpoint_folder), "-o", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LAM_EXPORT_CACHE": str(tmp_path / "cache")}
@@ -134,11 +136,12 @@ def test_an_interrupt_keeps_what_was_embedded(tiny_bundle: Path, tiny_checkpoint
     assert len(after) > len(before)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("module", ["scipy", "jinja2", "torch"])
 def test_without_its_extra(module: str) -> None:
     hidden = "import sys, importlib.util as u; find = u.find_spec\n"
     hidden += f"u.find_spec = lambda name, *a: None if name == {module!r} else find(name, *a)\n"
-    result = lam_export("report", "bundle", "--checkpoint", "x", code=hidden + MAIN)
+    result = lam_export_process("report", "bundle", "--checkpoint", "x", code=hidden + MAIN)
     assert result.returncode == 1
     expected = f"error: {module} not installed here; run: pip install 'lam-export[report]'"
     assert result.stderr.splitlines()[-1] == expected

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import bundles
 import pytest
-from commands import MAIN, lam_export, refusal
+from commands import MAIN, lam_export, lam_export_process, refusal
 
 without_tensorrt = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")
 
@@ -61,4 +61,4 @@ def test_tensorrt_is_missed_before_any_work(options: list[str], tiny_bundle: Pat
 def test_nothing_heavy_is_loaded_for_a_mistake(tiny_bundle: Path) -> None:
     names = "torch", "onnx", "onnxruntime", "polygraphy", "triton"
     code = f"import atexit, sys; atexit.register(lambda: print([m for m in {names} if m in sys.modules])); {MAIN}"
-    assert lam_export("trt", tiny_bundle, code=code).stdout.splitlines()[-1] == "[]"
+    assert lam_export_process("trt", tiny_bundle, code=code).stdout.splitlines()[-1] == "[]"

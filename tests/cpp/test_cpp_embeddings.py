@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cpp_engine import CppEngine
+from cpp_library import Library
 
 from lam_engines.embedding.engine import EmbeddingEngine
 
@@ -52,56 +53,10 @@ def test_the_compiled_graph_is_kept_where_asked(
     assert list((tmp_path / "cache").iterdir())
 
 
-class Library:
-    """The C interface, bound as any language may bind it."""
-
-    OK, BUNDLE_ERROR, ENGINE_ERROR, INPUT_ERROR = range(4)
-
-    def __init__(self, file: Path, bundle: Path) -> None:
-        self.c = ctypes.CDLL(str(file))
-        self.c.lam_engine_hidden_size.restype = ctypes.c_size_t
-        self.c.lam_engine_max_tokens.restype = ctypes.c_size_t
-        self.c.lam_version.restype = ctypes.c_char_p
-        for name in ("lam_engine_free", "lam_string_free"):
-            getattr(self.c, name).restype = None
-        self.engine = ctypes.c_void_p()
-        self.error = ctypes.c_void_p()
-        assert self.load(bundle, self.engine) == (self.OK, "")
-
-    def said(self) -> str:
-        message = ctypes.string_at(self.error).decode() if self.error else ""
-        self.c.lam_string_free(self.error)
-        return message
-
-    def load(self, bundle: Path, engine: ctypes.c_void_p) -> tuple[int, str]:
-        place = str(bundle).encode()
-        status = self.c.lam_engine_load(place, None, ctypes.byref(engine), ctypes.byref(self.error))
-        return status, self.said()
-
-    def embed(self, texts: list[bytes | None]) -> tuple[int, str, np.ndarray]:
-        vectors = np.zeros((len(texts), self.c.lam_engine_hidden_size(self.engine)), dtype=np.float32)
-        array = (ctypes.c_char_p * len(texts))(*texts)
-        count, room = ctypes.c_size_t(len(texts)), vectors.ctypes.data_as(ctypes.c_void_p)
-        zero = ctypes.c_size_t(0)
-        status = self.c.lam_engine_embed(self.engine, array, None, count, zero, room, ctypes.byref(self.error))
-        return status, self.said(), vectors
-
-    def embed_ids(self, rows: list[list[int]]) -> tuple[int, str, np.ndarray]:
-        vectors = np.ones((len(rows), self.c.lam_engine_hidden_size(self.engine)), dtype=np.float32)
-        flat = [id for row in rows for id in row]
-        ids = (ctypes.c_int64 * len(flat))(*flat)
-        lengths = (ctypes.c_size_t * len(rows))(*map(len, rows))
-        count, room = ctypes.c_size_t(len(rows)), vectors.ctypes.data_as(ctypes.c_void_p)
-        zero = ctypes.c_size_t(0)
-        status = self.c.lam_engine_embed_ids(self.engine, ids, lengths, count, zero, room, ctypes.byref(self.error))
-        return status, self.said(), vectors
-
-
 @pytest.fixture(scope="module")
 def library(cpp_build: Path, tiny_bundle: Path) -> Iterator[Library]:
-    library = Library(cpp_build / "liblam_engine.so", tiny_bundle)
-    yield library
-    library.c.lam_engine_free(library.engine)
+    with Library(cpp_build, tiny_bundle) as library:
+        yield library
 
 
 def test_the_c_interface(library: Library, tiny_engine: EmbeddingEngine) -> None:

@@ -14,7 +14,6 @@ from commands import lam_export
 
 from lam_engines import EngineError, load_engine
 from lam_engines.contract import INLINED_MODEL
-from lam_engines.embedding.batching import pad
 from lam_engines.embedding.engine import EmbeddingEngine
 
 LENGTHS = (1, 2, 3, 16, 17, 31, 63, 127, 128, 129, 255, 256, 257, 300, 513, 1000)
@@ -37,30 +36,6 @@ def engine(bundle: Path, operators: Path, monkeypatch: pytest.MonkeyPatch) -> It
         yield engine
 
 
-def test_every_awkward_length_alone_and_padded(
-    engine: EmbeddingEngine, tiny_bundle: Path, tiny_engine: EmbeddingEngine, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.delenv("LAM_OPERATORS")
-    rng = np.random.default_rng(0)
-    ids = [rng.integers(0, 128, length) for length in LENGTHS]
-    found = engine.embed_ids(*pad(ids, 0))
-    with load_engine(tiny_bundle, "openvino") as without:
-        np.testing.assert_allclose(found, without.embed_ids(*pad(ids, 0)), **CLOSE)
-    for row, vector in zip(ids, found, strict=True):
-        np.testing.assert_allclose(engine.embed_ids(row[None])[0], vector, **CLOSE)
-        np.testing.assert_allclose(tiny_engine.embed_ids(row[None])[0], vector, **CLOSE)
-
-
-def test_neighbours_padding_and_order_change_nothing(engine: EmbeddingEngine) -> None:
-    rng = np.random.default_rng(1)
-    texts = [rng.integers(0, 128, length) for length in (1, 2, 40, 130)]
-    expected = np.concatenate([engine.embed_ids(row[None]) for row in texts])
-    for _ in range(20):
-        others = [rng.integers(0, 128, rng.integers(1, 300)) for _ in range(rng.integers(0, 6))]
-        vectors = engine.embed_ids(*pad([*others, *texts], 0))
-        np.testing.assert_allclose(vectors[len(others) :], expected, rtol=0, atol=2e-6)
-
-
 def test_a_hundred_thousand_tokens(engine: EmbeddingEngine, tiny_engine: EmbeddingEngine) -> None:
     ids = np.random.default_rng(2).integers(0, 128, (1, 100_000))
     np.testing.assert_allclose(engine.embed_ids(ids), tiny_engine.embed_ids(ids), **CLOSE)
@@ -74,18 +49,6 @@ def test_profile_shows_the_operator(bundle: Path, operators: Path, monkeypatch: 
     assert "OpenVINO fp32, native operator, 1 x 200 tokens" in result.stdout
     assert re.search(r"^operator +2 Reference 100 %", result.stdout, flags=re.MULTILINE), "one node a layer"
     assert not re.search(r"^(rule|convolutions) ", result.stdout, flags=re.MULTILINE)
-
-
-def test_a_row_of_no_tokens_is_zeros(engine: EmbeddingEngine) -> None:
-    ids, mask = np.array([[2, 91, 92, 3], [2, 94, 3, 0]]), np.array([[1, 1, 1, 1], [0, 0, 0, 0]])
-    np.testing.assert_array_equal(engine.embed_ids(ids, mask)[1], np.zeros(32))
-
-
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_number_of_threads_changes_nothing(bundle: Path, engine: EmbeddingEngine, threads: int) -> None:
-    texts = ["the cat sleeps", "", "a man is reading " * 60]
-    with load_engine(bundle, "openvino", threads=threads) as other:
-        np.testing.assert_allclose(other.embed(texts), engine.embed(texts), **CLOSE)
 
 
 @pytest.mark.parametrize("fields", [{"form": "recurrent"}, {"chunk_size": 64}, {"chunk_size": None}])

@@ -5,9 +5,9 @@ import time
 import numpy as np
 import pytest
 
-scipy_stats = pytest.importorskip("scipy.stats")
+from lam_export.evidence.sts import cosines, sts
 
-from lam_export.evidence.sts import cosines, sts  # noqa: E402
+pytestmark = pytest.mark.needs("scipy")
 
 RANDOM = np.random.default_rng(0)
 GOLD = RANDOM.integers(0, 26, size=400) / 5  # with ties, as people give them
@@ -21,9 +21,11 @@ def test_cosines_by_hand() -> None:
 
 
 def test_scipy_agrees() -> None:
+    from scipy import stats
+
     found = sts(GOLD, REFERENCE, CANDIDATE)
     assert found.pairs == 400
-    for name, oracle in (("spearman", scipy_stats.spearmanr), ("pearson", scipy_stats.pearsonr)):
+    for name, oracle in (("spearman", stats.spearmanr), ("pearson", stats.pearsonr)):
         correlation = getattr(found, name)
         assert correlation.reference == pytest.approx(oracle(REFERENCE, GOLD).statistic, abs=1e-12)
         assert correlation.candidate == pytest.approx(oracle(CANDIDATE, GOLD).statistic, abs=1e-12)
@@ -33,12 +35,14 @@ def test_scipy_agrees() -> None:
 
 @pytest.mark.parametrize(("name", "oracle"), [("spearman", "spearmanr"), ("pearson", "pearsonr")])
 def test_scipys_bootstrap_gives_the_same_interval(name: str, oracle: str) -> None:
-    function = getattr(scipy_stats, oracle)
+    from scipy import stats
+
+    function = getattr(stats, oracle)
 
     def difference(gold: np.ndarray, reference: np.ndarray, candidate: np.ndarray) -> float:
         return function(candidate, gold).statistic - function(reference, gold).statistic
 
-    interval = scipy_stats.bootstrap(
+    interval = stats.bootstrap(
         (GOLD, REFERENCE, CANDIDATE), difference, paired=True, vectorized=False, n_resamples=1000, method="percentile"
     ).confidence_interval
     found = getattr(sts(GOLD, REFERENCE, CANDIDATE), name)

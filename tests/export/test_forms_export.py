@@ -22,6 +22,8 @@ from lam_export.pipelines.export_onnx import export_onnx
 from lam_export.validate.report.parts import part_errors
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
+pytestmark = pytest.mark.heavy
+
 EXTRA = {"recurrent": "fp16", "parallel": "int8"}
 FORMS = tuple(EXTRA)
 OPTIONS = {"cross_coupling": False, "final_norm": "end", "readout_norm": False, "surprise_threshold": 0.55}

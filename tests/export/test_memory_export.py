@@ -82,6 +82,7 @@ def test_without_a_question_and_without_a_store(case: Case, model: onnx.ModelPro
     assert all(np.array_equal(a, b) for a, b in zip(before, graph.state, strict=True))
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("opset", [18, 23])
 def test_other_opsets(opset: int) -> None:
     found = onnx_from_memory(Case().memory(), opset=opset)

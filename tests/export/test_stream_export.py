@@ -114,6 +114,7 @@ def test_another_chunk_and_opset(checkpoints: dict[bool, Checkpoint]) -> None:
     assert np.abs(found - whole(encoder.double(), ids)[0]).max() <= 2e-6
 
 
+@pytest.mark.heavy
 def test_the_command(checkpoints: dict[bool, Checkpoint], tmp_path: Path) -> None:
     path = tmp_path / "bundle"
     result = lam_export("onnx", checkpoints[True].weights.parent, "-o", path, "--form", "recurrent", "--stream")

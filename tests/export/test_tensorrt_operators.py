@@ -54,6 +54,7 @@ def model(request: pytest.FixtureRequest, tiny_encoder: Encoder) -> onnx.ModelPr
     return onnx_from_encoder(half_precision(tiny_encoder), opset=request.param)
 
 
+@pytest.mark.heavy
 def test_every_operator_is_documented(model: onnx.ModelProto) -> None:
     assert undocumented(without_plugin(model)) <= IN_THE_PARSERS_SOURCE
     assert undocumented(with_plugin(model)) <= IN_THE_PARSERS_SOURCE

@@ -52,6 +52,7 @@ def test_heads_that_the_kernel_does_not_have(half: onnx.ModelProto) -> None:
         plugin_builds(odd, 128, [profile(8)], "sm_90")
 
 
+@pytest.mark.heavy
 def test_the_kernels_are_compiled_before_tensorrt_is_asked(
     half: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -94,6 +94,7 @@ def test_the_exporter_says_nothing(tiny_encoder: Encoder, capfd: pytest.CaptureF
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("opset", OPSETS)
 def test_every_opset_equals_the_reference(tiny_encoder: Encoder, opset: int, tmp_path: Path) -> None:
     model = onnx_from_encoder(tiny_encoder, opset=opset)
@@ -110,6 +111,7 @@ def test_every_opset_equals_the_reference(tiny_encoder: Encoder, opset: int, tmp
         assert np.abs(found - expected).max() <= 2e-6
 
 
+@pytest.mark.heavy
 def test_a_long_text_finds_its_positions(tiny_encoder: Encoder) -> None:
     """100,000 tokens spread over 16 rows: float32 could not hold the products of positions that decide the rows."""
     model = onnx_from_encoder(tiny_encoder, token_embeddings=True)

@@ -100,6 +100,7 @@ def embed(bundle: Path) -> np.ndarray:
         return engine.embed(TEXTS)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("part", range(4))
 def test_damaged_bundles_are_refused(tiny_bundle: Path, tmp_path: Path, part: int) -> None:
     expected = embed(tiny_bundle)

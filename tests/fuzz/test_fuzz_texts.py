@@ -65,6 +65,7 @@ def test_the_texts_are_what_they_are_said_to_be() -> None:
     assert found.count("") > 100
 
 
+@pytest.mark.heavy
 def test_texts_on_the_tiny_model(tiny_engine: EmbeddingEngine) -> None:
     of = texts(10_000, seed=0)
     of[5000] = "supercalifragilistic" * 2**16  # 1.3 MB without a space

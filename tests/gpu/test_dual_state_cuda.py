@@ -9,8 +9,7 @@ from dual_state import Case, oracle
 
 from lam_plugins.dual_state_delta_rule import Options, torch_op  # noqa: F401  (registers the operator)
 
-pytest.importorskip("triton")
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = [pytest.mark.gpu, pytest.mark.needs("triton", "cuda")]
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3}
 

@@ -6,7 +6,7 @@ from delta_rule import TOLERANCE, Case, columns, exactly, relative_error
 
 from lam_plugins.fused_delta_rule import naive
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = [pytest.mark.gpu, pytest.mark.needs("cuda")]
 
 
 def on_device(case: Case, dtype: torch.dtype) -> tuple[torch.Tensor, ...]:

@@ -13,7 +13,7 @@ from lam_plugins.aot import CompiledKernel
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE, op_type
 from lam_plugins.fused_delta_rule import tensorrt as plugin
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = [pytest.mark.gpu, pytest.mark.needs("cuda")]
 
 CHUNK = 128
 LENGTHS = [[length] for length in (1, 2, 31, 63, 127, 128, 129, 300, 1000, 2000)]

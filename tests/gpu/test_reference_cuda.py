@@ -9,7 +9,7 @@ import torch
 from lam_export.evidence.metrics import Thresholds, diff
 from lam_export.model.encoder import Encoder
 
-pytestmark = [pytest.mark.gpu, pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")]
+pytestmark = [pytest.mark.gpu, pytest.mark.needs("cuda")]
 
 
 @pytest.mark.parametrize("tokens", [1, 2, 31, 63, 127, 128, 129, 300, 1000, 2000])

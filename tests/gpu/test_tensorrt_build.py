@@ -5,7 +5,6 @@ import os
 import shutil
 import subprocess
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +20,7 @@ from lam_export.pipelines.added_graph import add_fp16_graph
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.tensorrt,
-    pytest.mark.skipif(find_spec("tensorrt") is None, reason="no TensorRT"),
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.needs("tensorrt", "cuda"),
 ]
 MAX_TOKENS = 600
 SHAPES = [(1, 1), (1, 7), (3, 64), (1, 128), (4, 129), (2, MAX_TOKENS)]

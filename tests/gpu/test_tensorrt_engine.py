@@ -5,8 +5,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -14,14 +12,12 @@ import pytest
 import torch
 
 from lam_engines import EngineError, InputError, load_engine
-from lam_engines.embedding.batching import pad
 from lam_engines.embedding.engine import EmbeddingEngine
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.tensorrt,
-    pytest.mark.skipif(find_spec("tensorrt") is None, reason="no TensorRT"),
-    pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device"),
+    pytest.mark.needs("tensorrt", "cuda"),
 ]
 MAX_TOKENS = 600
 CLOSE = {"rtol": 0, "atol": 2e-5}
@@ -49,28 +45,9 @@ def texts_of(*lengths: int, seed: int = 0) -> list[np.ndarray]:
     return [rng.integers(0, 128, length) for length in lengths]
 
 
-def test_lengths_alone_and_padded(engine: EmbeddingEngine, tiny_engine: EmbeddingEngine) -> None:
-    texts = texts_of(1, 2, 31, 63, 64, 65, 127, 128, 129, 300, 512, 513, MAX_TOKENS)
-    expected = np.concatenate([tiny_engine.embed_ids(text[None]) for text in texts])
-    np.testing.assert_allclose(np.concatenate([engine.embed_ids(t[None]) for t in texts]), expected, **CLOSE)
-    np.testing.assert_allclose(engine.embed_ids(*pad(texts, 0)), expected, **CLOSE)
-
-
 def test_a_batch_that_is_larger_than_a_profile(engine: EmbeddingEngine, tiny_engine: EmbeddingEngine) -> None:
     texts = [" ".join(["the cat sleeps"] * (i % 9)) for i in range(500)]
     np.testing.assert_allclose(engine.embed(texts), tiny_engine.embed(texts), **CLOSE)
-
-
-def test_a_shape_used_again_gives_the_same(engine: EmbeddingEngine) -> None:
-    """Run, captured as a graph, replayed; and after its buffers had to move."""
-    ids, mask = pad(texts_of(20, 7, 1, seed=1), 0)
-    first = engine.embed_ids(ids, mask)
-    for _ in range(4):
-        np.testing.assert_array_equal(engine.embed_ids(ids, mask), first)
-    other = engine.embed_ids(*pad(texts_of(20, 7, 1, seed=2), 0))
-    assert np.abs(other - first).max() > 1e-3
-    engine.embed_ids(*pad(texts_of(*[MAX_TOKENS] * 16, seed=3), 0))
-    np.testing.assert_array_equal(engine.embed_ids(ids, mask), first)
 
 
 def test_more_shapes_than_are_kept(
@@ -84,23 +61,10 @@ def test_more_shapes_than_are_kept(
             np.testing.assert_allclose(np.concatenate([other.embed_ids(t[None]) for t in texts]), expected, **CLOSE)
 
 
-def test_rows_of_no_tokens(engine: EmbeddingEngine) -> None:
-    ids = np.array([[2, 91, 3], [2, 94, 3]])
-    np.testing.assert_array_equal(engine.embed_ids(ids, ids * 0), np.zeros((2, 32)))
-
-
 def test_a_text_that_is_too_long(engine: EmbeddingEngine) -> None:
     assert engine.max_tokens == MAX_TOKENS
     with pytest.raises(InputError, match=f"expected texts of at most {MAX_TOKENS} tokens .* --fp32 --max-tokens 768"):
         engine.embed_ids(texts_of(MAX_TOKENS + 1)[0][None])
-
-
-def test_many_threads_share_an_engine(engine: EmbeddingEngine) -> None:
-    texts = [f"the cat {i} sleeps" for i in range(200)]
-    expected = engine.embed(texts)
-    with ThreadPoolExecutor(8) as pool:
-        for found in pool.map(engine.embed, [texts] * 16):
-            np.testing.assert_allclose(found, expected, **CLOSE)
 
 
 def test_closing_gives_the_memory_back(bundle: Path) -> None:

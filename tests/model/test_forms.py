@@ -125,6 +125,7 @@ def test_decays_of_a_long_text_do_not_underflow_or_drift() -> None:
     torch.testing.assert_close(exact[0, 99_900:], by_hand, rtol=1e-12, atol=0)
 
 
+@pytest.mark.heavy
 def test_a_parallel_text_of_100_000_tokens(checkpoint: Checkpoint) -> None:
     encoder = Encoder(checkpoint, "parallel")
     single, _ = embed(encoder, [text(100_000)])

@@ -53,6 +53,7 @@ def test_another_checkpoint_is_refused(bundle: Path, tiny_checkpoint_folder: Pat
     assert (bundle / "manifest.json").read_bytes() == before
 
 
+@pytest.mark.heavy
 def test_a_graph_that_does_not_match_is_not_added(
     bundle: Path, tiny_checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

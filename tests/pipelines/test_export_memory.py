@@ -48,6 +48,7 @@ store, recall = naive.store, naive.recall
 FAULTS: dict[str, Callable[..., object]] = {"store": coupled_as_in_the_recurrent_form, "recall": a_little_louder}
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("fault", FAULTS)
 def test_an_export_that_does_not_match_is_not_written(
     fault: str, tiny_checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -77,6 +78,7 @@ def test_a_bundle_that_is_there_is_kept(tiny_memory: Path, tiny_checkpoint_folde
         export_memory(load_checkpoint(tiny_checkpoint_folder), tiny_memory)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("shared", [False, True], ids=["per-head", "shared"])
 def test_another_layer_and_both_layouts_of_the_flux(shared: bool, tmp_path: Path) -> None:
     folder = tiny.write_checkpoint(tmp_path / "lam", tensors=tiny.lam_tensors(seed=3, shared_flux=shared))

@@ -42,6 +42,7 @@ def test_the_bundles_tokenizer_neither_truncates_nor_pads(tiny_bundle: Path, tin
     assert after["model"] == before["model"]
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("fault", ["one_gelu", "no_length_interpolation", "chunk_size", "blend"])
 def test_an_export_that_does_not_match_is_not_written(
     fault: str, tiny_checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch

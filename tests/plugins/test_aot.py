@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -14,7 +13,7 @@ from lam_plugins import aot
 from lam_plugins.aot import TARGETS, CompiledKernel, FusedDeltaRuleBuild, KernelBuildError, compile_kernel
 from lam_plugins.aot.ptx import resources, strip_scratch
 
-pytest.importorskip("triton")
+pytestmark = pytest.mark.needs("triton")
 
 PUBLISHED = FusedDeltaRuleBuild("sm_90", hidden=384, head_size=32, width=1600, chunk_size=128, variant="rows32")
 PARAMETERS = ("projected", "lengths", "conv_weight", "conv_bias", "norm_weight", "blend", "tokens", "heads")
@@ -25,12 +24,27 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
+class Compiled:
+    """The default variant, of the published model's sizes, compiled for a target when that is first asked for."""
+
+    def __init__(self, cache: Path) -> None:
+        self.cache, self.kernels = cache, {}
+
+    def __getitem__(self, target: str) -> CompiledKernel:
+        if target not in self.kernels:
+            self.kernels[target] = compile_kernel(replace(PUBLISHED, target=target), self.cache)
+        return self.kernels[target]
+
+
 @pytest.fixture(scope="module")
-def compiled(cache: Path) -> dict[str, CompiledKernel]:
-    """The default variant, of the published model's sizes, for every target."""
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        builds = pool.map(lambda target: compile_kernel(replace(PUBLISHED, target=target), cache), TARGETS)
-        return dict(zip(TARGETS, builds, strict=True))
+def compiled(cache: Path) -> Compiled:
+    return Compiled(cache)
+
+
+# The oldest and the newest; those between with ``scripts/test --all``.
+EVERY_TARGET = pytest.mark.parametrize(
+    "target", [t if t in ("sm_80", "sm_120") else pytest.param(t, marks=pytest.mark.slow) for t in TARGETS]
+)
 
 
 def test_published_is_the_default() -> None:
@@ -40,8 +54,8 @@ def test_published_is_the_default() -> None:
     assert found.stdout.strip() == PUBLISHED.variant
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_the_default_variant_does_not_spill(compiled: dict[str, CompiledKernel], target: str) -> None:
+@EVERY_TARGET
+def test_the_default_variant_does_not_spill(compiled: Compiled, target: str) -> None:
     kernel = compiled[target]
     assert kernel.spill_bytes == 0
     assert 0 < kernel.registers <= 255
@@ -49,8 +63,8 @@ def test_the_default_variant_does_not_spill(compiled: dict[str, CompiledKernel],
     assert 0 < kernel.shared_bytes <= 48 * 1024  # what every GPU gives without being asked
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_ptx_is_for_the_target_and_of_the_pinned_version(compiled: dict[str, CompiledKernel], target: str) -> None:
+@EVERY_TARGET
+def test_ptx_is_for_the_target_and_of_the_pinned_version(compiled: Compiled, target: str) -> None:
     kernel = compiled[target]
     assert f"\n.version {kernel.ptx_version}\n" in kernel.ptx
     assert kernel.ptx_version == "{}.{}".format(*divmod(TARGETS[target], 10))
@@ -58,8 +72,8 @@ def test_ptx_is_for_the_target_and_of_the_pinned_version(compiled: dict[str, Com
     assert re.search(r"\n\.reqntid 64\b", kernel.ptx)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_parameters_are_the_sources_own(compiled: dict[str, CompiledKernel], target: str) -> None:
+@EVERY_TARGET
+def test_parameters_are_the_sources_own(compiled: Compiled, target: str) -> None:
     kernel = compiled[target]
     entry = re.search(rf"\.visible \.entry {kernel.name}\((.*?)\)", kernel.ptx, re.DOTALL)
     assert entry is not None
@@ -67,25 +81,27 @@ def test_parameters_are_the_sources_own(compiled: dict[str, CompiledKernel], tar
     assert kinds == ["u32" if name == "tokens" else "u64" for name in PARAMETERS]
 
 
-def test_constants(compiled: dict[str, CompiledKernel]) -> None:
+def test_constants(compiled: Compiled) -> None:
     assert compiled["sm_80"].constants == {"HEADS": 12, "HEAD_SIZE": 32, "WIDTH": 1600, "CHUNK": 128, "BLOCK": 32}
 
 
 def test_what_was_compiled_is_not_compiled_again(
-    compiled: dict[str, CompiledKernel], cache: Path, monkeypatch: pytest.MonkeyPatch
+    compiled: Compiled, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    there, before = replace(PUBLISHED, target="sm_80"), compiled["sm_80"]
     monkeypatch.setattr(aot.subprocess, "run", lambda *a, **k: pytest.fail("compiled again"))
-    assert compile_kernel(PUBLISHED, cache) == compiled["sm_90"]
+    assert compile_kernel(there, cache) == before
     monkeypatch.setenv(aot.CACHE_VARIABLE, str(cache))
-    assert compile_kernel(PUBLISHED) == compiled["sm_90"]
+    assert compile_kernel(there) == before
 
 
-def test_a_broken_cache_entry_is_replaced(compiled: dict[str, CompiledKernel], cache: Path, tmp_path: Path) -> None:
+def test_a_broken_cache_entry_is_replaced(compiled: Compiled, cache: Path, tmp_path: Path) -> None:
+    before = compiled["sm_120"]
     (entry,) = (p for p in (cache / "kernels").iterdir() if '"8.7"' in p.read_text())  # sm_120's
     broken = tmp_path / "kernels" / entry.name
     broken.parent.mkdir()
     broken.write_text('{"name": ')
-    assert compile_kernel(replace(PUBLISHED, target="sm_120"), tmp_path) == compiled["sm_120"]
+    assert compile_kernel(replace(PUBLISHED, target="sm_120"), tmp_path) == before
     assert broken.read_text() == entry.read_text()
 
 
@@ -94,6 +110,7 @@ def test_unknown_target() -> None:
         compile_kernel(replace(PUBLISHED, target="sm_70"))
 
 
+@pytest.mark.heavy
 def test_a_compiler_that_fails_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(KernelBuildError, match=r"sm_80: ValueError: .*head sizes") as caught:
         compile_kernel(replace(PUBLISHED, target="sm_80", head_size=48), tmp_path)
@@ -101,6 +118,7 @@ def test_a_compiler_that_fails_is_one_line(tmp_path: Path) -> None:
     assert not list(tmp_path.rglob("*.json"))
 
 
+@pytest.mark.heavy
 def test_a_compiler_that_aborts_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(TARGETS, "sm_100", 10)  # LLVM ends the process
     with pytest.raises(KernelBuildError, match="did not compile for sm_100") as caught:

@@ -13,7 +13,8 @@ from torch import Tensor
 from lam_plugins.aot import DualStateDeltaRuleBuild, compile_kernel
 from lam_plugins.dual_state_delta_rule import Options
 
-pytest.importorskip("triton")
+pytestmark = [pytest.mark.heavy, pytest.mark.needs("triton")]
+
 
 TOLERANCE = {torch.float32: 1e-5, torch.float16: 2e-3}
 BOTH = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda d: str(d).removeprefix("torch."))
@@ -65,7 +66,7 @@ def test_every_option(kernel: Kernel, options: Options) -> None:
     assert relative_error(kernel(arguments, 16, options), exactly(arguments, 16, options)) <= 1e-5
 
 
-@BOTH
+@pytest.mark.parametrize("dtype", [torch.float16, pytest.param(torch.float32, marks=pytest.mark.slow)], ids=str)
 def test_forty_chunks_without_drift(kernel: Kernel, dtype: torch.dtype) -> None:
     arguments = Case([40 * 32], 16, heads=1).arguments(dtype)
     found, exact = kernel(arguments, 32), exactly(arguments, 32)
@@ -98,7 +99,7 @@ def test_an_empty_batch(kernel: Kernel) -> None:
     assert kernel((projected[:, :0], lengths * 0, *rest), 16).shape == (1, 0, 48)
 
 
-@pytest.mark.parametrize("target", ["sm_80", "sm_90"])
+@pytest.mark.parametrize("target", ["sm_80", pytest.param("sm_90", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("step", ["chunks", "states", "heads"])
 def test_no_kernel_of_the_published_sizes_spills(step: str, target: str, tmp_path: Path) -> None:
     compiled = compile_kernel(DualStateDeltaRuleBuild(target, 384, 32, 1600, 32, step), tmp_path)

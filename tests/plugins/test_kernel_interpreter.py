@@ -11,7 +11,8 @@ from torch import Tensor
 
 from lam_plugins.fused_delta_rule import naive
 
-pytest.importorskip("triton")
+pytestmark = [pytest.mark.heavy, pytest.mark.needs("triton")]
+
 
 BOTH = pytest.mark.parametrize("dtype", TOLERANCE, ids=lambda d: str(d).removeprefix("torch."))
 

@@ -15,7 +15,7 @@ from lam_plugins import aot
 from lam_plugins.aot import TARGETS, CompiledKernel, FusedDeltaRuleBuild, KernelBuildError
 from lam_plugins.fused_delta_rule import tensorrt as plugin
 
-pytest.importorskip("triton")
+pytestmark = pytest.mark.needs("triton")
 
 PUBLISHED = {"projected": (-1, -1, 1600), "conv_bias": (1152,), "norm_weight": (32,)}
 SMALL = {"projected": (-1, -1, 128), "conv_bias": (48,), "norm_weight": (16,)}

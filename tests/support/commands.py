@@ -1,15 +1,55 @@
-"""``lam-export`` as a user runs it: in a process of its own."""
+"""``lam-export`` as a user runs it: arguments in; exit code, output and errors out.
 
+Most tests run it inside their own process (:func:`lam_export`), because starting Python, torch and ONNX takes seconds.
+What is about the process itself (what is imported, signals, a missing package) starts one (:func:`lam_export_process`).
+"""
+
+import io
 import os
+import signal
 import subprocess
 import sys
+import tempfile
+import traceback
+import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TextIO
 
+WIDE = {"COLUMNS": "400", "NO_COLOR": "1"}
+"""A terminal so wide that no message is cut into lines."""
 MAIN = "import sys; sys.argv[0] = 'lam-export'; from lam_export.cli import main; main()"
 
 
-def lam_export(*arguments: object, stdin: str = "", code: str = MAIN) -> "subprocess.CompletedProcess[str]":
-    """Run a command to its end, in a terminal so wide that no message is cut into lines."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "400", "NO_COLOR": "1"}
+def lam_export(*arguments: object, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end, in this process, with standard streams of its own: those of libraries and children too.
+
+    What it would leave behind in the process is put back: environment, folder, handler of SIGTERM, processors.
+    """
+    command = ["lam-export", *map(str, arguments)]
+    with _as_it_was(command), _streams(stdin) as (output, errors):
+        try:
+            from lam_export.cli import main
+
+            main()
+            code: object = 0
+        except SystemExit as stop:
+            code = stop.code or 0
+        except BaseException:
+            traceback.print_exc()
+            code = 1
+        for stream in (sys.stdout, sys.stderr):
+            if not stream.closed:
+                stream.flush()
+        for file in (output, errors):
+            file.seek(0)
+        assert isinstance(code, int), code
+        return subprocess.CompletedProcess(command, code, output.read().decode(), errors.read().decode())
+
+
+def lam_export_process(*arguments: object, stdin: str = "", code: str = MAIN) -> "subprocess.CompletedProcess[str]":
+    """Run a command to its end in a process of its own; ``code`` is what Python runs there."""
+    environment = {**os.environ, **WIDE, "PYTHONPATH": os.pathsep.join(sys.path)}
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.run(command, input=stdin, capture_output=True, text=True, env=environment)
 
@@ -23,3 +63,56 @@ def refusal(*arguments: object, stdin: str = "") -> str:
     assert line.startswith("error: ")
     assert "Traceback" not in result.stderr
     return line
+
+
+@contextmanager
+def _as_it_was(arguments: list[str]) -> Iterator[None]:
+    names, environment, folder = sys.argv, dict(os.environ), os.getcwd()
+    handler, processors = signal.getsignal(signal.SIGTERM), os.sched_getaffinity(0)
+    sys.argv = arguments
+    os.environ |= WIDE
+    try:
+        # Warnings are what a user meets who runs Python without options: those for programmers are not shown.
+        with warnings.catch_warnings():
+            warnings.simplefilter("default")
+            for kind in (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning):
+                warnings.simplefilter("ignore", kind)
+            warnings.showwarning = _show
+            yield
+    finally:
+        sys.argv = names
+        os.environ.clear()
+        os.environ.update(environment)
+        os.chdir(folder)
+        signal.signal(signal.SIGTERM, handler)
+        os.sched_setaffinity(0, processors)
+
+
+def _show(message: object, category: type, filename: str, lineno: int, *rest: object) -> None:
+    sys.stderr.write(warnings.formatwarning(str(message), category, filename, lineno))
+
+
+@contextmanager
+def _streams(given: str) -> Iterator[tuple[io.BufferedRandom, io.BufferedRandom]]:
+    """The three standard streams as files: for Python, for libraries, and for children. Yields the last two."""
+    before = sys.stdin, sys.stdout, sys.stderr
+    for stream in before[1:]:
+        stream.flush()
+    kept = [os.dup(number) for number in (0, 1, 2)]
+    with tempfile.TemporaryFile() as input_, tempfile.TemporaryFile() as output, tempfile.TemporaryFile() as errors:
+        input_.write(given.encode(errors="surrogateescape"))
+        input_.seek(0)
+        try:
+            for number, file in enumerate((input_, output, errors)):
+                os.dup2(file.fileno(), number)
+            sys.stdin, sys.stdout, sys.stderr = _text(0, "r"), _text(1, "w"), _text(2, "w")
+            yield output, errors  # type: ignore[misc]
+        finally:
+            sys.stdin, sys.stdout, sys.stderr = before
+            for number, copy in enumerate(kept):
+                os.dup2(copy, number)
+                os.close(copy)
+
+
+def _text(number: int, mode: str) -> TextIO:
+    return open(number, mode, encoding="utf-8", closefd=False)  # type: ignore[return-value]

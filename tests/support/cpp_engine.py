@@ -1,15 +1,34 @@
 """``lam-embed``, the tool of the C++ engine, as a user runs it."""
 
 import io
+import re
 import subprocess
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import needs
 import numpy as np
 
 SOURCE = Path(__file__).parents[2] / "engines" / "cpp"
 BUILD = SOURCE / "build" / "release"
+_MISSING = re.compile(r"expected .* found (?:none installed|neither)[^.]*")
+
+
+def build() -> str | None:
+    """Bring the build of ``scripts/build_cpp`` up to date; why that cannot be done here, or None."""
+    if reason := needs.missing("cmake", "c++", "ninja"):
+        return reason
+    if not (BUILD / "build.ninja").exists():
+        command = ["cmake", "--preset", "release", f"-DLAM_PYTHON={sys.executable}"]
+        configured = subprocess.run(command, cwd=SOURCE, capture_output=True, text=True)
+        if missing := _MISSING.search(" ".join(configured.stderr.split())):
+            return f"{missing[0]}; run: {needs.install_cpp()}"
+        assert configured.returncode == 0, configured.stderr
+    built = subprocess.run(["cmake", "--build", BUILD, "-j", "2"], capture_output=True, text=True)
+    assert built.returncode == 0, built.stdout
+    return None
 
 
 @dataclass(frozen=True)

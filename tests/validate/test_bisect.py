@@ -88,6 +88,7 @@ def test_parts_that_are_kept_are_float32(tiny_encoder: Encoder) -> None:
         half_precision(tiny_encoder, {"layers.9.form"})
 
 
+@pytest.mark.heavy
 def test_the_proposal_is_confirmed_in_onnxruntime(tiny_encoder: Encoder, cases: list[Case]) -> None:
     encoder = with_overflow(tiny_encoder)
     thresholds = Thresholds(max_abs=2e-2, cosine=0.999)

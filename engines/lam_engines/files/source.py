@@ -5,7 +5,7 @@ from contextlib import AbstractContextManager
 from typing import Protocol
 
 
-class Source(Protocol):
+class TextSource(Protocol):
     """Where texts come from: a file, or the files of a folder."""
 
     @property
@@ -18,7 +18,7 @@ class Source(Protocol):
 class TextReader(Iterator[str], AbstractContextManager["TextReader"]):
     """The texts of one source, in order. The source is closed after the last text, an error, ``close`` or ``with``."""
 
-    def __init__(self, texts: Iterator[str], source: Source) -> None:
+    def __init__(self, texts: Iterator[str], source: TextSource) -> None:
         self._texts = texts
         self._source = source
 

@@ -34,6 +34,8 @@ def next_to_optimise(result: ProfileResult) -> str:
         for part, count in result.operations.items()
         if count > _MUCH * arithmetic and seconds.get(part)
     }
+    if not rates:
+        return "The engine keeps no record of its parts; profile another one to see where the time goes."
     fastest = max(rates, key=lambda part: rates[part])
     excess = {part: time - result.operations.get(part, 0) / rates[fastest] for part, time in seconds.items()}
     part = max(excess, key=lambda part: excess[part])

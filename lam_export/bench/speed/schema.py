@@ -22,7 +22,7 @@ class Times(Record):
     """How many times as fast it is as each subject of ``baselines``: the median of the ratios of neighbouring runs."""
 
 
-class Memory(Record):
+class ProcessMemory(Record):
     """Main memory of the process that did the work and nothing else, in bytes."""
 
     loaded: int
@@ -36,7 +36,7 @@ class SpeedResult(Outcome):
 
     times: Times | None
     """What it took; none if it was not measured."""
-    memory: Memory | None
+    memory: ProcessMemory | None
     """The memory of its process; none where the system does not say."""
 
 

@@ -7,7 +7,7 @@ from lam_export.evidence.schema import ShapeInfo
 from lam_export.evidence.tables import Table, mebibytes, milliseconds
 from lam_export.evidence.words import visible
 
-from .schema import Benchmark, Memory, SpeedResult, Times
+from .schema import Benchmark, ProcessMemory, SpeedResult, Times
 
 UNIT_LENGTH = 4096
 """Tokens of the length whose time per token is 1."""
@@ -95,5 +95,5 @@ def _figures(times: Times) -> tuple[str, str, str]:
     return milliseconds(times.median), f"{low}–{high}", f"{times.tokens_per_second:,.0f}"
 
 
-def _memory(memory: Memory | None) -> tuple[str, str]:
+def _memory(memory: ProcessMemory | None) -> tuple[str, str]:
     return (NONE, NONE) if memory is None else (mebibytes(memory.peak), mebibytes(memory.peak - memory.loaded))

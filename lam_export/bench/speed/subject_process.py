@@ -18,7 +18,7 @@ from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.errors import LamError
 from lam_export.evidence import process_memory as memory
 
-from .schema import Memory
+from .schema import ProcessMemory
 from .shapes import Shape
 
 _REST = 0.01
@@ -71,7 +71,7 @@ class SubjectProcess:
         """
         return self._ask("seconds")
 
-    def memory(self) -> Memory | None:
+    def memory(self) -> ProcessMemory | None:
         """What it took until now; None where the system does not say."""
         return self._ask("memory")
 
@@ -124,9 +124,9 @@ class _Server:
         self._shape.run(self._engine)
         return time.perf_counter() - start
 
-    def memory(self) -> Memory | None:
+    def memory(self) -> ProcessMemory | None:
         peak = memory.peak()
-        return None if self._loaded is None or peak is None else Memory(loaded=self._loaded, peak=peak)
+        return None if self._loaded is None or peak is None else ProcessMemory(loaded=self._loaded, peak=peak)
 
 
 def serve() -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from torch import Tensor
 
+from lam_engines.contract import TOKENIZER
 from lam_export.model.config import ModelConfig, config_from_shapes
 
 from . import files, layouts
@@ -83,7 +84,7 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
     check_tensors(tensors, config)
 
     tokenizer_folders = [weights.parent] + ([teacher_weights.parent] if teacher_weights else [])
-    tokenizers = [f / "tokenizer.json" for f in tokenizer_folders if (f / "tokenizer.json").is_file()]
+    tokenizers = [f / TOKENIZER for f in tokenizer_folders if (f / TOKENIZER).is_file()]
     return Checkpoint(
         config=config,
         tensors=tensors,

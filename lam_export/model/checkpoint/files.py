@@ -7,12 +7,13 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from lam_engines.contract import CHECKSUMS, TOKENIZER
+
 from .errors import CheckpointError
 
 _PREFERRED = ("model.safetensors", "pytorch_model.bin")
 _SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
 _ZIP_FOLDER = 0x10  # in an entry's external attributes
-CHECKSUMS = "SHA256SUMS"
 
 
 def find_weights(path: Path) -> Path:
@@ -117,7 +118,7 @@ def check_sums(weights: Path) -> None:
     sums = weights.parent / CHECKSUMS
     if not sums.is_file():
         return
-    read = (weights.name, "config.json", "tokenizer.json")
+    read = (weights.name, "config.json", TOKENIZER)
     for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](?:\./)?(.+)", line)
         if match is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from lam_engines.bundles.bundle import Bundle, file_entry
-from lam_engines.contract import MANIFEST
+from lam_engines.contract import ATTENTION_MASK, INPUT_IDS, MANIFEST
 from lam_engines.embedding.batching import batches, pad
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.embedding.tokenizer import tokenizer_of
@@ -233,5 +233,5 @@ def _part_batches(ids: Sequence[np.ndarray], errors: RowErrors, pad_token_id: in
     found = []
     for rows in batches([lengths[i] for i in chosen], batch_tokens=_PARTS_TOKENS):
         input_ids, attention_mask = pad([ids[chosen[row]] for row in rows], pad_token_id)
-        found.append({"input_ids": input_ids, "attention_mask": attention_mask})
+        found.append({INPUT_IDS: input_ids, ATTENTION_MASK: attention_mask})
     return found

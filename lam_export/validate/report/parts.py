@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from lam_engines.contract import INPUTS, SENTENCE_EMBEDDING
+from lam_engines.contract import ATTENTION_MASK, INPUT_IDS, INPUTS, SENTENCE_EMBEDDING
 from lam_export.anatomy.inner_values import STEPS, inner_values, value_names
 from lam_export.anatomy.taps import OWN, cut, open_operators, with_outputs
 
@@ -71,7 +71,7 @@ def part_errors(
     alone = _session(cut(model, types))
     total, own = _Errors(), _Errors()
     for feed in _slices(batches):
-        valid = feed["attention_mask"] == 1
+        valid = feed[ATTENTION_MASK] == 1
         reference = inner_values(encoder, parts, feed)
         for part, found in zip(parts, whole.run(parts, feed), strict=True):
             total.add(part, found, reference[part], valid)
@@ -91,7 +91,7 @@ def part_errors(
 
 def _slices(batches: Sequence[Mapping[str, np.ndarray]]) -> Iterator[dict[str, np.ndarray]]:
     for batch in batches:
-        texts, tokens = batch["input_ids"].shape
+        texts, tokens = batch[INPUT_IDS].shape
         step = max(1, _SLICE_TOKENS // tokens)
         for start in range(0, texts, step):
             yield {name: batch[name][start : start + step] for name in INPUTS}

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from lam_export.bench.speed.schema import Benchmark, Memory, SpeedResult, Times
+from lam_export.bench.speed.schema import Benchmark, ProcessMemory, SpeedResult, Times
 from lam_export.bench.speed.speed_page import plots, shown
 from lam_export.bench.speed.speed_tables import tables
 from lam_export.evidence.record import headline, markdown, page, terminal, to_json, write_record
@@ -30,7 +30,7 @@ def result(who: str, shape: ShapeInfo, seconds: float, ratios: dict[str, float])
         tokens_per_second=shape.tokens / seconds,
         times_as_fast=ratios,
     )
-    memory = Memory(loaded=100 * 2**20, peak=(100 + shape.tokens) * 2**20)
+    memory = ProcessMemory(loaded=100 * 2**20, peak=(100 + shape.tokens) * 2**20)
     return SpeedResult(
         subject=who,
         shape=shape.name,

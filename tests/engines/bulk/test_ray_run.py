@@ -8,7 +8,6 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -24,7 +23,8 @@ from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MANIFEST
 
 pytestmark = [
-    pytest.mark.skipif(find_spec("ray") is None or find_spec("pandas") is None, reason="no Ray (extra ray)"),
+    pytest.mark.heavy,
+    pytest.mark.needs("ray", "pandas"),
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc"),
 ]
 TEXTS = [f"the dog {'runs ' * (i % 5)}{i}" for i in range(2400)]

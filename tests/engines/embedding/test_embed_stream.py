@@ -52,6 +52,7 @@ def random_ids(tokens: int) -> np.ndarray:
     return np.random.default_rng(tokens).integers(5, tiny.VOCAB, tokens)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("size", [1, 1000, LONG])
 @pytest.mark.parametrize("told", [True, False])
 def test_pieces_of_ids(engine: EmbeddingEngine, size: int, told: bool) -> None:
@@ -129,6 +130,7 @@ def test_an_error_of_the_pieces_is_theirs(engine: EmbeddingEngine) -> None:
         engine.embed_stream(pieces())
 
 
+@pytest.mark.heavy
 def test_other_precisions_of_the_flat_form(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     ids = random_ids(WINDOW_TOKENS + 257)
     checkpoint = load_checkpoint(tiny_checkpoint_folder)
@@ -223,6 +225,7 @@ with load_engine(sys.argv[1], threads=1) as engine:
 """
 
 
+@pytest.mark.heavy
 @pytest.mark.skipif(not Path("/proc/self/status").exists(), reason="needs Linux's figure of a process's peak")
 @pytest.mark.parametrize("form", ["flat", "recurrent"])
 def test_memory_does_not_grow(bundles: dict[str, Path], form: str) -> None:

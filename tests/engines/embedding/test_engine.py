@@ -1,9 +1,6 @@
 """Texts and token ids to embeddings, through a real bundle in ONNX Runtime."""
 
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +8,6 @@ import numpy as np
 import pytest
 
 from lam_engines import EngineError, InputError, LamError, load_engine
-from lam_engines.embedding.batching import pad
 from lam_engines.embedding.engine import EmbeddingEngine
 
 TEXTS = [
@@ -41,32 +37,6 @@ def message_of(error: type[LamError], action: Callable[[], object]) -> str:
 
 def unit(vectors: np.ndarray) -> bool:
     return bool(np.isfinite(vectors).all() and np.allclose(np.linalg.norm(vectors, axis=1), 1, rtol=0, atol=1e-5))
-
-
-def test_embeddings_come_in_the_order_of_the_texts(tiny_engine: EmbeddingEngine) -> None:
-    vectors = tiny_engine.embed(TEXTS)
-    assert (vectors.shape, vectors.dtype) == ((len(TEXTS), 32), np.float32)
-    assert unit(vectors)
-    np.testing.assert_allclose(vectors, alone(tiny_engine, TEXTS), **CLOSE)
-    np.testing.assert_allclose(tiny_engine.embed(TEXTS[::-1]), vectors[::-1], **CLOSE)
-    different = np.unique(vectors.round(3), axis=0)
-    assert len(different) == len(set(TEXTS))
-
-
-@pytest.mark.parametrize("batch_tokens", [1, 2, 7, 64, 1000, 10**9])
-def test_the_token_budget_changes_nothing(tiny_engine: EmbeddingEngine, batch_tokens: int) -> None:
-    found = tiny_engine.embed(TEXTS, batch_tokens=batch_tokens)
-    np.testing.assert_allclose(found, tiny_engine.embed(TEXTS), **CLOSE)
-
-
-def test_neighbours_change_nothing(tiny_engine: EmbeddingEngine) -> None:
-    ids = [row for row in tiny_engine.tokenizer.encode(TEXTS) if len(row)]
-    expected = np.concatenate([tiny_engine.embed_ids(row[None]) for row in ids])
-    rng = np.random.default_rng(0)
-    for _ in range(20):
-        neighbours = [rng.integers(0, 128, rng.integers(1, 400)) for _ in range(rng.integers(0, 6))]
-        vectors = tiny_engine.embed_ids(*pad([*neighbours, *ids], 0))[len(neighbours) :]
-        np.testing.assert_allclose(vectors, expected, **CLOSE)
 
 
 def test_no_texts(tiny_engine: EmbeddingEngine) -> None:
@@ -193,21 +163,6 @@ def test_encode_is_what_sentence_transformers_users_know(
     assert "batch_tokens of at least 1, found 0" in refused
 
 
-def test_many_threads_share_an_engine(tiny_engine: EmbeddingEngine) -> None:
-    texts = [f"{text} {i}" for i in range(40) for text in TEXTS[:5]]
-    expected = tiny_engine.embed(texts)
-    parts = [slice(i, i + 20) for i in range(0, len(texts), 10)]
-    with ThreadPoolExecutor(16) as pool:
-        for part, found in zip(parts, pool.map(lambda part: tiny_engine.embed(texts[part]), parts), strict=True):
-            np.testing.assert_allclose(found, expected[part], **CLOSE)
-
-
-@pytest.mark.parametrize("threads", [1, 2, 5])
-def test_the_number_of_threads_changes_nothing(tiny_bundle: Path, tiny_engine: EmbeddingEngine, threads: int) -> None:
-    with load_engine(tiny_bundle, threads=threads) as engine:
-        np.testing.assert_allclose(engine.embed(TEXTS), tiny_engine.embed(TEXTS), **CLOSE)
-
-
 @pytest.mark.parametrize(
     ("options", "part"),
     [
@@ -228,22 +183,3 @@ def test_a_gpu_that_there_is_not(tiny_bundle: Path) -> None:
         pytest.skip("this ONNX Runtime is built for GPUs")
     message = message_of(EngineError, lambda: load_engine(tiny_bundle, device="cuda"))
     assert "has no CUDAExecutionProvider; run: pip uninstall onnxruntime && pip install 'lam-export[gpu]'" in message
-
-
-def test_a_closed_engine_says_so(tiny_bundle: Path) -> None:
-    with load_engine(tiny_bundle) as engine:
-        assert engine.embed(["a"]).shape == (1, 32)
-    engine.close()
-    assert "closed" in message_of(EngineError, lambda: engine.embed(["a"]))
-    assert "closed" in message_of(EngineError, lambda: engine.embed_ids(np.array([[2, 3]])))
-
-
-def test_torch_is_never_imported(tiny_bundle: Path) -> None:
-    code = (
-        "import sys; from lam_engines import load_engine\n"
-        "with load_engine(sys.argv[1]) as engine:\n"
-        "    assert engine.embed(['a', 'the cat']).shape == (2, 32)\n"
-        "print([m for m in ('torch', 'onnx', 'onnxscript', 'lam_export', 'lam_plugins') if m in sys.modules])"
-    )
-    result = subprocess.run([sys.executable, "-c", code, str(tiny_bundle)], capture_output=True, text=True)
-    assert (result.stdout, result.stderr) == ("[]\n", "")

@@ -27,6 +27,7 @@ def memory(tiny_memory: Path) -> MemoryEngine:
     return MemoryEngine(tiny_memory)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("stores", [1, 2, 40, 300])
 def test_the_formulas(memory: MemoryEngine, stores: int) -> None:
     keys, queries = vectors(stores), vectors(5, seed=1)

@@ -11,8 +11,6 @@ from memories import Case
 from lam_export.pipelines.export_memory import export_memory
 from lam_export.validate import memory_parity
 
-KILLS = 50
-
 # The process forks: one import for all that are killed. Each child goes on from the snapshot, and tells of each save
 # before it begins and when it is done, with what the memory then recalls. What is found after the kill must be the last
 # save that was done, or the one that had begun.
@@ -83,14 +81,16 @@ def large_memory(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return export_memory(Case(512, 1).checkpoint, tmp_path_factory.mktemp("large") / "memory").path
 
 
-def test_killed_while_saving(large_memory: Path, tmp_path: Path) -> None:
+@pytest.mark.heavy
+@pytest.mark.parametrize("kills", [8, pytest.param(50, marks=pytest.mark.slow)])
+def test_killed_while_saving(large_memory: Path, tmp_path: Path, kills: int) -> None:
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
-    command = [sys.executable, "-c", SAVE_AND_DIE, str(large_memory), str(tmp_path / "memory"), str(KILLS)]
+    command = [sys.executable, "-c", SAVE_AND_DIE, str(large_memory), str(tmp_path / "memory"), str(kills)]
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
     rows = [line.rsplit(" ", 2) for line in result.stdout.splitlines()]
-    assert len(rows) == KILLS
+    assert len(rows) == kills
     assert {kind for kind, _, _ in rows} <= {"-9 done", "-9 in flight"}
     saves = [int(stored) for _, _, stored in rows]
     assert saves == sorted(saves), "never back"
-    assert sum(during == "True" for _, during, _ in rows) > KILLS // 4, "many were killed within a save"
+    assert sum(during == "True" for _, during, _ in rows) > kills // 4, "many were killed within a save"

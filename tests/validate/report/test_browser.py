@@ -12,7 +12,7 @@ from lam_export.validate.report.render import html_page
 
 pytestmark = [
     pytest.mark.browser,
-    pytest.mark.skipif(chromium.EXECUTABLE is None, reason="no chromium on the path (apt-get install chromium)"),
+    pytest.mark.needs("chromium"),
 ]
 
 

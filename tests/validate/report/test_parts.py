@@ -42,6 +42,7 @@ def test_steps_are_the_operators_own() -> None:
     assert (*STEPS, "heads") == Steps._fields
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(("precision", "own", "total"), [("fp32", 1e-6, 1e-5), ("fp16", 5e-4, 1e-2)])
 def test_a_sound_graph_has_no_suspect(precision: str, own: float, total: float) -> None:
     found = errors(planted.graph(precision), precision)

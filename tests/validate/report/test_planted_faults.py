@@ -26,6 +26,8 @@ from lam_export.validate.report.parts import part_errors
 from lam_export.validate.report.schema import PartError
 from lam_export.validate.report.thresholds import DEFAULTS
 
+pytestmark = pytest.mark.heavy
+
 
 def several(model: onnx.ModelProto) -> None:
     planted.swapped_gates(model, 3)

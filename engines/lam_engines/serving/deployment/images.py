@@ -40,7 +40,7 @@ def image_for(tensorrt: str | None) -> Image:
     Raises:
         LamError: no known image has this version.
     """
-    if tensorrt is None:
+    if not tensorrt:
         return DEFAULT
     for image in IMAGES:
         if tensorrt.split(".")[:3] == image.tensorrt.split("."):

@@ -10,7 +10,7 @@ from ...errors import BundleError, InputError
 from ...runtimes.tensorrt.plans import build_command, max_tokens
 from . import configs
 from .check import Expected
-from .network_models import Network, asked_graph, asked_plan, graph_in_core, tokenizer_model
+from .network_models import NetworkModels, asked_graph, asked_plan, graph_in_core, tokenizer_model
 from .options import DEFAULT_MAX_TOKENS, ServingOptions
 
 
@@ -50,7 +50,7 @@ class Flavour:
     """Packages that its Python models import."""
     choose: Callable[[Bundle, ServingOptions], ServingOptions]
     """Fills in precision, plan and longest text, and refuses what the bundle lacks."""
-    network: Callable[[Bundle, ServingOptions], Network]
+    network: Callable[[Bundle, ServingOptions], NetworkModels]
     """Makes the models from token ids to embeddings, with resolved options."""
 
 

@@ -23,7 +23,7 @@ _WARM_UP_TEXT = "Is anyone there?"
 
 
 @dataclass(frozen=True)
-class Network:
+class NetworkModels:
     """The models from token ids to embeddings."""
 
     models: list[Model]
@@ -44,7 +44,7 @@ def tokenizer_model(bundle: Bundle, options: ServingOptions) -> Model:
     return config, _in_version(files) | configs.add_warm_up(config, "text", {TEXT: content})
 
 
-def graph_in_core(bundle: Bundle, options: ServingOptions) -> Network:
+def graph_in_core(bundle: Bundle, options: ServingOptions) -> NetworkModels:
     """``lam_core`` computes a graph itself, in ONNX Runtime on the CPU."""
     name = bundle.graph(options.precision or "fp32")
     config = configs.core_config(bundle.manifest.model, options, {"threads": options.threads or 0})
@@ -53,20 +53,20 @@ def graph_in_core(bundle: Bundle, options: ServingOptions) -> Network:
         ids = np.full(tokens, bundle.manifest.model.pad_token_id, dtype=np.int32)
         given = {INPUT_IDS: ids, TOKEN_COUNT: np.array([tokens], dtype=np.int32)}
         files |= configs.add_warm_up(config, f"{tokens}_tokens", given)
-    return Network([(config, files)], bundle.manifest.graphs[name])
+    return NetworkModels([(config, files)], bundle.manifest.graphs[name])
 
 
-def asked_graph(bundle: Bundle, options: ServingOptions) -> Network:
+def asked_graph(bundle: Bundle, options: ServingOptions) -> NetworkModels:
     """``lam_core`` asks ``lam_model``, which computes a graph in Triton's onnxruntime backend."""
     name = bundle.graph(options.precision or "fp32")
     graph = bundle.manifest.graphs[name]
     config = configs.onnxruntime_config(graph, options)
     shapes = [(1, tokens) for tokens in _warm_up_tokens(options)]
     files = _in_version({GRAPH: bundle.read(name)}) | _warm_up_network(config, shapes)
-    return Network([_asking(bundle, options, {}), (config, files)], graph)
+    return NetworkModels([_asking(bundle, options, {}), (config, files)], graph)
 
 
-def asked_plan(bundle: Bundle, options: ServingOptions) -> Network:
+def asked_plan(bundle: Bundle, options: ServingOptions) -> NetworkModels:
     """``lam_core`` asks ``lam_model``, which runs a plan in Triton's tensorrt backend."""
     assert options.plan is not None  # noqa: S101  (resolved)
     plan = bundle.manifest.plans[options.plan]
@@ -75,7 +75,7 @@ def asked_plan(bundle: Bundle, options: ServingOptions) -> Network:
     shapes = sorted({(profile.batch.min, profile.tokens.opt) for profile in plan.profiles})
     files = _in_version({configs.PLAN: bundle.read(options.plan)}) | _warm_up_network(config, shapes)
     core = _asking(bundle, options, {"profiles": configs.profiles_parameter(plan.profiles)})
-    return Network([core, (config, files)], graph, plan.profiles)
+    return NetworkModels([core, (config, files)], graph, plan.profiles)
 
 
 def _asking(bundle: Bundle, options: ServingOptions, parameters: Mapping[str, object]) -> Model:

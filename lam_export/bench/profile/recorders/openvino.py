@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from lam_engines.bundles.bundle import Bundle
+from lam_engines.contract import ATTENTION_MASK, INPUT_IDS, SENTENCE_EMBEDDING
 from lam_engines.runtimes.openvino.engine import compile_graph
 from lam_engines.runtimes.openvino.operators import graph_of
 from lam_export.anatomy.graph import places_of_nodes, spread
@@ -39,9 +40,9 @@ class OpenVinoRecorder:
 
     def record(self, input_ids: np.ndarray) -> np.ndarray:
         """``[B, L]`` to ``[B, hidden]``, on record."""
-        feed = {"input_ids": input_ids, "attention_mask": np.ones_like(input_ids)}
+        feed = {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
         start = time.perf_counter()
-        vectors: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)["sentence_embedding"]
+        vectors: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)[SENTENCE_EMBEDDING]
         seconds = time.perf_counter() - start
         samples = (
             Sample(info.node_name, info.node_type, self._places.get(info.node_name, Place("other")), took)

@@ -44,6 +44,7 @@ def test_a_damaged_one_is_not_used(tmp_path: Path, triton_installation: Installa
     assert not wheel._is_whole(tmp_path / "none")
 
 
+@pytest.mark.heavy
 def test_a_content_that_differs_from_its_hash_is_not_installed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, triton_installation: Installation
 ) -> None:

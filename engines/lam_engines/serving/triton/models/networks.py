@@ -37,7 +37,7 @@ def network_of(parameters: dict[str, str], folder: Path) -> Network:
         return OnnxRuntimeNetwork(folder / MODEL, threads)
     if "profiles" in parameters:
         return PlanModel(model, parameters["profiles"], int(parameters["pad_token_id"]))
-    return ServedModel(model)
+    return AskedModel(model)
 
 
 def processors() -> int:
@@ -74,7 +74,7 @@ class OnnxRuntimeNetwork:
         return None
 
 
-class ServedModel:
+class AskedModel:
     """Another model of the same server, in another backend."""
 
     def __init__(self, name: str) -> None:
@@ -100,7 +100,7 @@ class ServedModel:
         return None
 
 
-class PlanModel(ServedModel):
+class PlanModel(AskedModel):
     """Another model that runs a TensorRT plan. Its batches are padded to a few shapes within the plan's profiles."""
 
     def __init__(self, name: str, profiles: str, pad_token_id: int) -> None:
