@@ -33,10 +33,11 @@ def run(
 
     The graph is compared with the float64 reference over 300 stores before the bundle is put in its place.
     """
-    from lam_engines.bundles.bundle import check_place
+    from lam_engines.bundles.whole import check_place
+    from lam_engines.bundles.writing import BUNDLE
     from lam_engines.contract import MEMORY_MODEL
 
-    check_place(output, force)
+    check_place(output, BUNDLE, force)
     with steps() as step:
         step("reading the checkpoint")
         require_export()

@@ -76,7 +76,8 @@ def run(
 ) -> None:
     """Export a checkpoint to a bundle with ONNX graphs, compared with the PyTorch reference before it is written."""
     from lam_engines import LamError
-    from lam_engines.bundles.bundle import check_place
+    from lam_engines.bundles.whole import check_place
+    from lam_engines.bundles.writing import BUNDLE
     from lam_engines.contract import GRAPHS
     from lam_export.model.forms import CHUNK_SIZES, FORMS
 
@@ -95,7 +96,7 @@ def run(
     wanted = set(output_names or ())
     if not wanted <= {"token_embeddings", "sentence_embedding"}:
         raise LamError(f"expected --output token_embeddings, found {', '.join(sorted(wanted))}")
-    check_place(output, force)  # before the minutes of work, not after
+    check_place(output, BUNDLE, force)  # before the minutes of work, not after
 
     with steps() as step:
         step("reading the checkpoint")

@@ -4,8 +4,9 @@ import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
-from lam_engines.bundles.bundle import Bundle, extend_bundle, file_entry
+from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest
+from lam_engines.bundles.writing import extend_bundle
 from lam_engines.contract import FP16_MODEL, MANIFEST, MODEL, TOKENIZER
 from lam_engines.errors import BundleError
 from lam_export.export.graphs import ExportError, write_graphs

@@ -6,8 +6,9 @@ from functools import partial
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-from lam_engines.bundles.bundle import Bundle, file_entry, write_bundle
+from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
+from lam_engines.bundles.writing import write_bundle
 from lam_engines.contract import FP16_MODEL, INLINED_MODEL, INT8_MODEL, MANIFEST, MODEL, STREAM_MODEL, TOKENIZER
 from lam_engines.embedding.tokenizer import Tokenizer
 from lam_export import __version__

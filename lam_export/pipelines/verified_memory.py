@@ -8,8 +8,9 @@ import numpy as np
 import onnxruntime
 import torch
 
-from lam_engines.bundles.bundle import Bundle, file_entry, write_bundle
+from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
+from lam_engines.bundles.writing import write_bundle
 from lam_engines.contract import MANIFEST, MEMORY_MODEL
 from lam_engines.memories.state import INPUTS, OUTPUTS, PAST, PRESENT
 from lam_engines.runtimes.onnxruntime.session import session_options

@@ -8,8 +8,9 @@ from typing import Any
 
 import pytest
 
-from lam_engines.bundles.bundle import Bundle, file_entry, write_bundle
+from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
+from lam_engines.bundles.writing import write_bundle
 from lam_engines.contract import MANIFEST
 from lam_engines.errors import BundleError
 

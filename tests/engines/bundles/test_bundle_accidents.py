@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from bundles import FILES, read_all, write
 
-from lam_engines.bundles.bundle import write_bundle
+from lam_engines.bundles.writing import write_bundle
 from lam_engines.errors import BundleError
 
 
 def run(code: str, path: Path, launcher: tuple[str, ...] = ()) -> list[str]:
     """Run Python code in a process of its own, with ``path`` as a variable; the lines that it prints."""
     head = "import os, sys\nfrom pathlib import Path\nimport bundles\nfrom lam_engines.bundles.bundle import *\n"
+    head += "from lam_engines.bundles.whole import *\nfrom lam_engines.bundles.writing import *\n"
     head += "from lam_engines.errors import BundleError\npath = Path(sys.argv[1])\n"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [*launcher, sys.executable, "-c", head + code, str(path)]
@@ -108,7 +109,8 @@ print(os.listdir(path.parent), Bundle(path).read("model.onnx"))
 
 def check_filled(lines: list[str], path: Path, reason: str) -> None:
     message, rest = lines
-    assert message == f"{path} was not written: {reason}; what was there is unchanged"
+    remedy = "choose another place: -o BUNDLE"
+    assert message == f"{path} was not written: {reason}; what was there is unchanged; {remedy}"
     assert rest == "['bundle'] b'a graph'"
 
 
@@ -124,7 +126,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     if not shutil.which("unshare") or subprocess.run([*launcher, "true"], capture_output=True).returncode:
         pytest.skip("needs a user namespace in which a tmpfs can be mounted")
     check_filled(run(FILL, tmp_path / "bundle", launcher), tmp_path / "bundle", "No space left on device")
-    mounted = "try: check_place(path, True)\nexcept BundleError as error: print(error)"
+    mounted = "try: check_place(path, BUNDLE, True)\nexcept BundleError as error: print(error)"
     assert "is a mount or the working folder" in run(mounted, tmp_path, launcher)[0]
 
 

@@ -6,9 +6,10 @@ from pathlib import Path
 import bundles
 import pytest
 
-from lam_engines.bundles import whole as atomic
-from lam_engines.bundles.bundle import Bundle, extend_bundle
+from lam_engines.bundles import writing
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.manifest import Manifest
+from lam_engines.bundles.writing import extend_bundle
 from lam_engines.contract import MANIFEST
 from lam_engines.errors import BundleError
 
@@ -63,14 +64,14 @@ def test_a_manifest_that_would_be_refused_is_not_written(bundle: Path) -> None:
 def test_a_write_that_fails_changes_nothing(
     failing: int, error: BaseException, bundle: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before, real, calls = everything(bundle), atomic.flush, iter(range(9))
+    before, real, calls = everything(bundle), writing.write_whole, iter(range(9))
 
-    def flush(path: Path) -> None:
+    def write_whole(place: Path, content: bytes) -> None:
         if next(calls) == failing:
             raise error
-        real(path)
+        real(place, content)
 
-    monkeypatch.setattr(atomic, "flush", flush)
+    monkeypatch.setattr(writing, "write_whole", write_whole)
     with pytest.raises(BundleError if isinstance(error, OSError) else KeyboardInterrupt):
         extend_bundle(bundle, {"engines/a.plan": b"a", "engines/b.plan": b"b"}, with_max_tokens(7))
     assert everything(bundle) == before

@@ -7,7 +7,9 @@ from pathlib import Path
 import pytest
 from bundles import FILES, read_all, refusal, write
 
-from lam_engines.bundles.bundle import Bundle, check_place, write_bundle
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.bundles.whole import check_place
+from lam_engines.bundles.writing import BUNDLE, write_bundle
 from lam_engines.contract import MANIFEST
 from lam_engines.errors import BundleError
 
@@ -126,8 +128,8 @@ def test_places_that_cannot_be_written_to(
 
 
 def test_the_place_is_seen_before_the_work(tmp_path: Path) -> None:
-    check_place(tmp_path / "new", force=False)
-    check_place(tmp_path / "no" / "folder" / "yet", force=False)
+    check_place(tmp_path / "new", BUNDLE, force=False)
+    check_place(tmp_path / "no" / "folder" / "yet", BUNDLE, force=False)
     assert os.listdir(tmp_path) == []
 
 
