@@ -6,8 +6,8 @@ from pathlib import Path
 
 from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest
-from lam_engines.bundles.writing import extend_bundle
-from lam_engines.contract import FP16_MODEL, MANIFEST, MODEL, TOKENIZER
+from lam_engines.bundles.writing import extend_bundle, write_manifest
+from lam_engines.contract import FP16_MODEL, MODEL, TOKENIZER
 from lam_engines.errors import BundleError
 from lam_export.export.graphs import ExportError, write_graphs
 from lam_export.export.mixed_precision import half_precision
@@ -56,7 +56,7 @@ def add_fp16_graph(
         graphs = write_graphs({FP16_MODEL: model}, draft, layers=fused_layers(encoder))
         files = {name: file_entry(draft / name) for name in (FP16_MODEL, TOKENIZER)}
         alone = manifest.model_copy(update={"files": files, "graphs": graphs, "plans": {}, "timing_cache": {}})
-        (draft / MANIFEST).write_bytes(alone.to_json().encode("ascii"))
+        write_manifest(draft, alone)
         report = check_parity(
             Bundle(draft), encoder, on_step=lambda step: on_step(f"comparing: {step}"), verbose=verbose
         )

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
-from lam_engines.bundles.writing import write_bundle
-from lam_engines.contract import FP16_MODEL, INLINED_MODEL, INT8_MODEL, MANIFEST, MODEL, STREAM_MODEL, TOKENIZER
+from lam_engines.bundles.writing import write_bundle, write_manifest
+from lam_engines.contract import FP16_MODEL, INLINED_MODEL, INT8_MODEL, MODEL, STREAM_MODEL, TOKENIZER
 from lam_engines.embedding.tokenizer import Tokenizer
 from lam_export import __version__
 from lam_export.evidence.cases import parity_cases
@@ -108,7 +108,7 @@ def export_verified_bundle(
             parity={},
             tools=versions(),
         )
-        (draft / MANIFEST).write_bytes(manifest.to_json().encode())
+        write_manifest(draft, manifest)
         report = check_parity(
             Bundle(draft), encoder, on_step=lambda step: on_step(f"comparing: {step}"), verbose=verbose
         )

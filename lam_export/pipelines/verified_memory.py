@@ -10,8 +10,8 @@ import torch
 
 from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
-from lam_engines.bundles.writing import write_bundle
-from lam_engines.contract import MANIFEST, MEMORY_MODEL
+from lam_engines.bundles.writing import write_bundle, write_manifest
+from lam_engines.contract import MEMORY_MODEL
 from lam_engines.memories.state import INPUTS, OUTPUTS, PAST, PRESENT
 from lam_engines.runtimes.onnxruntime.session import session_options
 from lam_export.evidence.metrics import Thresholds, row_errors
@@ -85,7 +85,7 @@ def export_verified_memory(
             parity={MEMORY_MODEL: worst},
             tools=versions(),
         )
-        (draft / MANIFEST).write_bytes(manifest.to_json().encode())
+        write_manifest(draft, manifest)
         commit(manifest)
     return Bundle(Path(output).resolve(), kind="memory")
 

@@ -4,8 +4,9 @@ import hashlib
 from pathlib import Path
 from typing import Literal
 
-from ..contract import GRAPHS, MANIFEST
+from ..contract import CHECKSUMS, GRAPHS, MANIFEST
 from ..errors import BundleError
+from .checksums import AGAIN, Checksums
 from .manifest import FileEntry, Manifest
 
 _KINDS = {"encoder": "an encoder", "memory": "a memory"}
@@ -26,17 +27,7 @@ class Bundle:
             BundleError: there is none, its manifest is not to be trusted, or it is of the other kind.
         """
         self.path = Path(path)
-        manifest = self.path / MANIFEST
-        try:
-            if not manifest.exists():
-                raise BundleError(
-                    f"expected a bundle (a folder with {MANIFEST}), found none at {self.path}; make one: "
-                    f"lam-export onnx CHECKPOINT -o {self.path}"
-                )
-            content = self._content(MANIFEST).decode("utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise BundleError(f"{manifest} cannot be read ({_reason(error)}); copy the bundle again") from None
-        self.manifest = Manifest.from_json(content, str(manifest))
+        self.manifest, self.manifest_sha256 = self._read_manifest()
         found = "encoder" if self.manifest.memory_layer is None else "memory"
         if kind not in (None, found):
             command = {"encoder": "onnx", "memory": "memory"}[kind]
@@ -44,6 +35,50 @@ class Bundle:
                 f"expected the bundle of {_KINDS[kind]} at {self.path}, found that of {_KINDS[found]}; make one: "
                 f"lam-export {command} CHECKPOINT -o BUNDLE"
             )
+
+    def _read_manifest(self) -> tuple[Manifest, str]:
+        """The manifest and its hash.
+
+        While a ``SHA256SUMS`` is in place no file that it lists changes, and an extension replaces it in one step (see
+        ``writing.py``). So what does not fit to it was changed by an extension if there is another one by now, and is
+        damaged if there is not.
+        """
+        checksums = self._checksums()
+        while True:
+            try:
+                return self._manifest_under(checksums)
+            except BundleError:
+                if (now := self._checksums()) == checksums:
+                    raise
+                checksums = now
+
+    def _checksums(self) -> bytes:
+        if _is_missing(self.path / MANIFEST):
+            raise BundleError(
+                f"expected a bundle (a folder with {MANIFEST}), found none at {self.path}; make one: "
+                f"lam-export onnx CHECKPOINT -o {self.path}"
+            )
+        if _is_missing(self.path / CHECKSUMS):
+            raise BundleError(f"expected {CHECKSUMS} beside {MANIFEST} in {self.path}, found none; {AGAIN}")
+        return self._content(CHECKSUMS)
+
+    def _manifest_under(self, content: bytes) -> tuple[Manifest, str]:
+        checksums = Checksums.from_bytes(content, str(self.path / CHECKSUMS))
+        path = self.path / checksums.manifest
+        content = self._content(checksums.manifest)
+        if hashlib.sha256(content).hexdigest() != checksums.manifest_sha256:
+            raise BundleError(f"{path} was altered or damaged (it differs from its hash in {CHECKSUMS}); {AGAIN}")
+        try:
+            manifest = Manifest.from_json(content.decode("utf-8"), str(path))
+        except UnicodeDecodeError as error:
+            raise BundleError(f"{path} cannot be read ({error}); copy the bundle again") from None
+        listed = {name: entry.sha256 for name, entry in manifest.files.items()}
+        differing = {name for name, _ in listed.items() ^ checksums.files.items()}
+        if differing:
+            raise BundleError(
+                f"{CHECKSUMS} and {checksums.manifest} in {self.path} disagree about {min(differing)}; {AGAIN}"
+            )
+        return manifest, checksums.manifest_sha256
 
     def read(self, name: str) -> bytes:
         """The content of one of the bundle's files, equal to what was written when the bundle was made.
@@ -105,6 +140,13 @@ def file_entry(path: Path) -> FileEntry:
 def entry_of(content: bytes) -> FileEntry:
     """The manifest's entry of a file with this content."""
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
+def _is_missing(path: Path) -> bool:
+    try:
+        return not path.exists()
+    except OSError:  # reading it will say why
+        return False
 
 
 def _reason(error: Exception) -> str:

@@ -1,6 +1,5 @@
 """Writing a model repository: whole or not at all."""
 
-import hashlib
 import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -66,7 +65,7 @@ def record_of(bundle: Bundle, options: Mapping[str, object]) -> str:
     record = {
         "lam_repository": 1,
         "bundle": bundle.path.resolve().name,
-        "manifest_sha256": hashlib.sha256(bundle.manifest.to_json().encode()).hexdigest(),
+        "manifest_sha256": bundle.manifest_sha256,
         "options": options,
     }
     return json.dumps(record, indent=2) + "\n"
