@@ -1,6 +1,9 @@
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <functional>
+#include <set>
+#include <thread>
 
 #include "bundle.h"
 #include "bundle_folder.h"
@@ -149,4 +152,31 @@ TEST_CASE("a file is read only if it is the one that the bundle was made with") 
     std::filesystem::create_symlink("/dev/zero", folder.path / "a");
     CHECK(holds(refusal([&] { bundle.read("a"); }), "leads outside the bundle"));
     CHECK(holds(refusal([&] { lam::Bundle(folder.path / "none"); }), "found none at"));
+}
+
+TEST_CASE("a bundle that is extended all the while is read") {
+    // As Python's writing.py extends it: each file is replaced by a rename, and SHA256SUMS says which is the manifest.
+    const lam::Folder folder;
+    folder.write_manifest(lam::manifest_fields());
+    const auto replace = [&](const std::string& name, const std::string& content) {
+        folder.write("draft", content);
+        std::filesystem::rename(folder.path / "draft", folder.path / name);
+    };
+    std::atomic<bool> done{false};
+    std::thread writer([&] {
+        for (int tokens = 1; !done; ++tokens) {
+            const std::string manifest = with([&](Json& f) { f["chunk_size"] = tokens; }).dump();
+            const std::string hash = lam::sha256(manifest);
+            replace("manifest.next.json", manifest);
+            replace("SHA256SUMS", hash + "  manifest.next.json\n");
+            replace("manifest.json", manifest);
+            replace("SHA256SUMS", hash + "  manifest.json\n");
+            std::filesystem::remove(folder.path / "manifest.next.json");
+        }
+    });
+    std::set<std::string> said;
+    for (int i = 0; i < 3000; ++i) said.insert(refusal([&] { lam::Bundle{folder.path}; }));
+    done = true;
+    writer.join();
+    CHECK(said == std::set<std::string>{"accepted"});
 }
