@@ -2,18 +2,17 @@
 
 import importlib
 import json
-import os
 import shutil
-import tempfile
 from pathlib import Path
 
-from lam_engines.bundles.bundle import put_in_place
+from lam_engines.bundles.whole import FolderKind, check_place, drafted_folder, put_folder_in_place
+from lam_engines.contract import CHECKSUMS, TOKENIZER
 from lam_engines.errors import LamError
 
 STUDENT = Path(__file__).parent / "student.safetensors"
 """The trained part, fp16; embeddings and tokenizer are its teacher's, all-MiniLM-L6-v2."""
 
-_CONFIG, _TOKENIZER, _WEIGHTS = _FILES = ("config.json", "tokenizer.json", "model.safetensors")
+_CONFIG, _, _WEIGHTS = _FILES = ("config.json", TOKENIZER, "model.safetensors")
 _KEPT_SETTINGS = (
     "hidden_size",
     "num_hidden_layers",
@@ -30,6 +29,13 @@ _KEPT_SETTINGS = (
 
 class DemoError(LamError):
     """The demo checkpoint cannot be written."""
+
+
+def _is_demo(folder: Path) -> bool:
+    return folder.is_dir() and all(file.name in (*_FILES, CHECKSUMS) for file in folder.iterdir())
+
+
+DEMO = FolderKind("demo checkpoint", "name another folder", _is_demo, DemoError)
 
 
 def teacher_folder() -> Path:
@@ -65,53 +71,23 @@ def write_demo(folder: Path, force: bool = False) -> Path:
         DemoError: the teacher's package is missing, the place is taken, or it cannot be written.
     """
     teacher = teacher_folder()
-    draft = None
-    try:
-        place = folder.resolve()  # "." has no name, and a link cannot be replaced by a folder
-        _check_place(place, force)
-        place.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{place.name}.", dir=place.parent))
+    place = check_place(folder, DEMO, force)
+    with drafted_folder(place, DEMO) as draft:
         _write_files(draft, teacher)
-        draft.chmod(0o755)  # mkdtemp's folder is for its owner alone
-        put_in_place(draft, place, force=place.exists())
-    except OSError as error:
-        raise DemoError(
-            f"cannot write the demo checkpoint to {folder} ({error.strerror or error}); choose another place"
-        ) from error
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
+        put_folder_in_place(draft, place, replace=place.exists())
     return folder
-
-
-def _check_place(folder: Path, force: bool) -> None:
-    from lam_export.model.checkpoint.files import CHECKSUMS
-
-    if not folder.exists():
-        return
-    found = sorted(file.name for file in folder.iterdir()) if folder.is_dir() else [folder.name]
-    foreign = [name for name in found if name not in (*_FILES, CHECKSUMS)]
-    if foreign:
-        raise DemoError(
-            f"expected a new or empty folder for the demo checkpoint, found {foreign[0]} at {folder}, which is never "
-            f"replaced; name another folder"
-        )
-    if os.path.ismount(folder) or Path.cwd().is_relative_to(folder):
-        raise DemoError(f"{folder} is a mount or the working folder and cannot be replaced; name a new folder in it")
-    if found and not force:
-        raise DemoError(f"there is a checkpoint at {folder} already; replace it with --force, or name another folder")
 
 
 def _write_files(draft: Path, teacher: Path) -> None:
     import numpy as np
     from safetensors.numpy import load_file, save
 
-    from lam_export.model.checkpoint.files import CHECKSUMS, sha256_of
+    from lam_export.model.checkpoint.files import sha256_of
 
     bert = json.loads((teacher / "config.json").read_text(encoding="utf-8"))
     config = {"model_type": "lam", "architectures": ["LAMModel"], **{name: bert[name] for name in _KEPT_SETTINGS}}
     (draft / _CONFIG).write_text(json.dumps(config, indent=2) + "\n", encoding="utf-8")
-    shutil.copyfile(teacher / _TOKENIZER, draft / _TOKENIZER)
+    shutil.copyfile(teacher / TOKENIZER, draft / TOKENIZER)
 
     tensors = {name: tensor.astype(np.float32) for name, tensor in load_file(STUDENT).items()}
     for name, tensor in load_file(teacher / _WEIGHTS).items():

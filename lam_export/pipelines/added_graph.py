@@ -3,9 +3,10 @@
 import tempfile
 from pathlib import Path
 
-from lam_engines.bundles.bundle import Bundle, extend_bundle, file_entry
+from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest
-from lam_engines.contract import FP16_MODEL, MANIFEST, MODEL, TOKEN_EMBEDDINGS, TOKENIZER
+from lam_engines.bundles.writing import extend_bundle, write_manifest
+from lam_engines.contract import FP16_MODEL, MODEL, TOKEN_EMBEDDINGS, TOKENIZER
 from lam_engines.errors import BundleError
 from lam_engines.progress import Progress
 from lam_export.evidence.same_model import encoder_of
@@ -57,7 +58,7 @@ def add_fp16_graph(
         graphs = write_graphs({FP16_MODEL: model}, draft, layers=fused_layers(encoder))
         files = {name: file_entry(draft / name) for name in (FP16_MODEL, TOKENIZER)}
         alone = manifest.model_copy(update={"files": files, "graphs": graphs, "plans": {}, "timing_cache": {}})
-        (draft / MANIFEST).write_bytes(alone.to_json().encode("ascii"))
+        write_manifest(draft, alone)
         report = check_parity(Bundle(draft), encoder, progress=progress, verbose=verbose)
         content = (draft / FP16_MODEL).read_bytes()
     worst = report.worst()

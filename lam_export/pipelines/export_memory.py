@@ -3,9 +3,11 @@
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lam_engines.bundles.bundle import Bundle, check_place, file_entry, write_bundle
+from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
-from lam_engines.contract import MANIFEST, MEMORY_MODEL
+from lam_engines.bundles.whole import check_place
+from lam_engines.bundles.writing import BUNDLE, write_bundle, write_manifest
+from lam_engines.contract import MEMORY_MODEL
 from lam_engines.progress import Progress
 from lam_export.export.opsets import DEFAULT_OPSET, check_opset
 from lam_export.requirements import require_export
@@ -49,7 +51,7 @@ def export_memory(
         BundleError: ``output`` is taken or cannot be written.
     """
     check_opset(opset)
-    check_place(Path(output), force)
+    check_place(Path(output), BUNDLE, force)
     progress.begin("reading the checkpoint", None)
     require_export()
     from lam_export.evidence.provenance import tools
@@ -85,6 +87,6 @@ def export_memory(
             parity={MEMORY_MODEL: worst},
             tools=tools(),
         )
-        (draft / MANIFEST).write_bytes(manifest.to_json().encode())
+        write_manifest(draft, manifest)
         commit(manifest)
     return Bundle(Path(output).resolve(), kind="memory")

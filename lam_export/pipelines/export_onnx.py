@@ -5,14 +5,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lam_engines.bundles.bundle import Bundle, check_place, file_entry, write_bundle
+from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
+from lam_engines.bundles.whole import check_place
+from lam_engines.bundles.writing import BUNDLE, write_bundle, write_manifest
 from lam_engines.contract import (
     FP16_MODEL,
     GRAPHS,
     INLINED_MODEL,
     INT8_MODEL,
-    MANIFEST,
     MODEL,
     STREAM_MODEL,
     TOKENIZER,
@@ -96,7 +97,7 @@ def export_onnx(
     """
     _check_precisions(precisions, keep_fp32)
     check_opset(opset)
-    check_place(Path(output), force)  # before the minutes of work, not after
+    check_place(Path(output), BUNDLE, force)  # before the minutes of work, not after
     progress.begin("reading the checkpoint", None)
     require_export()
     _check_form(form, chunk_size, stream)
@@ -145,7 +146,7 @@ def export_onnx(
             parity={},
             tools=tools(),
         )
-        (draft / MANIFEST).write_bytes(manifest.to_json().encode())
+        write_manifest(draft, manifest)
         report = check_parity(Bundle(draft), encoder, progress=progress, verbose=verbose)
         if not report.passed:
             raise ExportError(_failure(report))

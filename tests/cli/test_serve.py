@@ -47,7 +47,7 @@ def test_triton_refuses(tmp_path: Path, tiny_bundle: Path) -> None:
     assert "expected a bundle" in refusal("triton", tmp_path / "none", "-o", tmp_path / "models")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
-    assert "is no repository of ours" in refusal("triton", tiny_bundle, "-o", tmp_path / "mine", "--force")
+    assert "is no repository of lam-export" in refusal("triton", tiny_bundle, "-o", tmp_path / "mine", "--force")
     assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 

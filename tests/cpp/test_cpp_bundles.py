@@ -2,17 +2,21 @@
 
 import os
 import shutil
+import threading
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import forge, refusal
+from bundles import forge, refusal, seal
 from cpp_engine import CppEngine
 
 from lam_engines import load_engine
+from lam_engines.bundles import writing
 from lam_engines.bundles.bundle import file_entry
-from lam_engines.contract import INLINED_MODEL, MANIFEST, MODEL, TOKENIZER
+from lam_engines.bundles.writing import extend_bundle
+from lam_engines.contract import CHECKSUMS, INLINED_MODEL, MANIFEST, MODEL, NEXT_MANIFEST, TOKENIZER
 
 Change = Callable[[Path], object]
 
@@ -45,7 +49,12 @@ def forged(change: Callable[[dict[str, Any]], object]) -> Change:
     return lambda bundle: forge(bundle, change)
 
 
-def resigned(name: str, content: bytes) -> Change:
+def sealed(change: Change) -> Change:
+    """Whatever becomes of the manifest, with the checksums that belong to it."""
+    return lambda bundle: (change(bundle), seal(bundle))
+
+
+def other_file(name: str, content: bytes) -> Change:
     def change(bundle: Path) -> None:
         (bundle / name).write_bytes(content)
         forge(bundle, lambda m: m["files"].update({name: file_entry(bundle / name).model_dump()}))
@@ -59,14 +68,41 @@ SAME: dict[str, Change] = {
     "a manifest from outside": replace(MANIFEST, lambda path: path.symlink_to(path.parents[1] / "outside" / path.name)),
     "a folder for a manifest": replace(MANIFEST, Path.mkdir),
     "a pipe for a manifest": replace(MANIFEST, os.mkfifo),
-    "a web page's manifest": rewrite(MANIFEST, lambda _: b'{"name": "a web page", "icons": []}'),
-    "a list": rewrite(MANIFEST, lambda _: b"[]"),
-    "format 2": rewrite(MANIFEST, lambda _: b'{"format_version": 2}'),
-    "format text": rewrite(MANIFEST, lambda _: b'{"format_version": "1\\n"}'),
+    "a web page's manifest": sealed(rewrite(MANIFEST, lambda _: b'{"name": "a web page", "icons": []}')),
+    "a list": sealed(rewrite(MANIFEST, lambda _: b"[]")),
+    "format 2": sealed(rewrite(MANIFEST, lambda _: b'{"format_version": 2}')),
+    "format text": sealed(rewrite(MANIFEST, lambda _: b'{"format_version": "1\\n"}')),
     "another form": rewrite(MANIFEST, lambda content: content.replace(b'"flat"', b'"flag"')),
     "a digit": rewrite(MANIFEST, lambda content: content.replace(b'"bytes": 1', b'"bytes": 2', 1)),
     "a space more": rewrite(MANIFEST, lambda content: content + b" "),
-    "a field twice": rewrite(MANIFEST, lambda c: c.replace(b'  "form"', b'  "form": "recurrent",\n  "form"')),
+    "a field twice": sealed(rewrite(MANIFEST, lambda c: c.replace(b'  "form"', b'  "form": "recurrent",\n  "form"'))),
+    "a file twice": sealed(
+        rewrite(MANIFEST, lambda c: c.replace(b'    "model.onnx"', b'    "model.onn\\u0078": {},\n    "model.onnx"'))
+    ),
+    "a manifest cut short": rewrite(MANIFEST, lambda content: content[:100]),
+    "no checksums": lambda bundle: (bundle / CHECKSUMS).unlink(),
+    "checksums: a link to nothing": replace(CHECKSUMS, lambda path: path.symlink_to("nothing")),
+    "checksums: a link to itself": replace(CHECKSUMS, lambda path: path.symlink_to(path.name)),
+    "checksums from outside": replace(CHECKSUMS, lambda path: path.symlink_to(path.parents[1] / "outside" / path.name)),
+    "a folder for checksums": replace(CHECKSUMS, Path.mkdir),
+    "a pipe for checksums": replace(CHECKSUMS, os.mkfifo),
+    "empty checksums": rewrite(CHECKSUMS, lambda content: b""),
+    "checksums without an end": rewrite(CHECKSUMS, lambda content: content[:-1]),
+    "a comment in checksums": rewrite(CHECKSUMS, lambda content: b"# ours\n" + content),
+    "an empty line in checksums": rewrite(CHECKSUMS, lambda content: content + b"\n"),
+    "checksums in capitals": rewrite(CHECKSUMS, lambda content: content.upper()),
+    "checksums of Windows": rewrite(CHECKSUMS, lambda content: content.replace(b"\n", b"\r\n")),
+    "checksums without a manifest": rewrite(CHECKSUMS, lambda c: c.replace(b"  manifest.json", b"  manifest.jso")),
+    "checksums with another manifest": rewrite(CHECKSUMS, lambda c: c.replace(b"manifest.json", b"manifest.next.json")),
+    "two manifests": rewrite(CHECKSUMS, lambda content: content + b"0" * 64 + b"  manifest.next.json\n"),
+    "two lines for the manifest": rewrite(CHECKSUMS, lambda content: content + b"0" * 64 + b"  manifest.json\n"),
+    "two lines for a file": rewrite(CHECKSUMS, lambda content: content + content.splitlines(keepends=True)[-1]),
+    "checksums of themselves": rewrite(CHECKSUMS, lambda content: content + b"0" * 64 + b"  SHA256SUMS\n"),
+    "checksums that lead out": rewrite(CHECKSUMS, lambda content: content + b"0" * 64 + b"  ../x\n"),
+    "checksums that are no UTF-8": rewrite(CHECKSUMS, lambda content: content + b"0" * 64 + b"  \xff\n"),
+    "checksums of one more": rewrite(CHECKSUMS, lambda content: content + b"0" * 64 + "  a name é\n".encode()),
+    "checksums of one less": rewrite(CHECKSUMS, lambda c: b"".join(c.splitlines(keepends=True)[:-1])),
+    "another hash of a file": rewrite(CHECKSUMS, lambda content: content[:-70] + b"0" * 4 + content[-66:]),
     "no width": forged(lambda m: m["model"].update(hidden_size=0)),
     "no number": forged(lambda m: m["model"].update(hidden_size=[])),
     "padding outside": forged(lambda m: m["model"].update(pad_token_id=10**6)),
@@ -92,13 +128,14 @@ SAME: dict[str, Change] = {
     "a bit of the tokenizer": rewrite(TOKENIZER, lambda content: content + b" "),
 }
 ALIKE: dict[str, tuple[Change, str]] = {
-    "no JSON": (rewrite(MANIFEST, lambda content: content[:100]), "is no valid JSON ("),
-    "no UTF-8": (rewrite(MANIFEST, lambda content: b"\xff"), "make the bundle again|copy the bundle again"),
-    "deeply nested": (rewrite(MANIFEST, lambda content: b"[" * 100_000), "is no valid JSON ("),
+    "no JSON": (sealed(rewrite(MANIFEST, lambda content: content[:100])), "is no valid JSON ("),
+    "no UTF-8": (sealed(rewrite(MANIFEST, lambda content: b"\xff")), "make the bundle again|copy the bundle again"),
+    "deeply nested": (sealed(rewrite(MANIFEST, lambda content: b"[" * 100_000)), "is no valid JSON ("),
+    "infinity": (sealed(rewrite(MANIFEST, lambda c: c.replace(b"1e-12", b"Infinity"))), "is no valid JSON ("),
     "a link to itself": (replace(MANIFEST, lambda path: path.symlink_to(path.name)), "make one: lam-export onnx"),
-    "no ONNX": (resigned(MODEL, b"\0" * 100), f"cannot load {MODEL}: "),
-    "an empty file": (resigned(MODEL, b""), f"expected {MODEL} with inputs "),
-    "no tokenizer": (resigned(TOKENIZER, b"{}"), "tokenizer"),
+    "no ONNX": (other_file(MODEL, b"\0" * 100), f"cannot load {MODEL}: "),
+    "an empty file": (other_file(MODEL, b""), f"expected {MODEL} with inputs "),
+    "no tokenizer": (other_file(TOKENIZER, b"{}"), "tokenizer"),
     "another width": (
         forged(lambda m: m["model"].update(hidden_size=64)),
         "and output sentence_embedding [?,64], found inputs attention_mask",
@@ -136,6 +173,40 @@ def test_a_link_that_stays_inside_is_followed(cpp_engine: CppEngine, bundle: Pat
     (bundle / MODEL).symlink_to("blob")
     (bundle.parent / "link").symlink_to(bundle)
     assert cpp_engine.embed(bundle.parent / "link", ["the cat"]).shape == (1, 32)
+
+
+def test_a_bundle_whose_extension_was_interrupted(
+    cpp_engine: CppEngine, bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its ``SHA256SUMS`` lists the new manifest under its other name, and the old one has its own still."""
+    before = (bundle / MANIFEST).read_bytes()
+    monkeypatch.setattr(writing, "_settle", lambda folder: None)
+    extend_bundle(bundle, {"engines/a.plan": b"a plan"}, lambda m: m)
+    assert (bundle / MANIFEST).read_bytes() == before
+    assert cpp_engine.embed(bundle, ["the cat"]).shape == (1, 32)
+    (bundle / MANIFEST).write_bytes(b"nothing that counts")
+    assert cpp_engine.embed(bundle, ["the cat"]).shape == (1, 32)
+    (bundle / NEXT_MANIFEST).write_bytes(before)
+    assert cpp_engine.refusal(bundle) == refusal(lambda: load_engine(bundle, "openvino"))
+
+
+def test_bundles_that_are_extended_are_read_all_the_while(cpp_engine: CppEngine, bundle: Path) -> None:
+    done = threading.Event()
+
+    def extend() -> None:
+        i = 0
+        while not done.is_set():
+            i += 1
+            extend_bundle(bundle, {f"{i}": b"1"}, lambda m: m, drop=[f"{i - 1}"])
+
+    with ThreadPoolExecutor(1) as pool:
+        extending = pool.submit(extend)
+        try:
+            for _ in range(10):
+                assert cpp_engine.embed(bundle, ["the cat"]).shape == (1, 32)
+        finally:
+            done.set()
+        extending.result()
 
 
 def test_members_that_later_versions_add(cpp_engine: CppEngine, bundle: Path) -> None:

@@ -7,8 +7,9 @@ from pathlib import Path
 import bundles
 import pytest
 
-from lam_engines.bundles.bundle import Bundle, write_bundle
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.manifest import Graph, TensorSpec
+from lam_engines.bundles.writing import write_bundle
 from lam_engines.contract import PLANS
 from lam_engines.errors import BundleError
 from lam_export.export.tensorrt.environment import BuildEnvironment

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from bundles import forge, read_all
+from bundles import forge, read_all, seal
 
 from lam_engines import LamError, load_engine
-from lam_engines.contract import MANIFEST
+from lam_engines.contract import CHECKSUMS, MANIFEST, NEXT_MANIFEST
 
 TEXTS = ["the cat sleeps", "", "a man is reading a red book"]
 
@@ -64,6 +64,8 @@ def repeat_a_line(rng: random.Random, bundle: Path) -> None:
     at = rng.choice(fields)
     lines.insert(at, lines[at])
     (bundle / MANIFEST).write_text("".join(lines), encoding="utf-8")
+    if rng.random() < 0.5:
+        seal(bundle)
 
 
 def repeat_a_file(rng: random.Random, bundle: Path) -> None:
@@ -73,10 +75,24 @@ def repeat_a_file(rng: random.Random, bundle: Path) -> None:
     entry = json.dumps(json.loads(content)["files"]["tokenizer.json"])
     name = rng.choice(["model.onnx", "tokenizer.json"])
     path.write_text(content.replace('"files": {', f'"files": {{"{name}": {entry},', 1), encoding="utf-8")
+    if rng.random() < 0.5:
+        seal(bundle)
+
+
+def forge_checksums(rng: random.Random, bundle: Path) -> None:
+    """A line of ``SHA256SUMS`` more, less, or of another name."""
+    path = bundle / CHECKSUMS
+    lines = path.read_text(encoding="utf-8").splitlines(keepends=True)
+    at = rng.randrange(len(lines))
+    digest, old = lines[at].removesuffix("\n").split("  ")
+    names = {MANIFEST, NEXT_MANIFEST, CHECKSUMS, "model.onnx", "../out", "x", ""} - {old}
+    renamed = f"{digest}  {rng.choice(sorted(names))}\n"
+    lines[at : at + 1] = rng.choice([[], [renamed], [lines[at]] * 2, [lines[at], renamed]])
+    path.write_text("".join(lines), encoding="utf-8")
 
 
 def forge_a_path(rng: random.Random, bundle: Path) -> None:
-    """A path that leads out to the right file, in a manifest with the digest that belongs to it."""
+    """A path that leads out to the right file, in a manifest with the hash that belongs to it."""
     old = rng.choice(["model.onnx", "model.inlined.onnx", "tokenizer.json"])
     shutil.copy(bundle / old, bundle.parent / "out")
     names = ["../out", "x/../../out", str(bundle.parent / "out"), "..\\out", "C:\\out", "/etc/passwd", "./out", "out\n"]
@@ -92,7 +108,8 @@ def forge_a_path(rng: random.Random, bundle: Path) -> None:
     forge(bundle, change)
 
 
-DAMAGES = [truncate, delete, insert, swap, link_elsewhere, repeat_a_line, repeat_a_file, *[flip_bits, forge_a_path] * 3]
+DAMAGES = [truncate, delete, insert, swap, link_elsewhere, repeat_a_line, repeat_a_file, forge_checksums]
+DAMAGES += [flip_bits, forge_a_path] * 3
 
 
 def embed(bundle: Path) -> np.ndarray:

@@ -1,16 +1,21 @@
 """Bundles for tests that need no model in them, and the forger of manifests."""
 
-import hashlib
 import json
+import re
+import shutil
+import subprocess
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lam_engines.bundles.bundle import Bundle, file_entry, write_bundle
-from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
-from lam_engines.contract import MANIFEST
+from lam_engines.bundles.bundle import Bundle, entry_of, file_entry
+from lam_engines.bundles.checksums import Checksums
+from lam_engines.bundles.manifest import Manifest, ModelInfo, Source, is_plain_relative
+from lam_engines.bundles.writing import write_bundle
+from lam_engines.contract import CHECKSUMS, MANIFEST
 from lam_engines.errors import BundleError
 
 FILES = {"model.onnx": b"a graph", "tokenizer.json": b"a tokenizer"}
@@ -59,14 +64,41 @@ def read_all(bundle: Path) -> dict[str, bytes]:
     return {name: opened.read(name) for name in opened.manifest.files}
 
 
+def check_with_sha256sum(bundle: Path) -> None:
+    """Check a bundle with the tool that its ``SHA256SUMS`` is for."""
+    if shutil.which("sha256sum") is None:
+        pytest.skip("no sha256sum")
+    command = ["sha256sum", "--check", "--strict", CHECKSUMS]
+    result = subprocess.run(command, cwd=bundle, capture_output=True, text=True)
+    assert result.returncode == 0, result.stdout + result.stderr
+
+
+def seal(bundle: Path) -> None:
+    """Give a bundle the ``SHA256SUMS`` that belongs to its manifest, whatever that is, as an attacker would.
+
+    Entries of the manifest that no ``SHA256SUMS`` can have are left out.
+    """
+    content = (bundle / MANIFEST).read_bytes()
+    hashes: dict[str, str] = {}
+    with suppress(ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        for name, entry in json.loads(content)["files"].items():
+            if is_plain_relative(name) and re.fullmatch("[0-9a-f]{64}", entry["sha256"]):
+                hashes[name] = entry["sha256"]
+    (bundle / CHECKSUMS).write_bytes(Checksums(MANIFEST, entry_of(content).sha256, hashes).to_bytes())
+
+
 def forge(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
-    """Change the fields of a bundle's manifest and give it the digest that belongs to them, as an attacker would."""
+    """Change the fields of a bundle's manifest, and seal it."""
     fields = json.loads((bundle / MANIFEST).read_text(encoding="utf-8"))
     change(fields)
-    fields.pop("sha256", None)
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(canonical.encode()).hexdigest()
-    (bundle / MANIFEST).write_text(json.dumps({**fields, "sha256": digest}, indent=2) + "\n", encoding="utf-8")
+    (bundle / MANIFEST).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
+    seal(bundle)
+
+
+def forge_manifest(bundle: Path, content: bytes) -> None:
+    """Put something else in the manifest's place, and seal it."""
+    (bundle / MANIFEST).write_bytes(content)
+    seal(bundle)
 
 
 def refusal(action: Callable[[], object]) -> str:

@@ -7,8 +7,9 @@ from typing import Any
 
 import bundles
 
-from lam_engines.bundles.bundle import Bundle, extend_bundle
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.manifest import OptimizationProfile, Plan, Range
+from lam_engines.bundles.writing import extend_bundle
 from lam_engines.runtimes.tensorrt.plans import PlanBinding
 
 

@@ -9,9 +9,11 @@
 #include <cerrno>
 #include <cstddef>
 #include <cstdlib>
+#include <map>
 #include <new>
 #include <system_error>
 
+#include "checksums.h"
 #include "lam/errors.h"
 #include "sha256.h"
 #include "text.h"
@@ -20,8 +22,6 @@ namespace lam {
 namespace {
 
 namespace fs = std::filesystem;
-
-const char* const manifest_name = "manifest.json";
 
 /// An open file that is closed again.
 class File {
@@ -86,13 +86,56 @@ Content content_of(const fs::path& folder, const std::string& name, Sha256* hash
     }
 }
 
-Manifest manifest_of(const fs::path& folder) {
-    const fs::path path = folder / manifest_name;
+/// Whether nothing is there, a link to nothing and a link to itself included.
+bool is_missing(const fs::path& path) {
     std::error_code error;
-    if (!fs::exists(path, error) && (!error || error == std::errc::too_many_symbolic_link_levels))
+    return !fs::exists(path, error) && (!error || error == std::errc::too_many_symbolic_link_levels);
+}
+
+std::string checksums_of(const fs::path& folder) {
+    if (is_missing(folder / manifest_name))
         throw BundleError(std::string("expected a bundle (a folder with ") + manifest_name + "), found none at " +
                           folder.string() + "; make one: lam-export onnx CHECKPOINT -o " + folder.string());
-    return Manifest::from_json(content_of(folder, manifest_name, nullptr).view(), path.string());
+    if (is_missing(folder / checksums_name))
+        throw BundleError(std::string("expected ") + checksums_name + " beside " + manifest_name + " in " +
+                          folder.string() + ", found none; " + copy_again);
+    return std::string(content_of(folder, checksums_name, nullptr).view());
+}
+
+Manifest manifest_under(const fs::path& folder, std::string_view content) {
+    const Checksums checksums = Checksums::from_bytes(content, (folder / checksums_name).string());
+    const fs::path path = folder / checksums.manifest;
+    Sha256 hash;
+    const Content bytes = content_of(folder, checksums.manifest, &hash);
+    if (hash.hex() != checksums.manifest_sha256)
+        throw BundleError(path.string() + " was altered or damaged (it differs from its hash in " + checksums_name +
+                          "); " + copy_again);
+    Manifest manifest = Manifest::from_json(bytes.view(), path.string());
+    std::map<std::string, std::string> listed;
+    for (const auto& [name, entry] : manifest.files) listed.emplace(name, entry.sha256);
+    const auto [one, other] =
+        std::mismatch(listed.begin(), listed.end(), checksums.files.begin(), checksums.files.end());
+    if (one == listed.end() && other == checksums.files.end()) return manifest;
+    const std::string& name = one == listed.end()              ? other->first
+                              : other == checksums.files.end() ? one->first
+                                                               : std::min(one->first, other->first);
+    throw BundleError(std::string(checksums_name) + " and " + checksums.manifest + " in " + folder.string() +
+                      " disagree about " + name + "; " + copy_again);
+}
+
+/// While a `SHA256SUMS` is in place no file that it lists changes, and an extension of the bundle replaces it in one
+/// step. So what does not fit to it was changed by an extension if there is another one by now, and is damaged if not.
+Manifest manifest_of(const fs::path& folder) {
+    std::string checksums = checksums_of(folder);
+    for (;;) {
+        try {
+            return manifest_under(folder, checksums);
+        } catch (const BundleError&) {
+            std::string now = checksums_of(folder);
+            if (now == checksums) throw;
+            checksums = std::move(now);
+        }
+    }
 }
 
 }  // namespace

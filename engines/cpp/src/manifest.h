@@ -48,7 +48,7 @@ struct ModelInfo {
     std::int64_t pad_token_id = 0;
 };
 
-/// What an engine needs of `manifest.json`. Its digest is over all of it; the rest is not looked at.
+/// What an engine needs of `manifest.json`; the rest is not looked at.
 struct Manifest {
     ModelInfo model;
     /// Of the mixer: flat, recurrent or parallel.
@@ -64,7 +64,7 @@ struct Manifest {
 
     /// Read a manifest, trusting nothing in it; `where` names it in messages.
     ///
-    /// Throws BundleError: it is no JSON, of another format version, altered, or breaks the schema.
+    /// Throws BundleError: it is no JSON, says something twice, is of another format version, or breaks the schema.
     static Manifest from_json(std::string_view content, const std::string& where);
 };
 

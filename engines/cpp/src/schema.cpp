@@ -10,7 +10,8 @@ namespace {
 
 const char* const no_path = "Value error, must be a plain relative path inside the bundle";
 
-/// Whether a name leads to a file below the folder, by the same spelling for every reader.
+}  // namespace
+
 bool is_plain_relative(const std::string& name) {
     if (name.find_first_of("\\:") != std::string::npos || !is_printable(name)) return false;
     for (std::size_t start = 0; start <= name.size();) {
@@ -22,9 +23,9 @@ bool is_plain_relative(const std::string& name) {
     return true;
 }
 
-bool is_hexadecimal(const std::string& text) { return text.find_first_not_of("0123456789abcdef") == std::string::npos; }
-
-}  // namespace
+bool is_sha256(const std::string& text) {
+    return text.size() == 64 && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
 
 Field Field::member(const std::string& name, const Json& value) const {
     return {value, place_.empty() ? name : place_ + "." + name};
@@ -91,7 +92,7 @@ std::string Field::one_of(const std::vector<std::string>& texts) const {
 
 std::string Field::sha256() const {
     std::string value = text();
-    if (value.size() != 64 || !is_hexadecimal(value)) fail("String should match pattern '^[0-9a-f]{64}$'");
+    if (!is_sha256(value)) fail("String should match pattern '^[0-9a-f]{64}$'");
     return value;
 }
 

@@ -11,6 +11,12 @@ namespace lam {
 
 using Json = nlohmann::ordered_json;
 
+/// Whether a name leads to a file below the folder, by the same spelling for every reader.
+bool is_plain_relative(const std::string& name);
+
+/// Whether it is a SHA-256 as 64 hexadecimal digits.
+bool is_sha256(const std::string& text);
+
 /// A value that cannot be right: where it stands and why.
 struct SchemaError : std::runtime_error {
     SchemaError(std::string at, const std::string& reason) : std::runtime_error(reason), place(std::move(at)) {}

@@ -3,10 +3,10 @@
 
 #include <fstream>
 
+#include "bundle_folder.h"
 #include "lam/errors.h"
 #include "lines.h"
 #include "npy.h"
-#include "signed_manifest.h"
 
 namespace {
 

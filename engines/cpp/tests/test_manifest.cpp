@@ -1,11 +1,15 @@
 #include <doctest/doctest.h>
 
+#include <atomic>
 #include <functional>
+#include <set>
+#include <thread>
 
 #include "bundle.h"
+#include "bundle_folder.h"
+#include "checksums.h"
 #include "lam/errors.h"
 #include "sha256.h"
-#include "signed_manifest.h"
 
 using lam::Json;
 
@@ -38,33 +42,68 @@ TEST_CASE("a manifest is read") {
     const Json fields = with([](Json& f) {
         f["files"]["a/b é.onnx"] = {{"sha256", std::string(64, 'a')}, {"bytes", 3}};
     });
-    const lam::Manifest manifest = lam::Manifest::from_json(lam::signed_manifest(fields), "m");
+    const lam::Manifest manifest = lam::Manifest::from_json(fields.dump(), "m");
     CHECK(manifest.model.hidden_size == 8);
     REQUIRE(manifest.file("a/b é.onnx") != nullptr);
     CHECK(manifest.file("a/b é.onnx")->bytes == 3);
     CHECK(manifest.file("x") == nullptr);
 }
 
-TEST_CASE("every bit of a manifest counts, and every byte") {
-    const std::string content = lam::signed_manifest(lam::manifest_fields());
-    CHECK(refusal_of(content) == "accepted");
-    for (std::size_t i = 0; i < content.size(); ++i) {
-        for (int bit = 0; bit < 8; ++bit) {
-            std::string flipped = content;
-            flipped[i] = static_cast<char>(flipped[i] ^ (1 << bit));
-            CHECK(refusal_of(flipped) != "accepted");
+TEST_CASE("every bit of a manifest and its checksums counts, and every byte") {
+    const lam::Folder folder;
+    folder.write_manifest(with([](Json& f) {
+        f["files"]["a"] = {{"sha256", std::string(64, 'a')}, {"bytes", 3}};
+    }));
+    const auto opened = [&] { return refusal([&] { lam::Bundle{folder.path}; }); };
+    CHECK(opened() == "accepted");
+    for (const char* name : {"manifest.json", "SHA256SUMS"}) {
+        const std::string content = folder.read(name);
+        const auto refused = [&](const std::string& changed) {
+            folder.write(name, changed);
+            return opened() != "accepted";
+        };
+        for (std::size_t i = 0; i < content.size(); ++i) {
+            for (int bit = 0; bit < 8; ++bit) {
+                std::string flipped = content;
+                flipped[i] = static_cast<char>(flipped[i] ^ (1 << bit));
+                CHECK(refused(flipped));
+            }
+            CHECK(refused(content.substr(0, i)));
+            CHECK(refused(content.substr(0, i) + content.substr(i + 1)));
+            CHECK(refused(content.substr(0, i) + " " + content.substr(i)));
         }
-        CHECK(refusal_of(content.substr(0, i)) != "accepted");
-        CHECK(refusal_of(content.substr(0, i) + content.substr(i + 1)) != "accepted");
-        CHECK(refusal_of(content.substr(0, i) + " " + content.substr(i)) != "accepted");
+        folder.write(name, content);
+        CHECK(opened() == "accepted");
     }
+}
+
+TEST_CASE("what is no JSON, or says something twice") {
+    for (const char* wrong :
+         {"", "{", "{\"a\": 1,}", "{\"a\": 01}", "\xff", "{\"a\": \"\xff\"}", "{} {}", "{\"a\": NaN}"})
+        CHECK(holds(refusal_of(wrong), "manifest.json is no valid JSON (wrong at byte "));
+    CHECK(holds(refusal_of("{\"a\": 1e999}"), "is no valid JSON (a number is out of range)"));
+    CHECK(holds(refusal_of(std::string(100000, '[')), "is no valid JSON (nested more than 32 deep)"));
+    const std::string twice = "is no valid JSON (a field stands twice); make the bundle again";
+    CHECK(holds(refusal_of(R"({"a": 1, "b": {}, "a": 1})"), twice));
+    CHECK(holds(refusal_of(R"({"x": [{"ab": {"c": 1}, "\u0061b": 2}]})"), twice));
+    CHECK(holds(refusal_of(R"({"a": {"a": 1}, "b": [{"a": 1}, {"a": 1}]})"), "found other JSON"));
+}
+
+TEST_CASE("checksums are read") {
+    const std::string a(64, 'a');
+    const std::string b(64, 'b');
+    const lam::Checksums found = lam::Checksums::from_bytes(b + "  x/\u00e9 y\n" + a + "  manifest.json\n", "S");
+    CHECK(found.manifest == "manifest.json");
+    CHECK(found.manifest_sha256 == a);
+    CHECK(found.files == std::map<std::string, std::string>{{"x/\u00e9 y", b}});
+    CHECK(lam::Checksums::from_bytes(a + "  manifest.next.json\n", "S").manifest == "manifest.next.json");
 }
 
 TEST_CASE("names that lead out of the bundle") {
     for (const char* name : {"../x", "a/../../x", "a/..", "..", ".", "", "./x", "a//x", "a/", "a/./x", "/etc/passwd",
                              "//x", "..\\x", "C:/x", "x:stream", "x\ny", "x\u202ey"}) {
         const Json entry = {{"sha256", std::string(64, 'a')}, {"bytes", 3}};
-        const std::string said = refusal_of(lam::signed_manifest(with([&](Json& f) { f["files"][name] = entry; })));
+        const std::string said = refusal_of(with([&](Json& f) { f["files"][name] = entry; }).dump());
         CHECK(holds(said, "must be a plain relative path inside the bundle"));
     }
 }
@@ -87,7 +126,7 @@ TEST_CASE("fields that cannot be right") {
         {[](Json& f) { f.erase("format_version"); }, "expected a bundle's manifest in manifest.json, found other JSON"},
     };
     for (const auto& [change, part] : cases) {
-        const std::string said = refusal_of(lam::signed_manifest(with(change)));
+        const std::string said = refusal_of(with(change).dump());
         CAPTURE(said);
         CHECK(holds(said, part));
         CHECK(holds(said, "lam-export onnx"));
@@ -98,7 +137,7 @@ TEST_CASE("a file is read only if it is the one that the bundle was made with") 
     const lam::Folder folder;
     Json fields = lam::manifest_fields();
     fields["files"]["a"] = {{"sha256", lam::sha256("content")}, {"bytes", 7}};
-    folder.write("manifest.json", lam::signed_manifest(fields));
+    folder.write_manifest(fields);
     folder.write("a", "content");
     const lam::Bundle bundle(folder.path);
     CHECK(bundle.read("a").view() == "content");
@@ -113,4 +152,31 @@ TEST_CASE("a file is read only if it is the one that the bundle was made with") 
     std::filesystem::create_symlink("/dev/zero", folder.path / "a");
     CHECK(holds(refusal([&] { bundle.read("a"); }), "leads outside the bundle"));
     CHECK(holds(refusal([&] { lam::Bundle(folder.path / "none"); }), "found none at"));
+}
+
+TEST_CASE("a bundle that is extended all the while is read") {
+    // As Python's writing.py extends it: each file is replaced by a rename, and SHA256SUMS says which is the manifest.
+    const lam::Folder folder;
+    folder.write_manifest(lam::manifest_fields());
+    const auto replace = [&](const std::string& name, const std::string& content) {
+        folder.write("draft", content);
+        std::filesystem::rename(folder.path / "draft", folder.path / name);
+    };
+    std::atomic<bool> done{false};
+    std::thread writer([&] {
+        for (int tokens = 1; !done; ++tokens) {
+            const std::string manifest = with([&](Json& f) { f["chunk_size"] = tokens; }).dump();
+            const std::string hash = lam::sha256(manifest);
+            replace("manifest.next.json", manifest);
+            replace("SHA256SUMS", hash + "  manifest.next.json\n");
+            replace("manifest.json", manifest);
+            replace("SHA256SUMS", hash + "  manifest.json\n");
+            std::filesystem::remove(folder.path / "manifest.next.json");
+        }
+    });
+    std::set<std::string> said;
+    for (int i = 0; i < 3000; ++i) said.insert(refusal([&] { lam::Bundle{folder.path}; }));
+    done = true;
+    writer.join();
+    CHECK(said == std::set<std::string>{"accepted"});
 }

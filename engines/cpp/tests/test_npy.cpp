@@ -4,9 +4,9 @@
 #include <iterator>
 #include <limits>
 
+#include "bundle_folder.h"
 #include "lam/errors.h"
 #include "npy.h"
-#include "signed_manifest.h"
 
 namespace fs = std::filesystem;
 

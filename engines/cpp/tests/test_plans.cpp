@@ -1,9 +1,9 @@
 #include <doctest/doctest.h>
 
+#include "bundle_folder.h"
 #include "lam/errors.h"
 #include "plans.h"
 #include "sha256.h"
-#include "signed_manifest.h"
 
 using lam::Json;
 
@@ -40,7 +40,7 @@ class Planned {
         fields["plans"]["other.plan"] = plan("fp16", "10.9.0.34", "8.6");
         fields["plans"]["fp32.plan"] = plan("fp32", "10.9.0.34", "9.0");
         fields["plans"]["fp32.plan"]["graph_sha256"] = lam::sha256("another graph");
-        folder.write("manifest.json", lam::signed_manifest(fields));
+        folder.write_manifest(fields);
     }
 
     std::string choose(const std::string& precision, const lam::Environment& environment) const {

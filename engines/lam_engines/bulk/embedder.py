@@ -8,8 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from .. import load_engine
-from ..bundles.bundle import file_entry
-from ..contract import MANIFEST
+from ..bundles.bundle import Bundle
 from ..errors import EngineError, InputError, LamError
 from ..files import open_writer, read_texts
 from .plan import BulkPlan, Partition
@@ -89,7 +88,7 @@ class PartitionEmbedder:
     def _loaded(self) -> "EmbeddingEngine":
         if self._engine is None:
             places, work = self._places, self._work
-            if file_entry(places.bundle / MANIFEST).sha256 != work.manifest_sha256:
+            if Bundle(places.bundle).manifest_sha256 != work.manifest_sha256:
                 raise InputError(f"the bundle {places.bundle} was changed while it was in use; run the command again")
             self._engine = load_engine(
                 places.bundle, work.engine, precision=work.precision, device=work.device, threads=places.threads

@@ -8,15 +8,14 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from ..bundles.whole import write_whole
+from ..bundles.whole import DRAFT_NAME, write_whole
 from ..errors import InputError
 from ..files import OutputError
 from .plan import BulkPlan, Partition
 
 PLAN = "_plan.json"
-"""Readers of folders of Parquet files skip names that begin with ``_`` or ``.``."""
-_OURS = re.compile(rf"part-\d{{6,}}\.parquet|{re.escape(PLAN)}|\.[0-9a-f]{{32}}\.part")
-_HALF_WRITTEN = re.compile(r"\.[0-9a-f]{32}\.part")
+"""Readers of folders of Parquet files pass over names that begin with ``_`` or ``.``."""
+_OURS = re.compile(rf"part-\d{{6,}}\.parquet|_plan\.json|{DRAFT_NAME.pattern}")
 
 
 @contextmanager
@@ -59,7 +58,7 @@ def read_plan(folder: Path) -> BulkPlan | None:
         pass
     except (OSError, ValidationError):
         raise InputError(f"expected the plan of a run in {plan}, found a broken one; begin anew with --force") from None
-    if strangers := [path.name for path in folder.iterdir() if not _HALF_WRITTEN.fullmatch(path.name)]:
+    if strangers := [path.name for path in folder.iterdir() if not DRAFT_NAME.fullmatch(path.name)]:
         raise OutputError(
             f"expected an empty folder for the output, or the folder of an earlier run, found {min(strangers)} in "
             f"{folder}; name another folder"
@@ -95,7 +94,7 @@ def empty(folder: Path) -> None:
 def remove_half_written(folder: Path) -> None:
     """Remove the half-written files of runs that were killed."""
     for path in folder.iterdir():
-        if _HALF_WRITTEN.fullmatch(path.name):
+        if DRAFT_NAME.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 

@@ -6,8 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from .. import load_engine
-from ..bundles.bundle import Bundle, file_entry
-from ..contract import MANIFEST
+from ..bundles.bundle import Bundle
 from ..errors import LamError
 from ..files import OutputError
 from ..files.arrow import require_pyarrow
@@ -85,7 +84,7 @@ def embed_folder(
         raise OutputError(f"expected an output outside of the input's folder {source}, found {output}; name another")
     work = Work(
         bundle=bundle.resolve().name,
-        manifest_sha256=file_entry(Bundle(bundle).path / MANIFEST).sha256,
+        manifest_sha256=Bundle(bundle).manifest_sha256,
         engine=options.engine,
         precision=options.precision,
         device=options.device,

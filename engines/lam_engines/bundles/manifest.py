@@ -1,6 +1,5 @@
 """What a bundle says of itself: the schema of ``manifest.json``."""
 
-import hashlib
 import json
 import reprlib
 from pathlib import PurePosixPath
@@ -13,11 +12,16 @@ from ..errors import BundleError
 FORMAT_VERSION = 1
 
 
-def _relative(name: str) -> str:
+def is_plain_relative(name: str) -> bool:
+    """Whether a name leads to a file below the folder, by the same spelling for every reader."""
     path = PurePosixPath(name)
     # isprintable: names are shown in messages of one line.
     plain = str(path) == name != "." and "\\" not in name and ":" not in name and name.isprintable()
-    if not plain or path.is_absolute() or ".." in path.parts:
+    return plain and not path.is_absolute() and ".." not in path.parts
+
+
+def _relative(name: str) -> str:
+    if not is_plain_relative(name):
         raise ValueError("must be a plain relative path inside the bundle")
     return name
 
@@ -137,7 +141,7 @@ class ModelInfo(_Strict):
 
 
 class Manifest(_Strict):
-    """``manifest.json``. Its own ``sha256``, the last field, is over the canonical JSON of all others."""
+    """``manifest.json``. Its own hash is in ``SHA256SUMS``, beside those of the files that it lists."""
 
     format_version: Literal[1]
     model: ModelInfo
@@ -161,18 +165,18 @@ class Manifest(_Strict):
     """Versions of what made the bundle."""
 
     def to_json(self) -> str:
-        """The file's content, with its digest."""
-        return _with_digest(self.model_dump(mode="json"))
+        """The file's content, in ASCII."""
+        return json.dumps(self.model_dump(mode="json"), indent=2) + "\n"
 
     @staticmethod
     def from_json(content: str, where: str) -> "Manifest":
         """Read a manifest, trusting nothing in it.
 
         Raises:
-            BundleError: it is no JSON, of another format version, altered, or breaks the schema.
+            BundleError: it is no JSON, says something twice, is of another format version, or breaks the schema.
         """
         try:
-            fields = json.loads(content)
+            fields = json.loads(content, object_pairs_hook=_fields_once, parse_constant=_refuse_constant)
         except (ValueError, RecursionError) as error:
             raise BundleError(f"{where} is no valid JSON ({error}); make the bundle again: lam-export onnx") from None
         if not isinstance(fields, dict) or "format_version" not in fields:
@@ -183,17 +187,6 @@ class Manifest(_Strict):
             raise BundleError(
                 f"expected bundle format {FORMAT_VERSION}, found {reprlib.repr(fields['format_version'])} in {where}; "
                 f"make the bundle again with this version: lam-export onnx"
-            )
-        fields.pop("sha256", None)
-        try:
-            # All of the text, not its values alone: where a field stands twice, another reader may take the other one.
-            altered = content != _with_digest(fields)
-        except RecursionError:  # nested more deeply than anything that was written
-            altered = True
-        if altered:
-            raise BundleError(
-                f"{where} was altered or damaged (it differs from its own sha256); copy the bundle again, or make it "
-                f"again: lam-export onnx"
             )
         try:
             manifest = Manifest.model_validate(fields)
@@ -212,7 +205,13 @@ class Manifest(_Strict):
         return manifest
 
 
-def _with_digest(fields: dict[str, Any]) -> str:
-    canonical = json.dumps(fields, sort_keys=True, separators=(",", ":"))
-    digest = hashlib.sha256(canonical.encode("ascii")).hexdigest()
-    return json.dumps({**fields, "sha256": digest}, indent=2) + "\n"
+def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Readers do not agree which of two fields of the same name counts, so neither does."""
+    fields = dict(pairs)
+    if len(fields) != len(pairs):
+        raise ValueError("a field stands twice")
+    return fields
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no number of JSON")

@@ -3,15 +3,15 @@
 import io
 import json
 import os
-import uuid
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 
+from ..bundles.whole import drafted_file, put_file_in_place
 from ..errors import EngineError, LamError
 from .arrow import require_pyarrow
 
@@ -78,15 +78,12 @@ class EmbeddingWriter(ABC):
     def _append(self, texts: Sequence[str], vectors: np.ndarray) -> None: ...
 
     def finish(self) -> None:
-        """Complete the file after the last row, down to the disk."""
-        self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        """Write what comes after the last row. It does nothing in formats that have nothing there."""
+        return
 
     def discard(self) -> None:
-        """Close the file, complete or not."""
-        with suppress(OSError):  # a full disk cannot take what is still in the buffer
-            self._file.close()
+        """Let go of the file, complete or not."""
+        return
 
 
 class _NpyWriter(EmbeddingWriter):
@@ -110,7 +107,6 @@ class _NpyWriter(EmbeddingWriter):
     def finish(self) -> None:
         self._file.seek(0)
         self._file.write(self._header())
-        super().finish()
 
 
 class _JsonlWriter(EmbeddingWriter):
@@ -161,13 +157,11 @@ class _ParquetWriter(EmbeddingWriter):
         if self._tables:
             self._write_row_group()
         self._parquet.close()
-        super().finish()
 
     def discard(self) -> None:
         # Left open, its destructor would write to the closed file and print an error.
         with suppress(Exception):
             self._parquet.close()
-        super().discard()
 
 
 _WRITERS: dict[str, type[EmbeddingWriter]] = {".npy": _NpyWriter, ".jsonl": _JsonlWriter, ".parquet": _ParquetWriter}
@@ -183,7 +177,7 @@ def open_writer(path: Path, hidden_size: int, force: bool = False) -> Iterator[E
 
     The rows go to a temporary file in the same folder. At the end of the ``with`` block it takes the place of ``path``;
     if the block ends with an exception it is deleted, and ``path`` is as it was. A process that is killed leaves the
-    temporary file, hidden and named ``*.part``.
+    temporary file, hidden and named ``*.partial``.
 
     Args:
         path: the file; its suffix decides the format. A symbolic link is followed.
@@ -199,25 +193,20 @@ def open_writer(path: Path, hidden_size: int, force: bool = False) -> Iterator[E
     if kind is _ParquetWriter:
         require_pyarrow(path, OutputError)
     target = Path(os.path.realpath(path))
-    partial = target.with_name(f".{uuid.uuid4().hex}.part")
-    try:
-        _check_place(path, target, force)
-        file = partial.open("xb")
-    except OSError as error:
-        raise OutputError(
-            f"{path}: expected a place for a new file, found: {error.strerror}; choose another"
-        ) from error
-    writer = kind(path, file, hidden_size)
-    try:
+    with ExitStack() as stack:
+        try:
+            _check_place(path, target, force)
+            draft = stack.enter_context(drafted_file(target))
+        except OSError as error:
+            raise OutputError(
+                f"{path}: expected a place for a new file, found: {error.strerror}; choose another"
+            ) from error
+        writer = kind(path, draft, hidden_size)
+        stack.callback(writer.discard)
         yield writer
         with writer.explained():
             writer.finish()
-            partial.replace(target)
-    except BaseException:
-        writer.discard()
-        with suppress(OSError):
-            partial.unlink()
-        raise
+            put_file_in_place(draft, target)
 
 
 def _check_place(path: Path, target: Path, force: bool) -> None:

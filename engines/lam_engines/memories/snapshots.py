@@ -5,7 +5,6 @@ import re
 import time
 from collections.abc import Sequence
 from contextlib import suppress
-from glob import escape
 from pathlib import Path
 from typing import Annotated
 
@@ -13,7 +12,7 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from ..bundles.manifest import Sha256
-from ..bundles.whole import write_whole
+from ..bundles.whole import drafts_of, write_whole
 from ..errors import SnapshotError
 from .state import state_shapes
 
@@ -70,9 +69,9 @@ def write_snapshot(path: Path, header: Header, arrays: Sequence[np.ndarray]) -> 
 
 
 def _remove_drafts(path: Path) -> None:
-    """Remove drafts of writers that were killed. Such a draft is so old that nobody can still be writing it."""
-    for draft in path.parent.glob(f".{escape(path.name)}.*.partial"):
-        with suppress(FileNotFoundError):  # another writer may have removed it
+    """Remove what writers left that were killed: drafts so old that no one is still at work on them."""
+    for draft in drafts_of(path):
+        with suppress(FileNotFoundError):  # another writer may be at this too
             if time.time() - draft.stat().st_mtime > _DRAFT_SECONDS:
                 draft.unlink()
 

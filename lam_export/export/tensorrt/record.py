@@ -6,8 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lam_engines.bundles.bundle import Bundle, extend_bundle
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.manifest import Manifest, OptimizationProfile, Plan
+from lam_engines.bundles.writing import extend_bundle
 from lam_engines.contract import PLANS, Precision
 from lam_engines.errors import BundleError
 

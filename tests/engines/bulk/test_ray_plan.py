@@ -15,7 +15,7 @@ from lam_engines.contract import MANIFEST
 from lam_engines.errors import InputError, LamError
 from lam_engines.files import OutputError
 
-HALF = f".{'0' * 32}.part"
+HALF = f".part-000000.parquet.{'0' * 32}.partial"
 
 
 @pytest.fixture

@@ -11,13 +11,14 @@ from pathlib import Path
 import pytest
 from bundles import FILES, read_all, write
 
-from lam_engines.bundles.bundle import write_bundle
+from lam_engines.bundles.writing import write_bundle
 from lam_engines.errors import BundleError
 
 
 def run(code: str, path: Path, launcher: tuple[str, ...] = ()) -> list[str]:
     """Run Python code in a process of its own, with ``path`` as a variable; the lines that it prints."""
     head = "import os, sys\nfrom pathlib import Path\nimport bundles\nfrom lam_engines.bundles.bundle import *\n"
+    head += "from lam_engines.bundles.whole import *\nfrom lam_engines.bundles.writing import *\n"
     head += "from lam_engines.errors import BundleError\npath = Path(sys.argv[1])\n"
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "PYTHONDONTWRITEBYTECODE": "1"}
     command = [*launcher, sys.executable, "-c", head + code, str(path)]
@@ -95,6 +96,65 @@ def test_a_process_killed_at_any_step_leaves_a_whole_bundle(tmp_path: Path) -> N
     assert kinds == sorted(kinds, key=["old", "new"].index)
 
 
+# The same for an extension, which changes files in their places. Prints what is found, before and after a second try.
+KILLED_EXTENDING = """
+import shutil
+ADDED = {"engines/a.plan": b"a plan", "engines/b.plan": b"another"}
+
+def extend():
+    drop = ["tokenizer.json"]
+    return extend_bundle(path, ADDED, lambda m: m.model_copy(update={"max_tokens_tested": 7}), drop=drop)
+
+def extend_and_die(steps):
+    def hook(event, arguments):
+        nonlocal steps
+        steps -= event.split(".")[0] in ("open", "os", "fcntl")
+        if steps < 0:
+            os._exit(9)
+    sys.addaudithook(hook)
+    extend()
+
+def state():
+    bundles.check_with_sha256sum(path)
+    tokens = Bundle(path).manifest.max_tokens_tested
+    found = bundles.read_all(path)
+    old, new = bundles.FILES, {"model.onnx": bundles.FILES["model.onnx"], **ADDED}
+    return {(2000, *old.items()): "old", (7, *new.items()): "new"}.get((tokens, *found.items()), "broken")
+
+killed = 9
+for steps in range(1000):
+    shutil.rmtree(path.parent, ignore_errors=True)
+    bundles.write(path)
+    child = os.fork()
+    if not child:
+        try:
+            extend_and_die(steps)
+            os._exit(0)
+        finally:
+            os._exit(1)
+    killed = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    form = "settled" if "  manifest.json" in (path / "SHA256SUMS").read_text() else "committed"
+    before = state()
+    extend()
+    drafts = [place for place in path.rglob("*") if place.name.endswith(".partial")]
+    left = {str(place.relative_to(path)) for place in path.rglob("*") if place.is_file() and place not in drafts}
+    whole = left - {"tokenizer.json"} == {"manifest.json", "SHA256SUMS", "model.onnx", *ADDED}
+    print(killed, form, before, state(), "whole" if whole else left)
+    if killed != 9:
+        break
+"""
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_killed_while_it_extends_leaves_the_old_bundle_or_the_new_one(tmp_path: Path) -> None:
+    lines = run(KILLED_EXTENDING, tmp_path / "place" / "bundle")
+    assert len(lines) > 40
+    assert lines[-1] == "0 settled new new whole"
+    states = [tuple(line.split()[1:3]) for line in lines]
+    assert list(dict.fromkeys(states)) == [("settled", "old"), ("committed", "new"), ("settled", "new")]
+    assert all(line.endswith(" new whole") for line in lines), lines
+
+
 # Writes more than there is room for; prints the error, and what the folder then holds.
 FILL = """
 bundles.write(path)
@@ -108,7 +168,8 @@ print(os.listdir(path.parent), Bundle(path).read("model.onnx"))
 
 def check_filled(lines: list[str], path: Path, reason: str) -> None:
     message, rest = lines
-    assert message == f"{path} was not written: {reason}; what was there is unchanged"
+    remedy = "choose another place: -o BUNDLE"
+    assert message == f"{path} was not written: {reason}; what was there is unchanged; {remedy}"
     assert rest == "['bundle'] b'a graph'"
 
 
@@ -124,7 +185,7 @@ def test_a_full_disk(tmp_path: Path) -> None:
     if not shutil.which("unshare") or subprocess.run([*launcher, "true"], capture_output=True).returncode:
         pytest.skip("needs a user namespace in which a tmpfs can be mounted")
     check_filled(run(FILL, tmp_path / "bundle", launcher), tmp_path / "bundle", "No space left on device")
-    mounted = "try: check_place(path, True)\nexcept BundleError as error: print(error)"
+    mounted = "try: check_place(path, BUNDLE, True)\nexcept BundleError as error: print(error)"
     assert "is a mount or the working folder" in run(mounted, tmp_path, launcher)[0]
 
 

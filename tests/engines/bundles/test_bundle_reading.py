@@ -8,19 +8,19 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from bundles import FILES, forge, read_all, refusal, write
+from bundles import FILES, forge, forge_manifest, read_all, refusal, seal, write
 from hypothesis import given
 from hypothesis import strategies as st
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.manifest import FileEntry, Graph, Manifest, ModelInfo, Source, TensorSpec
-from lam_engines.contract import MANIFEST
+from lam_engines.contract import CHECKSUMS, MANIFEST
 from lam_engines.errors import BundleError
 
 NAMES = st.from_regex(r"[a-zé東0-9_. -]{0,9}[a-zé0-9]\.onnx", fullmatch=True)
 SHA256 = st.from_regex("[0-9a-f]{64}", fullmatch=True)
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
-NUMBERS = st.floats(allow_nan=False)
+NUMBERS = st.floats(allow_nan=False, allow_infinity=False)
 SIZES = st.integers(1, 2**40)
 SOURCES = st.builds(Source, file=TEXTS, sha256=SHA256)
 SPECS = st.lists(st.builds(TensorSpec, name=TEXTS, dtype=TEXTS, shape=st.tuples(SIZES, TEXTS)), max_size=2).map(tuple)
@@ -73,35 +73,41 @@ def test_what_is_not_listed_is_not_read(bundle: Path) -> None:
     assert "lists" in refusal(lambda: Bundle(bundle).read("../bundle/model.onnx"))
 
 
-def accepted(manifests: Iterable[bytes]) -> list[bytes]:
-    """Those that are read as manifests; every other one must be refused in one line."""
+def accepted(path: Path, contents: Iterable[bytes]) -> list[bytes]:
+    """Those with which a file of the bundle lets it be read; with every other one it must be refused in one line."""
     taken, messages = [], []
-    for content in manifests:
+    for content in contents:
+        path.write_bytes(content)
         try:
-            Manifest.from_json(content.decode("utf-8"), "manifest.json")
+            Bundle(path.parent)
             taken.append(content)
-        except UnicodeDecodeError:  # Bundle refuses these
-            continue
         except BundleError as error:
             messages.append(str(error))
     assert "".join(messages).isprintable()
     return taken
 
 
-def test_every_bit_of_the_manifest_counts(bundle: Path) -> None:
-    content = (bundle / MANIFEST).read_bytes()
-    assert accepted([content]) == [content]
+def test_every_bit_of_the_checksums_counts(bundle: Path) -> None:
+    content = (bundle / CHECKSUMS).read_bytes()
+    assert accepted(bundle / CHECKSUMS, [content]) == [content]
     for i, byte in enumerate(content):
         flipped = (content[:i] + bytes([byte ^ 1 << bit]) + content[i + 1 :] for bit in range(8))
-        assert accepted(flipped) == []
+        assert accepted(bundle / CHECKSUMS, flipped) == []
 
 
-def test_no_byte_of_the_manifest_may_be_lost_or_added(bundle: Path) -> None:
+def test_every_byte_of_the_manifest_counts(bundle: Path) -> None:
     content = (bundle / MANIFEST).read_bytes()
-    for i in range(len(content)):
+    flipped = (content[:i] + bytes([byte ^ 1 << i % 8]) + content[i + 1 :] for i, byte in enumerate(content))
+    assert accepted(bundle / MANIFEST, flipped) == []
+
+
+@pytest.mark.parametrize("name", [MANIFEST, CHECKSUMS])
+def test_no_byte_may_be_lost_or_added(bundle: Path, name: str) -> None:
+    path, content = bundle / name, (bundle / name).read_bytes()
+    for i in range(0, len(content), 5):
         lost = content[:i] + content[i + 1 :]
-        assert accepted([content[:i], lost, content[:i] + b" " + content[i:]]) == []
-    assert accepted([content + b" ", content + b"\0", content * 2]) == []
+        assert accepted(path, [content[:i], lost, content[:i] + b" " + content[i:]]) == []
+    assert accepted(path, [content + b" ", content + b"\0", content + b"\n", content * 2]) == []
 
 
 @pytest.mark.parametrize(
@@ -123,18 +129,97 @@ def test_no_byte_of_the_manifest_may_be_lost_or_added(bundle: Path) -> None:
 )
 def test_something_else_is_no_manifest(bundle: Path, content: bytes, part: str) -> None:
     (bundle / MANIFEST).write_bytes(content)
+    assert "was altered or damaged" in refusal(lambda: Bundle(bundle))
+    seal(bundle)
     message = refusal(lambda: Bundle(bundle))
     assert part in message
     assert len(message) < 400 + len(str(bundle))
 
 
-def test_a_field_that_stands_twice(bundle: Path) -> None:
-    manifest = bundle / MANIFEST
-    line = b'  "form": "flat",\n'
-    content = manifest.read_bytes()
-    assert content.count(line) == 1
-    manifest.write_bytes(content.replace(line, b'  "form": "recurrent",\n' + line))
-    assert "was altered" in refusal(lambda: Bundle(bundle))
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'  "form": "flat",\n', b'  "form": "recurrent",\n  "form": "flat",\n'),
+        (b'    "hidden_size": 8,\n', b'    "hidden_size": 8,\n    "hidden_\\u0073ize": 8,\n'),
+        (b'    "model.onnx": {', b'    "model.onnx": {},\n    "model.onnx": {'),
+    ],
+)
+def test_a_field_that_stands_twice(bundle: Path, old: bytes, new: bytes) -> None:
+    content = (bundle / MANIFEST).read_bytes()
+    assert old in content
+    forge_manifest(bundle, content.replace(old, new, 1))
+    assert "is no valid JSON (a field stands twice); make the bundle again" in refusal(lambda: Bundle(bundle))
+
+
+@pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity"])
+def test_what_python_alone_takes_for_a_number(bundle: Path, number: str) -> None:
+    content = (bundle / MANIFEST).read_bytes()
+    forge_manifest(bundle, content.replace(b'"layer_norm_eps": 1e-12', b'"layer_norm_eps": ' + number.encode()))
+    assert f"is no valid JSON ({number} is no number of JSON)" in refusal(lambda: Bundle(bundle))
+
+
+def lines_changed(change: Callable[[list[str]], object]) -> Callable[[Path], object]:
+    def rewrite(bundle: Path) -> None:
+        lines = (bundle / CHECKSUMS).read_text(encoding="utf-8").splitlines(keepends=True)
+        change(lines)
+        (bundle / CHECKSUMS).write_text("".join(lines), encoding="utf-8")
+
+    return rewrite
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (lambda bundle: (bundle / CHECKSUMS).unlink(), "expected SHA256SUMS beside manifest.json in "),
+        (lines_changed(lambda lines: lines.clear()), "expected one line for manifest.json, found 0"),
+        (lines_changed(lambda lines: lines.pop(0)), "expected one line for manifest.json, found 0"),
+        (lines_changed(lambda lines: lines.append(lines[0])), "line 4 repeats a name"),
+        (lines_changed(lambda lines: lines.append(f"{'0' * 64}  {MANIFEST}\n")), "line 4 repeats a name"),
+        (lines_changed(lambda lines: lines.append(lines[0].replace(".json", ".next.json"))), "json, found 2"),
+        (lines_changed(lambda lines: lines.append("# a comment\n")), "line 4 is not a hash, two spaces and the name"),
+        (lines_changed(lambda lines: lines.insert(1, "\n")), "line 2 is not a hash"),
+        (lines_changed(lambda lines: lines.append(f"{'0' * 64}  {CHECKSUMS}\n")), "line 4 is not a hash"),
+        (lines_changed(lambda lines: lines.append(f"{'0' * 64} *x\n")), "line 4 is not a hash"),
+        (lines_changed(lambda lines: lines.append(f"\\{'0' * 64}  x\n")), "line 4 is not a hash"),
+        (lines_changed(lambda lines: lines.append(f"{'0' * 64}  ../x\n")), "line 4 is not a hash"),
+        (lines_changed(lambda lines: lines.append(f"{'0' * 64}  x\r\n")), "line 4 is not a hash"),
+        (lines_changed(lambda lines: lines.append(f"{'0' * 64}  x")), "its last line has no end"),
+        (lines_changed(lambda lines: lines.append(f"{'0' * 64}  x\n")), "disagree about x;"),
+        (lines_changed(lambda lines: lines.pop(1)), "disagree about model.onnx;"),
+        (lines_changed(lambda lines: lines.insert(1, "g" + lines.pop(1)[1:])), "line 2 is not a hash"),
+        (lambda bundle: (bundle / CHECKSUMS).write_bytes(b"0" * 64 + b"  \xff\n"), "line 1 is not a hash"),
+    ],
+    ids=range(18),
+)
+def test_checksums_that_cannot_be_right(bundle: Path, change: Callable[[Path], object], part: str) -> None:
+    change(bundle)
+    message = refusal(lambda: Bundle(bundle))
+    assert part in message
+    assert message.endswith("; copy the bundle again, or make it again: lam-export onnx")
+
+
+def test_checksums_in_any_order_will_do(bundle: Path) -> None:
+    lines_changed(lambda lines: lines.reverse())(bundle)
+    assert read_all(bundle) == FILES
+
+
+def test_the_manifest_that_is_read_is_the_one_that_was_hashed(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whoever changes it between two looks changes nothing: there is one look."""
+    reads: list[str] = []
+    real = Path.read_bytes
+
+    def read_bytes(path: Path) -> bytes:
+        reads.append(path.name)
+        content = real(path)
+        if path.name == MANIFEST:
+            path.write_bytes(content.replace(b"flat", b"FLAT"))
+        return content
+
+    monkeypatch.setattr(Path, "read_bytes", read_bytes)
+    assert Bundle(bundle).manifest.form == "flat"
+    assert reads == [CHECKSUMS, MANIFEST]
+    monkeypatch.undo()
+    refusal(lambda: Bundle(bundle))
 
 
 TRICKS = [
@@ -145,7 +230,7 @@ TRICKS = [
 
 @pytest.mark.parametrize("name", TRICKS)
 @pytest.mark.parametrize("place", ["files", "graphs"])
-def test_paths_that_lead_out_are_refused_whatever_the_digest(bundle: Path, name: str, place: str) -> None:
+def test_paths_that_lead_out_are_refused_whatever_the_hashes(bundle: Path, name: str, place: str) -> None:
     (bundle.parent / "x").write_bytes(FILES["model.onnx"])
     graph = Graph(precision="fp32", opset=20, inlined=False, inputs=(), outputs=()).model_dump(mode="json")
     forge(bundle, lambda m: m[place].update({name: m["files"]["model.onnx"] if place == "files" else graph}))
@@ -207,7 +292,7 @@ def test_files_that_changed_places(bundle: Path) -> None:
         assert "is not the file" in refusal(lambda name=name: Bundle(bundle).read(name))
 
 
-@pytest.mark.parametrize("name", ["model.onnx", MANIFEST])
+@pytest.mark.parametrize("name", ["model.onnx", MANIFEST, CHECKSUMS])
 @pytest.mark.parametrize(
     ("make", "part"),
     [

@@ -1,17 +1,51 @@
 """Bundles that are written: whole or not at all, and never over anything else."""
 
+import math
 import os
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bundles import FILES, read_all, refusal, write
+from bundles import FILES, check_with_sha256sum, manifest_of, read_all, refusal, write
 
-from lam_engines.bundles.bundle import Bundle, check_place, write_bundle
-from lam_engines.contract import MANIFEST
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.bundles.whole import check_place
+from lam_engines.bundles.writing import BUNDLE, write_bundle
+from lam_engines.contract import CHECKSUMS, MANIFEST
 from lam_engines.errors import BundleError
 
 NEW = {"model.onnx": b"a better graph", "tokenizer.json": b"another tokenizer"}
+
+
+def test_sha256sum_checks_a_bundle(tmp_path: Path) -> None:
+    names = ["model.onnx", "reports of tests/é 東.html", " a name", "*", "#", "engines/a.plan", "empty"]
+    bundle = write(tmp_path / "bundle", {name: name.encode() * (name != "empty") for name in names})
+    listed = [line[66:] for line in (bundle / CHECKSUMS).read_text(encoding="utf-8").splitlines()]
+    assert listed == sorted([*names, MANIFEST])
+    check_with_sha256sum(bundle)
+    written = subprocess.run(["sha256sum", "--", *listed], capture_output=True, cwd=bundle, check=True)
+    assert (bundle / CHECKSUMS).read_bytes() == written.stdout  # and it would have written the same
+    (bundle / "engines" / "a.plan").write_bytes(b"another plan")
+    with pytest.raises(AssertionError, match=r"engines/a\.plan: FAILED"):
+        check_with_sha256sum(bundle)
+
+
+@pytest.mark.parametrize("name", [MANIFEST, CHECKSUMS, "manifest.next.json"])
+def test_a_name_that_every_bundle_uses_is_taken(tmp_path: Path, name: str) -> None:
+    message = refusal(lambda: write(tmp_path / "bundle", {**FILES, name: b"another"}))
+    assert f"{name} is a name that every bundle uses itself" in message
+    assert os.listdir(tmp_path) == []
+
+
+def test_a_manifest_that_would_be_refused_is_not_written(tmp_path: Path) -> None:
+    def write_infinity() -> None:
+        with write_bundle(tmp_path / "bundle") as (draft, commit):
+            (draft / "model.onnx").write_bytes(b"")
+            commit(manifest_of(draft, ["model.onnx"]).model_copy(update={"parity": {"x": {"max_abs": math.inf}}}))
+
+    assert "Infinity is no number of JSON" in refusal(write_infinity)
+    assert os.listdir(tmp_path) == []
 
 
 @pytest.mark.parametrize("force", [False, True])
@@ -35,7 +69,7 @@ def test_a_bundle_is_replaced_by_force_alone(tmp_path: Path) -> None:
     assert read_all(bundle) == FILES
     write(bundle, NEW, force=True)
     assert read_all(bundle) == NEW
-    assert sorted(os.listdir(bundle)) == [MANIFEST, *NEW]
+    assert sorted(os.listdir(bundle)) == [CHECKSUMS, MANIFEST, *NEW]
     assert os.listdir(tmp_path) == ["bundle"]
 
 
@@ -126,8 +160,8 @@ def test_places_that_cannot_be_written_to(
 
 
 def test_the_place_is_seen_before_the_work(tmp_path: Path) -> None:
-    check_place(tmp_path / "new", force=False)
-    check_place(tmp_path / "no" / "folder" / "yet", force=False)
+    check_place(tmp_path / "new", BUNDLE, force=False)
+    check_place(tmp_path / "no" / "folder" / "yet", BUNDLE, force=False)
     assert os.listdir(tmp_path) == []
 
 

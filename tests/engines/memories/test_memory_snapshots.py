@@ -73,7 +73,7 @@ def test_there_and_back(memory: MemoryEngine, snapshot: Path, tiny_memory: Path)
 
 
 def test_drafts_of_killed_writers_go_once_they_are_old(memory: MemoryEngine, snapshot: Path) -> None:
-    old, new = (snapshot.with_name(f".{snapshot.name}.{pid}.partial") for pid in (1, 2))
+    old, new = (snapshot.with_name(f".{snapshot.name}.{digit * 32}.partial") for digit in "12")
     for draft in (old, new):
         draft.write_bytes(b"lam-memory 1 ")
     os.utime(old, (1e9, 1e9))

@@ -13,7 +13,7 @@ def naive_int8_bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactor
     """The tiny bundle with ``model.int8.onnx``, quantised as ONNX Runtime does it unasked: one scale for a batch."""
     from onnxruntime.quantization import quantize_dynamic
 
-    from lam_engines.bundles.bundle import extend_bundle
+    from lam_engines.bundles.writing import extend_bundle
     from lam_engines.contract import INLINED_MODEL, INT8_MODEL, MODEL
 
     folder = tmp_path_factory.mktemp("int8")

@@ -11,8 +11,9 @@ import pytest
 import tiny
 from onnx import numpy_helper
 
-from lam_engines.bundles.bundle import Bundle, extend_bundle
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.manifest import Manifest
+from lam_engines.bundles.writing import extend_bundle
 from lam_engines.contract import MODEL
 from lam_engines.errors import LamError
 from lam_export.evidence.corpus import Corpus, read_corpus

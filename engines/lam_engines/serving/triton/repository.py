@@ -1,17 +1,13 @@
 """Writing a model repository: whole or not at all."""
 
-import hashlib
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from ...bundles.bundle import Bundle, put_in_place
-from ...bundles.whole import flush
+from ...bundles.bundle import Bundle
+from ...bundles.whole import FolderKind, check_place, drafted_folder, put_folder_in_place
 from ...errors import BundleError, EngineError
 from .options import ServingOptions
 
@@ -24,6 +20,14 @@ if TYPE_CHECKING:
 RECORD = "repository.json"
 """File that names the bundle and the options of a repository. Triton ignores it."""
 _BEGINNING = b'{\n  "lam_repository": '
+
+
+def _is_repository(folder: Path) -> bool:
+    record = folder / RECORD
+    return record.is_file() and record.read_bytes().startswith(_BEGINNING)
+
+
+REPOSITORY = FolderKind("repository of lam-export", "choose another place: -o REPOSITORY", _is_repository, BundleError)
 
 
 def write_repository(
@@ -63,7 +67,7 @@ def record_of(bundle: Bundle, options: Mapping[str, object]) -> str:
     record = {
         "lam_repository": 1,
         "bundle": bundle.path.resolve().name,
-        "manifest_sha256": hashlib.sha256(bundle.manifest.to_json().encode()).hexdigest(),
+        "manifest_sha256": bundle.manifest_sha256,
         "options": options,
     }
     return json.dumps(record, indent=2) + "\n"
@@ -89,27 +93,13 @@ def put_repository(
     """
     from .check import check_repository
 
-    check_place(folder, force)
-    try:
-        folder = folder.resolve()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise BundleError(f"cannot write to {folder.parent} ({error.strerror}); choose another place: -o") from None
-    try:
+    place = check_place(folder, REPOSITORY, force)
+    with drafted_folder(place, REPOSITORY) as draft:
         for config, files in models:
             _write_model(draft / config.name, config, files)
         (draft / RECORD).write_text(record, encoding="ascii")
         check_repository(draft, expected)
-        for file in draft.rglob("*"):
-            if file.is_file():
-                flush(file)
-        draft.chmod(0o755)
-        put_in_place(draft, folder, force)
-    except OSError as error:
-        raise BundleError(f"{folder} was not written: {error.strerror}; what was there is unchanged") from error
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
+        put_folder_in_place(draft, place, replace=force)
     return folder
 
 
@@ -122,32 +112,6 @@ def _write_model(folder: Path, config: "ModelConfig", files: Mapping[str, bytes]
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(content)
-
-
-def check_place(folder: Path, force: bool) -> None:
-    """Refuse a place that is taken.
-
-    Raises:
-        BundleError: the place holds something other than a repository, or a repository and ``force`` is false.
-    """
-    try:
-        if not folder.exists() and not folder.is_symlink():
-            return
-        if folder.is_dir() and not any(folder.iterdir()):
-            return
-        record = folder / RECORD
-        if not record.is_file() or not record.read_bytes().startswith(_BEGINNING):
-            raise BundleError(
-                f"{folder} exists and is no repository of ours; it is not replaced, choose another place: -o REPOSITORY"
-            )
-        if os.path.ismount(folder) or Path.cwd().is_relative_to(folder.resolve()):
-            raise BundleError(
-                f"{folder} is a mount or the working folder and cannot be replaced; name a new folder in it: -o"
-            )
-    except OSError as error:
-        raise BundleError(f"cannot look at {folder} ({error.strerror}); choose another place: -o") from None
-    if not force:
-        raise BundleError(f"there is a repository at {folder} already; replace it with --force, or choose another -o")
 
 
 def require_client() -> None:

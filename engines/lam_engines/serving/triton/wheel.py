@@ -11,11 +11,11 @@ import shutil
 import subprocess
 import sys
 import sysconfig
-import tempfile
 from collections.abc import Callable
 from importlib.metadata import distributions
 from pathlib import Path
 
+from ...bundles.whole import FolderKind, drafted_folder, put_folder_in_place
 from ...errors import EngineError
 from .installation import Installation
 
@@ -75,6 +75,9 @@ def _is_whole(folder: Path) -> bool:
     return True
 
 
+_ENVIRONMENT = FolderKind("environment of Triton's server", f"set {CACHE_VARIABLE}, {_OTHER}", _is_whole, EngineError)
+
+
 def _installation(folder: Path, library: Path) -> Installation:
     (packages,) = folder.glob("lib/python*/site-packages")
     server = packages / "pytriton" / "tritonserver"
@@ -89,14 +92,7 @@ def _installation(folder: Path, library: Path) -> Installation:
 
 
 def _install(folder: Path) -> None:
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    except OSError as error:
-        raise EngineError(
-            f"cannot write to {folder.parent} ({error.strerror}); set {CACHE_VARIABLE}, {_OTHER}"
-        ) from None
-    try:
+    with drafted_folder(folder, _ENVIRONMENT) as draft:
         _run(sys.executable, "-I", "-m", "venv", str(draft))
         options = ("--quiet", "--disable-pip-version-check", "--no-deps", "--require-hashes", "--only-binary=:all:")
         _run(str(draft / "bin" / "python"), "-I", "-m", "pip", "install", *options, "-r", str(REQUIREMENTS))
@@ -105,14 +101,11 @@ def _install(folder: Path) -> None:
         if not _is_whole(folder):
             shutil.rmtree(folder, ignore_errors=True)
         try:
-            draft.rename(folder)
+            # Thousands of files take half a minute to flush; `_is_whole` is asked before each use.
+            put_folder_in_place(draft, folder, replace=False, flush=False)
         except OSError:
             if not _is_whole(folder):  # else another process was faster
                 raise
-    except OSError as error:
-        raise EngineError(f"{folder} was not written ({error.strerror}); set {CACHE_VARIABLE}, {_OTHER}") from None
-    finally:
-        shutil.rmtree(draft, ignore_errors=True)
 
 
 def _place_backend(environment: Path) -> None:

@@ -88,7 +88,7 @@ def test_the_flavour_python(tiny_memory: Path, tmp_path: Path) -> None:
 
 def test_a_place_that_is_taken(tiny_memory: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     write_memory_repository(tiny_memory, tmp_path / "models")
-    with pytest.raises(BundleError, match=r"there is a repository at .* already; replace it with --force"):
+    with pytest.raises(BundleError, match=r"there is a repository .* already; replace it with --force"):
         write_memory_repository(tiny_memory, tmp_path / "models")
     write_memory_repository(tiny_memory, tmp_path / "models", MemoryServing(instances=3), force=True)
     assert config_of(tmp_path / "models").instance_group[0].count == 3

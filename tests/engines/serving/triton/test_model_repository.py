@@ -150,12 +150,12 @@ def test_what_is_there_is_replaced_only_if_it_is_a_repository(tmp_path: Path, ti
     place = tmp_path / "models"
     write_repository(tiny_bundle, place)
     before = files(place)
-    with pytest.raises(BundleError, match=r"there is a repository at .* already; replace it with --force"):
+    with pytest.raises(BundleError, match=r"there is a repository .* already; replace it with --force"):
         write_repository(tiny_bundle, place)
     write_repository(tiny_bundle, place, ServingOptions(max_tokens=64), force=True)
     assert files(place) != before
     (place / "repository.json").unlink()
-    with pytest.raises(BundleError, match="exists and is no repository of ours"):
+    with pytest.raises(BundleError, match="exists and is no repository of lam-export"):
         write_repository(tiny_bundle, place, force=True)
     assert [path.name for path in tmp_path.iterdir()] == ["models"]
 

@@ -11,9 +11,6 @@ using Json = nlohmann::ordered_json;
 /// The fields of a manifest of no files.
 Json manifest_fields();
 
-/// Fields as they are stored, with the digest that belongs to them.
-std::string signed_manifest(const Json& fields);
-
 /// A folder for a test, removed with what is in it.
 class Folder {
   public:
@@ -25,6 +22,9 @@ class Folder {
     const std::filesystem::path path;
 
     void write(const std::string& name, const std::string& content) const;
+    std::string read(const std::string& name) const;
+    /// Write a manifest, and the `SHA256SUMS` that belongs to it.
+    void write_manifest(const Json& fields) const;
 };
 
 }  // namespace lam

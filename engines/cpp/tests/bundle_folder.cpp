@@ -1,9 +1,9 @@
-#include "signed_manifest.h"
+#include "bundle_folder.h"
 
 #include <cstdlib>
 #include <fstream>
+#include <iterator>
 
-#include "canonical_json.h"
 #include "sha256.h"
 
 namespace lam {
@@ -22,11 +22,6 @@ Json manifest_fields() {
     })");
 }
 
-std::string signed_manifest(const Json& fields) {
-    const CanonicalObject object = canonical_object(fields.dump(), "sha256").value();
-    return object.indented + ",\n  \"sha256\": \"" + sha256(object.canonical) + "\"\n}\n";
-}
-
 Folder::Folder()
     : path([] {
           std::string name = (std::filesystem::temp_directory_path() / "lam-test.XXXXXX").string();
@@ -39,6 +34,20 @@ Folder::~Folder() { std::filesystem::remove_all(path); }
 void Folder::write(const std::string& name, const std::string& content) const {
     std::filesystem::create_directories((path / name).parent_path());
     std::ofstream(path / name, std::ios::binary) << content;
+}
+
+std::string Folder::read(const std::string& name) const {
+    std::ifstream file(path / name, std::ios::binary);
+    return {std::istreambuf_iterator<char>(file), {}};
+}
+
+void Folder::write_manifest(const Json& fields) const {
+    const std::string manifest = fields.dump(2);
+    std::string checksums = sha256(manifest) + "  manifest.json\n";
+    for (const auto& [name, entry] : fields["files"].items())
+        checksums += entry["sha256"].get<std::string>() + "  " + name + "\n";
+    write("manifest.json", manifest);
+    write("SHA256SUMS", checksums);
 }
 
 }  // namespace lam
