@@ -1,4 +1,4 @@
-"""Errors that the user can mend. Every message says what was expected, what was found, and how to mend it."""
+"""Errors that the user can mend. Every message says what was expected, what was found, and what to do."""
 
 
 class LamError(Exception):

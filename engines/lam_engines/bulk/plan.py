@@ -139,14 +139,14 @@ def check_same(plan: BulkPlan, work: Work, source: Path, output: Path) -> None:
     Raises:
         InputError: something differs; the message says what, and how to go on.
     """
-    way_out = f"use what it was begun with, or begin anew: another folder with -o, or --force to replace {output}"
+    way_out = f"use the same again, or begin anew: another folder with -o, or --force to replace {output}"
     for name in Work.model_fields:
         begun, now = getattr(plan.work, name), getattr(work, name)
         if begun != now and name != "bundle":  # the bundle may be renamed
             what = _NAMES.get(name, name)
             raise InputError(
-                f"expected the {what} that the run in {output} was begun with, {begun or 'none named'}, found "
-                f"{now or 'none named'}; {way_out}"
+                f"expected the {what} of the run in {output}, {begun or 'none named'}, found {now or 'none named'}; "
+                f"{way_out}"
             )
     base, files = input_files(source)
     begun_files = {file.path: file for file in plan.inputs}
@@ -156,9 +156,7 @@ def check_same(plan: BulkPlan, work: Work, source: Path, output: Path) -> None:
         if not problem and _changed(now_files[path], begun_files[path]):
             problem = "it changed"
         if problem:
-            raise InputError(
-                f"expected the input files that the run in {output} was begun with, found {problem}: {path}; {way_out}"
-            )
+            raise InputError(f"expected the input files of the run in {output}, found {problem}: {path}; {way_out}")
 
 
 def _changed(file: Path, begun: InputFile) -> bool:

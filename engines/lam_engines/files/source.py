@@ -1,4 +1,4 @@
-"""What every reader of texts gives: the texts in order, and how far it has read."""
+"""The common face of all readers of texts: the texts in order, and how far reading has come."""
 
 from collections.abc import Iterator
 from contextlib import AbstractContextManager

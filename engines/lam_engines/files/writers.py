@@ -175,9 +175,9 @@ def open_writer(path: Path, hidden_size: int, force: bool = False) -> Iterator[E
     - ``.jsonl``: ``{"text": ..., "embedding": [...]}`` a line.
     - ``.parquet``: columns ``text`` and ``embedding``; needs pyarrow.
 
-    The rows go to a temporary file in the same folder. At the end of the ``with`` block it takes the place of ``path``;
-    if the block ends with an exception it is deleted, and ``path`` is as it was. A process that is killed leaves the
-    temporary file, hidden and named ``*.partial``.
+    The rows go to a temporary file in the same folder. At the end of the ``with`` block this file is renamed to
+    ``path``. If the block ends with an exception, it is deleted, and ``path`` is unchanged. A process that is killed
+    leaves the temporary file, which is hidden and named ``*.partial``.
 
     Args:
         path: the file; its suffix decides the format. A symbolic link is followed.

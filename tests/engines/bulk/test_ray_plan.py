@@ -88,10 +88,10 @@ def test_what_was_begun_is_taken_up(plan: BulkPlan, source: Path, output: Path) 
 @pytest.mark.parametrize(
     ("field", "value", "said"),
     [
-        ("manifest_sha256", "1" * 64, "expected the bundle that the run in"),
-        ("precision", "int8", "expected the precision that the run in .* none named, found int8"),
-        ("partition_rows", 4, "expected the --partition-rows that .* 3, found 4"),
-        ("column", "body", "expected the --column that"),
+        ("manifest_sha256", "1" * 64, "expected the bundle of the run in"),
+        ("precision", "int8", "expected the precision of the run in .* none named, found int8"),
+        ("partition_rows", 4, "expected the --partition-rows of .* 3, found 4"),
+        ("column", "body", "expected the --column of"),
     ],
 )
 def test_another_work_is_refused(

@@ -107,7 +107,7 @@ def test_the_same_as_a_local_run(tiny_bundle: Path, source: Path, tmp_path: Path
     again = lam_export("embed", tiny_bundle, *ray, "-o", out)
     assert again.stderr == f"Wrote {out} (2,400 embeddings of 32 in 6 files, 6 of them by earlier runs)\n"
     other = ("--ray", "--input", source, "--partition-rows", 400, "-o", out)
-    assert "expected the --partition-rows that the run in" in refusal("embed", tiny_bundle, *other)
+    assert "expected the --partition-rows of the run in" in refusal("embed", tiny_bundle, *other)
 
 
 def test_killed_and_taken_up(tiny_bundle: Path, source: Path, tmp_path: Path) -> None:

@@ -104,7 +104,7 @@ Endpoint = Callable[[Request], Awaitable[Response]]
 
 
 def _with_id(endpoint: Endpoint) -> Endpoint:
-    """Put the request's id in every answer, give errors OpenAI's format, and log those that are not the client's."""
+    """Put the request's id in every answer, give errors OpenAI's format, and log the server's own errors."""
 
     async def run(request: Request) -> Response:
         request.state.id = _id_of(request)

@@ -1,4 +1,4 @@
-"""The models of a repository: the tokenizer's, and in each flavour those that compute."""
+"""The models of a repository: the tokenizer, and the models that compute in each flavour."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -95,7 +95,7 @@ def _models(*names: str) -> tuple[str, ...]:
 
 
 def _warm_up_network(config: "ModelConfig", shapes: Iterable[tuple[int, int]]) -> dict[str, bytes]:
-    """Files of warm-ups, each with a batch of so many texts and tokens."""
+    """Files of warm-ups, one for each shape (texts, tokens)."""
     files: dict[str, bytes] = {}
     for batch, tokens in shapes:
         given = {tensor.name: np.ones(tokens, dtype=np.int64) for tensor in config.input}
