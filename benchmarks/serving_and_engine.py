@@ -24,6 +24,7 @@ from serving_load.load import Mix, closed
 
 from lam_engines import load_engine
 from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.machine import processors
 from lam_engines.serving.triton import ServingOptions, TritonServer, write_repository
 
 _TICK = os.sysconf("SC_CLK_TCK")
@@ -117,7 +118,7 @@ def main(
     instances: Annotated[int, typer.Option(help="Batches that the server computes at the same time.")] = 1,
     server_threads: Annotated[int | None, typer.Option(help="Of the network in the server.")] = None,
 ) -> None:
-    threads = len(os.sched_getaffinity(0))
+    threads = processors()
     options = ServingOptions(instances=instances, threads=server_threads)
     with tempfile.TemporaryDirectory() as folder, load_engine(bundle, threads=threads) as engine:
         mix = Mix.of(engine, texts)

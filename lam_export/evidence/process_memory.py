@@ -1,14 +1,16 @@
-"""The memory of this process, and what is left on the machine; in bytes."""
+"""The memory of this process, in bytes."""
 
 import sys
 from pathlib import Path
+
+from lam_engines.machine import memory_field
 
 _STATUS = Path("/proc/self/status")
 
 
 def resident() -> int | None:
     """What this process holds now; None where the system does not say."""
-    return _field(_STATUS, "VmRSS")
+    return memory_field(_STATUS, "VmRSS")
 
 
 def peak() -> int | None:
@@ -16,7 +18,7 @@ def peak() -> int | None:
 
     Linux's own figure before ``getrusage``, which also counts what the parent held when it started this process.
     """
-    if (found := _field(_STATUS, "VmHWM")) is not None:
+    if (found := memory_field(_STATUS, "VmHWM")) is not None:
         return found
     try:
         import resource
@@ -32,28 +34,3 @@ def reset_peak() -> None:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:
         return
-
-
-def available() -> int | None:
-    """What new work may take before the machine, or the container, runs short."""
-    left = [_field(Path("/proc/meminfo"), "MemAvailable"), _left_in_container()]
-    return min((size for size in left if size is not None), default=None)
-
-
-def _left_in_container() -> int | None:
-    try:
-        limit, used = (
-            Path("/sys/fs/cgroup", name).read_text(encoding="ascii") for name in ("memory.max", "memory.current")
-        )
-        return int(limit) - int(used)
-    except (OSError, ValueError):  # no container, or one without a limit: "max"
-        return None
-
-
-def _field(path: Path, name: str) -> int | None:
-    """A line ``NAME:   1234 kB``."""
-    try:
-        lines = path.read_text(encoding="ascii", errors="replace").splitlines()
-    except OSError:
-        return None
-    return next((int(line.split()[1]) * 1024 for line in lines if line.startswith(f"{name}:")), None)

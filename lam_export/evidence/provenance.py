@@ -5,8 +5,8 @@ import platform
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 
+from lam_engines.machine import processor_name, processors
 from lam_export.version import __version__
 
 _TOOLS = (
@@ -27,12 +27,8 @@ _TOOLS = (
 
 def machine() -> str:
     """Processor, cores that may be used, operating system."""
-    cpuinfo = Path("/proc/cpuinfo")
-    lines = cpuinfo.read_text(encoding="utf-8").splitlines() if cpuinfo.is_file() else []
-    named = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    processor = next(named, "") or platform.processor() or platform.machine()
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{processor}, {cores} cores, {platform.system()} {platform.release()} {platform.machine()}"
+    system = f"{platform.system()} {platform.release()} {platform.machine()}"
+    return f"{processor_name()}, {processors()} cores, {system}"
 
 
 def tools() -> dict[str, str]:
@@ -62,7 +58,7 @@ class Setting:
     @staticmethod
     def here(threads: int | None) -> "Setting":
         """Now; ``threads`` is what the user asked for, one per core if nothing."""
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+        cores = processors()
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return Setting(created, load, threads or cores, cores)

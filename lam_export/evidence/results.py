@@ -22,7 +22,7 @@ from lam_engines.bundles.whole import write_whole
 from lam_engines.contract import SENTENCE_EMBEDDING
 from lam_engines.embedding.batching import DEFAULT_BATCH_TOKENS, batches, pad
 from lam_engines.errors import LamError
-from lam_plugins.aot import cache_folder
+from lam_engines.machine import cache_folder
 
 from .schema import Record, SubjectInfo
 from .subject import Subject

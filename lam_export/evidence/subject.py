@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.machine import available_memory
 
-from . import process_memory
 from .metrics import Thresholds
 from .schema import ShapeInfo, SubjectInfo
 from .transformer import Transformer
@@ -46,7 +46,7 @@ class Subject:
         if self.truncates and shape.longest > self.transformer.positions:
             return f"cuts texts off at {self.transformer.positions} tokens"
         if shape.kind != "mix":
-            needed, left = self.transformer.attention_bytes(shape.texts, shape.longest), process_memory.available()
+            needed, left = self.transformer.attention_bytes(shape.texts, shape.longest), available_memory()
             if left is not None and needed > left / 2:
                 return f"attention would take {needed / 1e9:,.0f} GB for one layer"
         return ""

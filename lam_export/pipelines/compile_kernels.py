@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from lam_engines.errors import LamError
+from lam_engines.machine import cache_folder
 from lam_engines.progress import Progress
 from lam_export.requirements import require
 
@@ -51,7 +52,8 @@ def compile_kernels(targets: Sequence[str] = (), *, progress: Progress = Progres
         for target in targets or TARGETS:
             progress.begin(f"compiling for {target}", len(VARIANTS))
             for variant in VARIANTS:
-                found = compile_kernel(FusedDeltaRuleBuild(target, _HIDDEN, _HEAD_SIZE, _WIDTH, _CHUNK_SIZE, variant))
+                build = FusedDeltaRuleBuild(target, _HIDDEN, _HEAD_SIZE, _WIDTH, _CHUNK_SIZE, variant)
+                found = compile_kernel(build, cache_folder())
                 costs.append(
                     KernelCost(
                         target,

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from pydantic import ValidationError
 
-from lam_engines.bundles.bundle import Bundle, file_entry
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import MANIFEST
 from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.errors import LamError
@@ -67,7 +67,7 @@ def read_score(report: Path, bundle: Path | None, *, engine: str, precision: str
     if folder is None:
         raise LamError(f"{report} lies in no bundle's folder; name the bundle that it is of: --baseline-bundle BUNDLE")
     opened = Bundle(folder)
-    if (digest := file_entry(opened.path / MANIFEST).sha256) != found.manifest_sha256:
+    if (digest := opened.manifest_sha256) != found.manifest_sha256:
         raise LamError(
             f"expected the bundle of {report} (manifest {found.manifest_sha256[:12]}...), found another or changed one "
             f"in {folder} ({digest[:12]}...); make the report again: lam-export report {folder} --sts FILE"
@@ -96,7 +96,7 @@ def scored(bundle: Bundle, engine: str, precision: str, score: float) -> ScoredS
     """What the history keeps of a bundle."""
     return ScoredSubject(
         bundle=bundle.path.resolve().name,
-        manifest_sha256=file_entry(bundle.path / MANIFEST).sha256,
+        manifest_sha256=bundle.manifest_sha256,
         engine=engine,
         precision=precision,  # type: ignore[arg-type]
         score=score,

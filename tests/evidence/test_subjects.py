@@ -195,7 +195,7 @@ def test_the_key_changes_with_what_decides_the_vectors(bundle: Bundle, checkpoin
     assert CHANGES[change](bundle, checkpoint) != key(bundle, checkpoint)
 
 
-@pytest.mark.parametrize("name", ["_source_sha256", "processor"])
+@pytest.mark.parametrize("name", ["_source_sha256", "processor_name"])
 def test_the_key_changes_with_the_code_and_the_processor(
     bundle: Bundle, checkpoint: Checkpoint, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,6 +8,7 @@ import torch
 from delta_rule import TOLERANCE, Case, exactly, relative_error
 from torch import Tensor
 
+from lam_engines.machine import cache_folder
 from lam_plugins import aot
 from lam_plugins.aot import CompiledKernel
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE, op_type
@@ -33,7 +34,9 @@ def target() -> str:
 def compiled_tactics(arguments: tuple[Tensor, ...]) -> dict[int, CompiledKernel]:
     shapes = {name: t.shape for name, t in zip(plugin.INPUTS, arguments, strict=True)}
     fixed = {name: shapes[name] for name in ("projected", "conv_bias", "norm_weight")}
-    return plugin.compiled_tactics(plugin.tactics(target(), CHUNK, DATA_TYPES[arguments[0].dtype], **fixed))
+    return plugin.compiled_tactics(
+        plugin.tactics(target(), CHUNK, DATA_TYPES[arguments[0].dtype], **fixed), cache_folder()
+    )
 
 
 def on_device(case: Case, dtype: torch.dtype) -> tuple[Tensor, ...]:
@@ -103,7 +106,7 @@ def test_tensorrt_builds_and_runs_one_node(dtype: torch.dtype) -> None:
     from polygraphy.backend.trt import CreateConfig, EngineFromNetwork, NetworkFromOnnxBytes, Profile, TrtRunner
 
     case = Case([1], 32, heads=12)
-    plugin.register_plugin(CHUNK, target())
+    plugin.register_plugin(CHUNK, target(), cache_folder())
     profile = Profile()
     width = case.projected.shape[2]
     profile.add("projected", (1, 1, width), (2, 128, width), (8, 2000, width))

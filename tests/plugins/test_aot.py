@@ -1,10 +1,11 @@
 """Ahead-of-time builds of the kernel: no GPU, but Triton's real compiler and NVIDIA's real assembler."""
 
+import json
 import os
 import re
 import subprocess
 import sys
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -91,8 +92,20 @@ def test_what_was_compiled_is_not_compiled_again(
     there, before = replace(PUBLISHED, target="sm_80"), compiled["sm_80"]
     monkeypatch.setattr(aot.subprocess, "run", lambda *a, **k: pytest.fail("compiled again"))
     assert compile_kernel(there, cache) == before
-    monkeypatch.setenv(aot.CACHE_VARIABLE, str(cache))
-    assert compile_kernel(there) == before
+
+
+def test_without_a_cache_nothing_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    runs: list[object] = []
+    answer = json.dumps(asdict(CompiledKernel("f", "", "8.0", 64, 0, 1, 0, {})))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("LAM_EXPORT_CACHE", str(tmp_path))
+    monkeypatch.setattr(
+        aot.subprocess, "run", lambda *a, **k: runs.append(a) or subprocess.CompletedProcess(a, 0, answer, "")
+    )
+    for _ in range(2):
+        assert compile_kernel(PUBLISHED, None).name == "f"
+    assert len(runs) == 2
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_broken_cache_entry_is_replaced(compiled: Compiled, cache: Path, tmp_path: Path) -> None:
@@ -107,7 +120,7 @@ def test_a_broken_cache_entry_is_replaced(compiled: Compiled, cache: Path, tmp_p
 
 def test_unknown_target() -> None:
     with pytest.raises(KernelBuildError, match=r"sm_70.*sm_80, sm_86"):
-        compile_kernel(replace(PUBLISHED, target="sm_70"))
+        compile_kernel(replace(PUBLISHED, target="sm_70"), None)
 
 
 @pytest.mark.heavy

@@ -4,15 +4,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from lam_plugins import aot
-from lam_plugins.aot import TARGETS, CompiledKernel, FusedDeltaRuleBuild, KernelBuildError
+from lam_plugins.aot import TARGETS, CompiledKernel, FusedDeltaRuleBuild, KernelBuildError, compile_kernel
 from lam_plugins.fused_delta_rule import tensorrt as plugin
 
 pytestmark = pytest.mark.needs("triton")
@@ -119,13 +118,17 @@ def test_the_launcher_has_the_same_order(launches: Launches) -> None:
 
 
 @pytest.fixture(scope="module")
-def compiled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, CompiledKernel]]:
-    """Tactic 1 of a small node for every target, in a cache that is this module's own."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv(aot.CACHE_VARIABLE, str(tmp_path_factory.mktemp("cache")))
-        builds = [plugin.tactics(target, 32, "HALF", **SMALL)[1] for target in TARGETS]
-        with ThreadPoolExecutor(os.cpu_count()) as pool:
-            yield dict(zip(TARGETS, pool.map(aot.compile_kernel, builds), strict=True))
+def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(scope="module")
+def compiled(cache: Path) -> dict[str, CompiledKernel]:
+    """Tactic 1 of a small node for every target."""
+    builds = [plugin.tactics(target, 32, "HALF", **SMALL)[1] for target in TARGETS]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        kernels = pool.map(lambda build: compile_kernel(build, cache), builds)
+        return dict(zip(TARGETS, kernels, strict=True))
 
 
 @pytest.mark.parametrize("target", TARGETS)
@@ -140,19 +143,19 @@ def test_parameters_in_the_ptx(compiled: dict[str, CompiledKernel], target: str)
 
 
 def test_only_what_fits_the_shared_memory_is_offered(
-    compiled: dict[str, CompiledKernel], monkeypatch: pytest.MonkeyPatch
+    compiled: dict[str, CompiledKernel], cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     builds = plugin.tactics("sm_80", 32, "HALF", **SMALL)
     del builds[3]  # a compilation less
-    everything = plugin.compiled_tactics(builds)
+    everything = plugin.compiled_tactics(builds, cache)
     assert list(everything) == [1, 2]
     assert everything[1] == compiled["sm_80"]
     assert everything[1].shared_bytes < everything[2].shared_bytes
     monkeypatch.setattr(plugin, "MAX_SHARED_BYTES", everything[1].shared_bytes)
-    assert list(plugin.compiled_tactics(builds)) == [1]
+    assert list(plugin.compiled_tactics(builds, cache)) == [1]
     monkeypatch.setattr(plugin, "MAX_SHARED_BYTES", 0)
     with pytest.raises(KernelBuildError, match="shared memory"):
-        plugin.compiled_tactics(builds)
+        plugin.compiled_tactics(builds, cache)
 
 
 def test_tactics_are_the_kernels_variants() -> None:
@@ -234,14 +237,14 @@ def test_versions_that_do_not(version: str) -> None:
 )
 def test_plugins_that_cannot_be(chunk: int, target: str, message: str) -> None:
     with pytest.raises(plugin.PluginError, match=message) as caught:
-        plugin.register_plugin(chunk, target)
+        plugin.register_plugin(chunk, target, None)
     assert "\n" not in str(caught.value)
 
 
 @pytest.mark.skipif(find_spec("tensorrt") is not None, reason="tensorrt is here")
 def test_without_tensorrt() -> None:
     with pytest.raises(plugin.PluginError, match=r"TensorRT cannot be imported .*lam-export\[trt\]") as caught:
-        plugin.register_plugin(128, "sm_90")
+        plugin.register_plugin(128, "sm_90", None)
     assert "\n" not in str(caught.value)
 
 
@@ -257,8 +260,8 @@ def test_heavy_modules_wait_for_a_plugin() -> None:
 @pytest.mark.tensorrt
 def test_registering() -> None:
     trt = pytest.importorskip("tensorrt")
-    plugin.register_plugin(128, "sm_80")
-    plugin.register_plugin(128, "sm_90")  # another GPU, not another plugin
+    plugin.register_plugin(128, "sm_80", None)
+    plugin.register_plugin(128, "sm_90", None)  # another GPU, not another plugin
     namespace, _, name = plugin.plugin_name(128).partition("::")
     creator = trt.get_plugin_registry().get_creator(name, "1", namespace)
     assert creator is not None

@@ -1,6 +1,5 @@
 """A run from beginning to end: the plan, the partitions that are left, the workers."""
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +9,7 @@ from ..bundles.bundle import Bundle
 from ..errors import LamError
 from ..files import OutputError
 from ..files.arrow import require_pyarrow
+from ..machine import processors
 from ..progress import Progress
 from ..runtimes.registry import DEFAULT, runtime
 from .cluster import local_ray, require_ray
@@ -122,9 +122,7 @@ def _embed(
     options: BulkOptions,
     progress: Progress,
 ) -> None:
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    workers = min(options.workers or (1 if options.gpu else max(1, cores // 4)), len(left))
-    threads = options.threads or (None if options.gpu else max(1, cores // workers))
+    workers, threads = _shared_out(options, len(left))
     with local_ray(workers, gpu=options.gpu) as scratch:
         import ray
 
@@ -142,3 +140,10 @@ def _embed(
             if row["error"]:
                 raise LamError(row["error"])
             progress.advance(row["rows"])
+
+
+def _shared_out(options: BulkOptions, partitions: int) -> tuple[int, int | None]:
+    """Engines at a time, and the threads of each; None: the runtime's own choice, on a GPU."""
+    cores = processors()
+    workers = min(options.workers or (1 if options.gpu else max(1, cores // 4)), partitions)
+    return workers, options.threads or (None if options.gpu else max(1, cores // workers))

@@ -106,10 +106,10 @@ class Runtime(ABC):
             LamError: as for :meth:`version` and :meth:`file_of`.
         """
         from ..gpu import gpu_name
-        from ..machine import processor
+        from ..machine import processor_name
 
         entry = bundle.manifest.files[self.file_of(bundle, precision)]
-        hardware = processor() if device == "cpu" else gpu_name()
+        hardware = processor_name() if device == "cpu" else gpu_name()
         return self.name, self.version(), entry.sha256, precision, device, hardware
 
     def load(

@@ -8,8 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from lam_engines.bundles.bundle import Bundle, file_entry
-from lam_engines.contract import MANIFEST
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.errors import LamError
 from lam_engines.progress import Progress
@@ -104,7 +103,7 @@ def profiled(
     return Profile(
         created=setting.created,
         bundle=bundle.path.resolve().name,
-        manifest_sha256=file_entry(bundle.path / MANIFEST).sha256,
+        manifest_sha256=bundle.manifest_sha256,
         machine=machine(),
         load=setting.load,
         threads=setting.threads,

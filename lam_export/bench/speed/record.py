@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from lam_engines.bundles.bundle import Bundle, file_entry
-from lam_engines.contract import MANIFEST
+from lam_engines.bundles.bundle import Bundle
 from lam_export.evidence.provenance import Setting, machine, tools
 from lam_export.evidence.subject import Subject
 
@@ -25,7 +24,7 @@ def record(
     return Benchmark(
         created=setting.created,
         bundle=bundle.path.resolve().name,
-        manifest_sha256=file_entry(bundle.path / MANIFEST).sha256,
+        manifest_sha256=bundle.manifest_sha256,
         machine=machine(),
         load=setting.load,
         threads=setting.threads,

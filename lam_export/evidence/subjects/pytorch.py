@@ -15,7 +15,7 @@ import lam_export.model
 import lam_plugins
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.errors import LamError
-from lam_engines.machine import processor
+from lam_engines.machine import processor_name
 from lam_export.evidence.metrics import THRESHOLDS
 from lam_export.evidence.same_model import encoder_of
 from lam_export.evidence.schema import SubjectInfo
@@ -109,7 +109,7 @@ def _fingerprint(bundle: Bundle, checkpoint: "Checkpoint", info: SubjectInfo, co
     manifest = bundle.manifest
     # The tensors themselves: the weights file alone does not say what came from a teacher or the config.
     model = (_tensors_sha256(checkpoint), checkpoint.config.to_dict(), manifest.form, manifest.chunk_size)
-    return (*model, info.precision, compiled, info.runtime, _source_sha256(), processor(), platform.machine())
+    return (*model, info.precision, compiled, info.runtime, _source_sha256(), processor_name(), platform.machine())
 
 
 def _tensors_sha256(checkpoint: "Checkpoint") -> str:

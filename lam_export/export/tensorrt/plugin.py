@@ -9,6 +9,7 @@ from collections.abc import Sequence
 import onnx
 
 from lam_engines.bundles.manifest import OptimizationProfile
+from lam_engines.machine import cache_folder
 from lam_plugins.aot import FusedDeltaRuleBuild, KernelBuildError
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 from lam_plugins.fused_delta_rule.tensorrt import PluginError, compiled_tactics, register_plugin, tactics
@@ -37,8 +38,8 @@ def ready_plugin(
     """
     try:
         builds = plugin_builds(model, chunk_size, profiles, target)
-        offered = compiled_tactics(builds)
-        register_plugin(chunk_size, target)
+        offered = compiled_tactics(builds, cache_folder())
+        register_plugin(chunk_size, target, cache_folder())
     except (KernelBuildError, PluginError) as error:
         raise PlanError(f"{error}; or build without it: --no-plugin") from error
     return {tactic: builds[tactic] for tactic in offered}

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from lam_engines.bundles.bundle import Bundle, file_entry
-from lam_engines.contract import ATTENTION_MASK, INPUT_IDS, MANIFEST
+from lam_engines.bundles.bundle import Bundle
+from lam_engines.contract import ATTENTION_MASK, INPUT_IDS
 from lam_engines.embedding.batching import batches, pad
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.embedding.tokenizer import tokenizer_of
@@ -127,7 +127,7 @@ def build_report(
         passed=all(comparison.passed for comparison in comparisons),
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
         bundle=bundle.path.resolve().name,
-        manifest_sha256=file_entry(bundle.path / MANIFEST).sha256,
+        manifest_sha256=bundle.manifest_sha256,
         checkpoint_sha256=checkpoint_sha256,
         texts=len(corpus.texts),
         texts_sha256=corpus.sha256,

@@ -6,12 +6,11 @@ import os
 import subprocess
 import sys
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any, Literal
-
-CACHE_VARIABLE = "LAM_EXPORT_CACHE"
 
 TARGETS = {"sm_80": 80, "sm_86": 80, "sm_89": 80, "sm_90": 80, "sm_100": 86, "sm_120": 87}
 """Target to PTX version (80 is 8.0): pinned to the lowest that knows the GPU, for a driver refuses what is newer than
@@ -72,23 +71,22 @@ class CompiledKernel:
     constants: dict[str, Any]
 
 
-def compile_kernel(build: Build, cache: Path | None = None) -> CompiledKernel:
+def compile_kernel(build: Build, cache: Path | None) -> CompiledKernel:
     """Compile, or take from the cache what was compiled from the same source, options and Triton before.
 
     Args:
         build: what to compile, and for which GPU.
-        cache: a folder; None is ``$LAM_EXPORT_CACHE``, or ``lam-export`` in the user's cache folder.
+        cache: a folder for what was compiled, in its subfolder ``kernels``; None: compile, and keep nothing.
 
     Raises:
         KernelBuildError: Triton is missing, the target unknown, or compilation failed.
     """
     if build.target not in TARGETS:
         raise KernelBuildError(f"no target {build.target!r}; expected one of {', '.join(TARGETS)}")
-    path = (cache or cache_folder()) / "kernels" / f"{_key(build)}.json"
-    try:
-        return CompiledKernel(**json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):  # absent, or not whole
-        pass
+    kept = None if cache is None else cache / "kernels" / f"{_key(build)}.json"
+    if kept is not None:
+        with suppress(OSError, ValueError, TypeError):  # absent, or not whole
+            return CompiledKernel(**json.loads(kept.read_text(encoding="utf-8")))
     # In a process of its own: LLVM aborts the whole process on a PTX version that it does not know.
     command = [
         sys.executable,
@@ -104,15 +102,9 @@ def compile_kernel(build: Build, cache: Path | None = None) -> CompiledKernel:
         last = (result.stderr.strip().splitlines() or [f"the compiler ended with {result.returncode}"])[-1]
         raise KernelBuildError(f"the kernel did not compile for {build.target}: {last}")
     compiled = CompiledKernel(**json.loads(result.stdout))
-    _write(path, json.dumps(asdict(compiled)))
+    if kept is not None:
+        _write(kept, json.dumps(asdict(compiled)))
     return compiled
-
-
-def cache_folder() -> Path:
-    """``$LAM_EXPORT_CACHE``, or ``lam-export`` in the user's cache folder."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named)
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lam-export"
 
 
 def triton_version() -> str:

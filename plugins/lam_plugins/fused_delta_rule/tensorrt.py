@@ -5,6 +5,7 @@ Such an engine needs neither Python nor a shared library where it runs. README.m
 
 import re
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Literal
 
 from lam_plugins.aot import (
@@ -29,8 +30,8 @@ DATA_TYPES: dict[str, Literal["fp16", "fp32"]] = {"HALF": "fp16", "FLOAT": "fp32
 MAX_SHARED_BYTES = 48 * 1024
 """Dynamic shared memory that the driver grants unasked. Nothing says that TensorRT asks for more."""
 
-_targets: dict[int, str] = {}
-"""Chunk size of a registered plugin to the GPU that it is compiled for."""
+_registered: dict[int, tuple[str, Path | None]] = {}
+"""Chunk size of a registered plugin to the GPU that it is compiled for, and the cache of what was compiled."""
 
 
 class PluginError(Exception):
@@ -55,14 +56,15 @@ def plugin_fault(version: str) -> str | None:
     return f"the plugin needs TensorRT 10.9 or newer, and not 10.14; found {version}"
 
 
-def register_plugin(chunk_size: int, target: str) -> None:
+def register_plugin(chunk_size: int, target: str, cache: Path | None) -> None:
     """Make TensorRT's ONNX parser take nodes of the fused delta rule with this chunk size for the plugin.
 
-    Registers once per process; a further call changes the target of the engines that are built after it.
+    Registers once per process; a further call changes target and cache of the engines that are built after it.
 
     Args:
         chunk_size: C of the model, from its config.
         target: the GPU that the engine is built on, one of :data:`lam_plugins.aot.TARGETS`.
+        cache: as for :func:`lam_plugins.aot.compile_kernel`.
 
     Raises:
         PluginError: TensorRT or Triton is missing, TensorRT's version has no such plugins, or the kernel does not have
@@ -85,9 +87,9 @@ def register_plugin(chunk_size: int, target: str) -> None:
         raise PluginError(f"TensorRT cannot be imported ({reason}); run: pip install 'lam-export[trt]'") from error
     if fault := plugin_fault(tensorrt.__version__):
         raise PluginError(f"{fault}; run: pip install 'lam-export[trt]'")
-    if chunk_size not in _targets:
+    if chunk_size not in _registered:
         _define(chunk_size)
-    _targets[chunk_size] = target
+    _registered[chunk_size] = target, cache
 
 
 def size_fault(dtype: Literal["fp16", "fp32"], head_size: int) -> str | None:
@@ -148,13 +150,13 @@ def tactics(
     return dict(found.values())
 
 
-def compiled_tactics(builds: Mapping[int, FusedDeltaRuleBuild]) -> dict[int, CompiledKernel]:
-    """Those that TensorRT can launch, compiled.
+def compiled_tactics(builds: Mapping[int, FusedDeltaRuleBuild], cache: Path | None) -> dict[int, CompiledKernel]:
+    """Those that TensorRT can launch, compiled; ``cache`` is as for :func:`lam_plugins.aot.compile_kernel`.
 
     Raises:
         KernelBuildError: one does not compile, or none can be launched.
     """
-    compiled = {tactic: compile_kernel(build) for tactic, build in builds.items()}
+    compiled = {tactic: compile_kernel(build, cache) for tactic, build in builds.items()}
     launchable = {tactic: kernel for tactic, kernel in compiled.items() if kernel.shared_bytes <= MAX_SHARED_BYTES}
     if not launchable:
         raise KernelBuildError(f"every variant needs more than {MAX_SHARED_BYTES:,} bytes of shared memory")
@@ -196,7 +198,8 @@ def _define(chunk_size: int) -> None:
         projected: trtp.TensorDesc, conv_bias: trtp.TensorDesc, norm_weight: trtp.TensorDesc
     ) -> dict[int, FusedDeltaRuleBuild]:
         shapes = projected.shape, conv_bias.shape, norm_weight.shape
-        return tactics(_targets[chunk_size], chunk_size, projected.dtype.name, *shapes)
+        target, _ = _registered[chunk_size]
+        return tactics(target, chunk_size, projected.dtype.name, *shapes)
 
     @trtp.autotune(name)
     def offer(
@@ -208,7 +211,8 @@ def _define(chunk_size: int) -> None:
         blend: trtp.TensorDesc,
         outputs: tuple[trtp.TensorDesc],
     ) -> list[trtp.AutoTuneCombination]:
-        offered = compiled_tactics(builds(projected, conv_bias, norm_weight))
+        _, cache = _registered[chunk_size]
+        offered = compiled_tactics(builds(projected, conv_bias, norm_weight), cache)
         return [trtp.AutoTuneCombination(io_types(projected.dtype.name), "LINEAR", list(offered))]
 
     @trtp.aot_impl(name)
@@ -222,7 +226,8 @@ def _define(chunk_size: int) -> None:
         outputs: tuple[trtp.TensorDesc],
         tactic: int,
     ) -> tuple[str, str, trtp.KernelLaunchParams, trtp.SymIntExprs]:
-        compiled = compile_kernel(builds(projected, conv_bias, norm_weight)[tactic])
+        _, cache = _registered[chunk_size]
+        compiled = compile_kernel(builds(projected, conv_bias, norm_weight)[tactic], cache)
         batch, tokens, _ = projected.shape_expr
         launch = trtp.KernelLaunchParams()
         launch.grid_x, launch.grid_y = kernel.launch_grid(batch, tokens, compiled.constants["HEADS"], chunk_size)

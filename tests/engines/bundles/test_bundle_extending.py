@@ -10,7 +10,7 @@ import bundles
 import pytest
 
 from lam_engines.bundles import writing
-from lam_engines.bundles.bundle import Bundle
+from lam_engines.bundles.bundle import Bundle, file_entry
 from lam_engines.bundles.manifest import Manifest
 from lam_engines.bundles.writing import extend_bundle
 from lam_engines.contract import CHECKSUMS, MANIFEST, NEXT_MANIFEST
@@ -35,6 +35,7 @@ def test_files_and_fields_are_added(bundle: Path) -> None:
     extended = extend_bundle(bundle, {"engines/a.plan": b"a plan"}, with_max_tokens(7))
     assert bundles.read_all(bundle) == {**before, "engines/a.plan": b"a plan"}
     assert extended.manifest.max_tokens_tested == 7
+    assert extended.manifest_sha256 == file_entry(bundle / MANIFEST).sha256
     assert set(everything(bundle)) == {*before, "engines/a.plan", MANIFEST, CHECKSUMS}
     bundles.check_with_sha256sum(bundle)
 

@@ -85,7 +85,7 @@ def _asking(bundle: Bundle, options: ServingOptions, parameters: Mapping[str, ob
 
 
 def _core_modules() -> dict[str, bytes]:
-    package = ("contract.py", "errors.py", "telemetry.py")
+    package = ("contract.py", "errors.py", "machine.py", "telemetry.py")
     others = ("serving/pool.py", "embedding/batching.py", "runtimes/tensorrt/plans.py", *package)
     return copied_modules(*_models("lam_core", "counters", "networks", "requests"), *others)
 

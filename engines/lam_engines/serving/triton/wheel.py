@@ -16,10 +16,11 @@ from importlib.metadata import distributions
 from pathlib import Path
 
 from ...bundles.whole import FolderKind, drafted_folder, put_folder_in_place
+from ...contract import CACHE_VARIABLE
 from ...errors import EngineError
+from ...machine import cache_folder
 from .installation import Installation
 
-CACHE_VARIABLE = "LAM_EXPORT_CACHE"
 REQUIREMENTS = Path(__file__).with_name("environment.txt")
 _PYTHONS = ((3, 10), (3, 11), (3, 12))
 _DOWNLOAD_MB = 100
@@ -42,7 +43,7 @@ def wheel_installation(on_install: Callable[[str], None]) -> Installation:
         EngineError: the server cannot be downloaded or written.
     """
     library = _check_machine()
-    folder = _cache_folder() / f"{sys.version_info.major}.{sys.version_info.minor}-{_fingerprint()}"
+    folder = _servers() / f"{sys.version_info.major}.{sys.version_info.minor}-{_fingerprint()}"
     if not _is_whole(folder):
         on_install(f"installing Triton's server and its models' packages into {folder} (once; {_DOWNLOAD_MB} MB)")
         _install(folder)
@@ -51,14 +52,12 @@ def wheel_installation(on_install: Callable[[str], None]) -> Installation:
 
 def logs_folder() -> Path:
     """Default folder of the servers' logs."""
-    return _cache_folder() / "logs"
+    return _servers() / "logs"
 
 
-def _cache_folder() -> Path:
-    """``$LAM_EXPORT_CACHE/tritonserver``, by default in the user's cache folder. Delete it to clear it; 330 MB each."""
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named).resolve() / "tritonserver"
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lam-export" / "tritonserver"
+def _servers() -> Path:
+    """Where servers are installed; 330 MB each."""
+    return cache_folder() / "tritonserver"
 
 
 def _is_whole(folder: Path) -> bool:

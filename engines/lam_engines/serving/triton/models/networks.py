@@ -1,7 +1,6 @@
 """The networks that compute a padded batch for ``lam_core``."""
 
 import json
-import os
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
@@ -9,6 +8,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from ....contract import INPUTS, MODEL, SENTENCE_EMBEDDING
+from ....machine import processors
 from ....telemetry import disable_telemetry
 
 
@@ -38,16 +38,6 @@ def network_of(parameters: dict[str, str], folder: Path) -> Network:
     if "profiles" in parameters:
         return PlanModel(model, parameters["profiles"], int(parameters["pad_token_id"]))
     return AskedModel(model)
-
-
-def processors() -> int:
-    """How many this process may use; of a container, its share (the second version of Linux's control groups)."""
-    most = len(os.sched_getaffinity(0))
-    try:
-        share, period = Path("/sys/fs/cgroup/cpu.max").read_text(encoding="ascii").split()
-        return max(1, min(most, round(int(share) / int(period))))
-    except (OSError, ValueError):  # no such file, or no limit: "max"
-        return most
 
 
 class OnnxRuntimeNetwork:
