@@ -27,9 +27,9 @@ def scripts(node: Any) -> list[str]:
     return [script for item in node for script in scripts(item)] if isinstance(node, list) else []
 
 
+@pytest.mark.needs("check_jsonschema")
 @pytest.mark.parametrize("name", FILES)
 def test_it_is_of_its_schema(name: str) -> None:
-    pytest.importorskip("check_jsonschema")
     command = [sys.executable, "-m", "check_jsonschema", "--builtin-schema", FILES[name], str(CI / name)]
     if name == "gitlab-ci.yml":
         command += ["--data-transform", "gitlab-ci"]

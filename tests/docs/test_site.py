@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from pages import PAGES, ROOT, name_of
 
-pytest.importorskip("material", reason="mkdocs-material is not installed; run: pip install 'lam-export[docs]'")
-pytest.importorskip("mkdocstrings", reason="mkdocstrings is not installed; run: pip install 'lam-export[docs]'")
+import lam_export
+
+pytestmark = pytest.mark.needs("mkdocs", "mkdocstrings", "material")
 
 # What a browser fetches by itself, when a page is shown.
 _FETCHED = re.compile(r"""<(?:script|img|iframe|source)[^>]*\ssrc="(https?:)?//|<link[^>]*\shref="(https?:)?//""")
@@ -47,6 +48,8 @@ def test_the_reference_has_what_users_call(site: Path) -> None:
         "lam_engines.serving.triton.client.TritonClient.embed",
         "lam_engines.errors.BundleError",
     } <= anchors["lam_engines"]
+    published = {f"lam_export.{name}" for name in lam_export.__all__ if name != "__version__"}
+    assert published <= anchors["lam_export"]
     text = (site / "reference" / "lam_engines.html").read_text(encoding="utf-8")
     assert ":meth:" not in text
     assert "unit length" in text

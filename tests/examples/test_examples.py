@@ -34,8 +34,8 @@ def texts(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.needs("qdrant_client")
 def test_search_over_a_csv(tiny_bundle: Path, texts: Path, tmp_path: Path) -> None:
-    pytest.importorskip("qdrant_client")
     database = tmp_path / "vectors"
     for query, text in ((TEXTS[2], TEXTS[2]), (TEXTS[1].upper(), TEXTS[1])):  # the second search fills nothing
         printed = run("search_csv.py", tiny_bundle, texts, query, "--database", database, "--limit", 2).splitlines()

