@@ -29,8 +29,10 @@ def lam_export(*arguments: object, stdin: str = "") -> "subprocess.CompletedProc
     command = ["lam-export", *map(str, arguments)]
     with _as_it_was(command), _streams(stdin) as (output, errors):
         try:
-            from lam_export.cli import main
+            from lam_export.cli import _console, main
 
+            for console in (_console.out, _console.err):
+                console.width = int(WIDE["COLUMNS"])  # which they read when they were made, perhaps by another test
             main()
             code: object = 0
         except SystemExit as stop:
