@@ -29,7 +29,7 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # A shell starts what it puts in the background deaf to Ctrl-C, and what the tests start would be deaf too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
-HEAVY = {"cpp_build", "demo_bundle", "tiny_server", "triton_installation"}
+HEAVY = {"cpp_build", "demo_bundle", "site", "tiny_server", "triton_installation"}
 
 
 @pytest.hookimpl(tryfirst=True)

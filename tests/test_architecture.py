@@ -1,15 +1,10 @@
-"""The rules of the house: who may import whom, what is defined where, and what may be loaded when.
-
-What does not hold yet is listed, a line each, in ``known_exceptions.txt``. That list only gets shorter: a test fails
-when something new breaks its rule, and when a line is no longer needed.
-"""
+"""The rules of the house: who may import whom, what is defined where, and what may be loaded when."""
 
 import ast
 import subprocess
 import sys
 from collections import defaultdict
 from collections.abc import Iterable
-from pathlib import Path
 
 import pytest
 from source import FILES, MODULES, ROOT, TREES, File, circle, compared, private_names
@@ -18,27 +13,16 @@ from source import FILES, MODULES, ROOT, TREES, File, circle, compared, private_
 LAYERS = [{"cli"}, {"pipelines"}, {"bench", "validate"}, {"evidence", "anatomy"}, {"export", "demo"}, {"model"}]
 SIDE_BY_SIDE = {"bench", "validate"}
 """They know nothing of each other."""
-EXCEPTIONS = Path(__file__).parent / "known_exceptions.txt"
 RUNTIMES = {"onnxruntime", "openvino", "tensorrt"}
 MAX_LINES = 300
 STANDALONE = ("lam_engines.serving.deployment.probe",)
 """Copied to where the package is not."""
 
 
-def holds(rule: str, broken: Iterable[str]) -> None:
-    """Fail unless what breaks the rule is exactly what is listed as known, one line each: ``rule: what``."""
-    lines = EXCEPTIONS.read_text(encoding="utf-8").splitlines()
-    known = {line.removeprefix(f"{rule}: ") for line in lines if line.startswith(f"{rule}: ")}
-    found = set(broken)
-    new, gone = sorted(found - known), sorted(known - found)
-    assert not new, f"{rule}: expected none of these, found\n" + "\n".join(new)
-    assert not gone, f"no longer needed; delete from {EXCEPTIONS.name}:\n" + "\n".join(f"{rule}: {x}" for x in gone)
-
-
-def test_every_known_exception_belongs_to_a_rule() -> None:
-    lines = EXCEPTIONS.read_text(encoding="utf-8").splitlines()
-    rules = {line.partition(": ")[0] for line in lines if line and not line.startswith("#")}
-    assert rules <= {"circle", "private", "long", "compared", "literal", "homonym", "noun"}
+def none(broken: Iterable[str]) -> None:
+    """Fail with a line for each thing that breaks a rule."""
+    found = sorted(set(broken))
+    assert not found, "\n".join(["expected none of these, found", *found])
 
 
 def part(module: str) -> str | None:
@@ -99,11 +83,11 @@ def test_no_modules_import_each_other() -> None:
 
 
 def test_private_names_stay_in_their_file() -> None:
-    holds("private", {f"{file} uses {name}" for file in FILES for name in private_names(file)})
+    none({f"{file} uses {name}" for file in FILES for name in private_names(file)})
 
 
 def test_no_file_is_long() -> None:
-    holds("long", [str(file) for file in FILES if len(file.text.splitlines()) > MAX_LINES])
+    none([str(file) for file in FILES if len(file.text.splitlines()) > MAX_LINES])
 
 
 def test_the_names_of_runtimes_are_compared_in_their_registry_alone() -> None:
@@ -111,9 +95,7 @@ def test_the_names_of_runtimes_are_compared_in_their_registry_alone() -> None:
         return value.lower().replace(" ", "").replace("_", "") in RUNTIMES
 
     elsewhere = [file for file in FILES if not file.module.startswith("lam_engines.runtimes")]
-    holds(
-        "compared", {f"{file}: {value.lower()}" for file in elsewhere for _, value in compared(file) if runtime(value)}
-    )
+    none({f"{file}: {value.lower()}" for file in elsewhere for _, value in compared(file) if runtime(value)})
 
 
 def contract() -> set[str]:
@@ -135,7 +117,7 @@ def test_a_name_of_the_contract_is_written_once() -> None:
     others = [
         file for file in FILES if not file.module.startswith(("lam_engines.contract", "lam_plugins", *STANDALONE))
     ]
-    holds("literal", {f"{file}: {value}" for file in others for _, value in file.strings() if value in names})
+    none({f"{file}: {value}" for file in others for _, value in file.strings() if value in names})
 
 
 def test_a_name_means_one_thing() -> None:
@@ -147,7 +129,7 @@ def test_a_name_means_one_thing() -> None:
                 if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
                     places[node.name].append(str(file))
     several = {name: files for name, files in places.items() if len(files) > 1 and name != "TritonPythonModel"}
-    holds("homonym", [f"{name} in {' '.join(sorted(files))}" for name, files in several.items()])
+    none([f"{name} in {' '.join(sorted(files))}" for name, files in several.items()])
 
 
 def test_what_is_measured_is_a_subject() -> None:
@@ -156,7 +138,7 @@ def test_what_is_measured_is_a_subject() -> None:
     classes = [(file, node) for file in measuring for node in ast.walk(file.tree) if isinstance(node, ast.ClassDef)]
     # Those that Polygraphy's Comparator runs are its runners.
     classes = [(file, node) for file, node in classes if "BaseRunner" not in map(ast.unparse, node.bases)]
-    holds("noun", [f"{file}: {node.name}" for file, node in classes if any(noun in node.name for noun in others)])
+    none([f"{file}: {node.name}" for file, node in classes if any(noun in node.name for noun in others)])
 
 
 def test_no_extra_brings_both_packages_of_onnxruntime() -> None:

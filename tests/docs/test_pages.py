@@ -41,6 +41,7 @@ def run_page(page: Path, folder: Path) -> None:
         assert result.returncode == 0, f"{block}\n{block.code}\n{result.stdout}\n{result.stderr}"
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("page", [page for page in RUN if page != GET_STARTED], ids=name_of)
 def test_a_page_on_a_tiny_model(
     page: Path, tmp_path: Path, tiny_checkpoint_folder: Path, tiny_bundle: Path, tiny_memory: Path

@@ -34,6 +34,7 @@ def texts(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.mark.heavy
 @pytest.mark.needs("qdrant_client")
 def test_search_over_a_csv(tiny_bundle: Path, texts: Path, tmp_path: Path) -> None:
     database = tmp_path / "vectors"

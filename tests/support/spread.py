@@ -4,7 +4,7 @@ from typing import Any
 
 TOGETHER = {
     "server": (
-        "tests/bench/test_serving_load.py",
+        "tests/benchmarks/test_serving_load.py",
         "tests/cli/test_serve.py",
         "tests/cli/test_serve_openai.py",
         "tests/engines/serving/test_deployment_probe.py",
@@ -21,7 +21,17 @@ TOGETHER = {
     ),
 }
 """Files (how their paths begin) that use one server of Triton, or one bundle of the demo model."""
-FIRST = ("server", "demo", "tests/docs", "tests/plugins", "tests/cpp", "tests/cli", "tests/engines/bulk")
+FIRST = (
+    "server",
+    "tests/docs/test_pages.py",
+    "demo",
+    "tests/cpp",
+    "tests/examples",
+    "tests/cli",
+    "tests/plugins",
+    "tests/contract",
+    "tests/engines/bulk",
+)
 """What takes longest begins first, so that no process is left with it at the end."""
 
 
