@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from bundles import check_with_sha256sum
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.errors import BundleError
@@ -30,6 +31,7 @@ def test_the_bundle_says_what_it_is(tiny_bundle: Path, tiny_checkpoint_folder: P
     assert {"lam-export", "torch", "onnx", "onnxruntime"} <= set(manifest.tools)
     assert set(manifest.files) == {"model.onnx", "model.inlined.onnx", "tokenizer.json"}
     assert str(tiny_checkpoint_folder.parent) not in (tiny_bundle / "manifest.json").read_text()
+    check_with_sha256sum(tiny_bundle)
 
 
 def test_the_bundles_tokenizer_neither_truncates_nor_pads(tiny_bundle: Path, tiny_checkpoint_folder: Path) -> None:
