@@ -1,7 +1,8 @@
 """The operators that stay one node a layer in an exported graph, and the functions that define them."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from inspect import Parameter, Signature
 from typing import Any, cast
 
 import onnx
@@ -14,6 +15,14 @@ from lam_export.model.forms.recurrent import Recurrent
 from lam_plugins import dual_state_delta_rule, fused_delta_rule
 from lam_plugins.dual_state_delta_rule import onnx_function as dual_state_function
 from lam_plugins.fused_delta_rule import onnx_function as fused_function
+
+_DUAL_STATE_CONSTANTS = {
+    "chunk_size": int,
+    "cross_coupling": bool,
+    "final_norm": bool,
+    "readout_norm": bool,
+    "surprise_threshold": float,
+}
 
 
 @dataclass(frozen=True)
@@ -49,7 +58,7 @@ def operator_of(encoder: Encoder, opset: int, *, stream: bool = False) -> Operat
             fused_function.FUNCTION_INPUTS,
             ("heads",),
             fused_function.fused_delta_rule_function(form.chunk_size, hidden_size, opset),
-            _fused,
+            _translation(fused_function.FUNCTION_INPUTS, {"chunk_size": int}),
             plugin=True,
         )
     if isinstance(form, Recurrent):
@@ -63,14 +72,15 @@ def operator_of(encoder: Encoder, opset: int, *, stream: bool = False) -> Operat
             shared_flux=shared,
             stream=stream,
         )
+        inputs = tuple(dual_state_function.STREAM_FUNCTION_INPUTS if stream else dual_state_function.FUNCTION_INPUTS)
         ops = torch.ops.lam
         return Operator(
             ops.dual_state_delta_rule_stream.default if stream else ops.dual_state_delta_rule.default,
             dual_state_delta_rule.op_type(form.chunk_size, form.options, shared_flux=shared, stream=stream),
-            tuple(dual_state_function.STREAM_FUNCTION_INPUTS if stream else dual_state_function.FUNCTION_INPUTS),
+            inputs,
             ("heads", "state_after") if stream else ("heads",),
             function,
-            _dual_state_stream if stream else _dual_state,
+            _translation(inputs, _DUAL_STATE_CONSTANTS),
         )
     return None
 
@@ -80,75 +90,25 @@ def fused_layers(encoder: Encoder) -> int:
     return sum(isinstance(cast(Any, layer).form, Flat | Recurrent) for layer in encoder.layers)
 
 
-# PyTorch's exporter wants every parameter named and annotated.
+def _translation(
+    inputs: Sequence[str], constants: Mapping[str, type]
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """What makes a node of the tensors alone; the constants are in the function that defines it.
 
+    PyTorch's exporter wants every parameter named and annotated, and asks for them by these two attributes.
+    """
 
-def _fused(op: Callable[..., Any]) -> Callable[..., Any]:
-    def fused_delta_rule(
-        projected: TensorType,
-        lengths: TensorType,
-        conv_weight: TensorType,
-        conv_bias: TensorType,
-        norm_weight: TensorType,
-        blend: TensorType,
-        chunk_size: int,
-    ) -> TensorType:
-        return op(projected, lengths, conv_weight, conv_bias, norm_weight, blend)
+    def translate(op: Callable[..., Any]) -> Callable[..., Any]:
+        def node(*tensors: Any, **rest: Any) -> Any:
+            given = dict(zip((*inputs, *constants), tensors, strict=False)) | rest
+            return op(*(given[name] for name in inputs))
 
-    return fused_delta_rule
+        parameters = {**dict.fromkeys(inputs, TensorType), **constants}
+        node.__annotations__ = {**parameters, "return": TensorType}
+        node.__signature__ = Signature(  # type: ignore[attr-defined]
+            [Parameter(name, Parameter.POSITIONAL_OR_KEYWORD, annotation=kind) for name, kind in parameters.items()],
+            return_annotation=TensorType,
+        )
+        return node
 
-
-def _dual_state(op: Callable[..., Any]) -> Callable[..., Any]:
-    def dual_state_delta_rule(
-        projected: TensorType,
-        lengths: TensorType,
-        conv_weight: TensorType,
-        conv_bias: TensorType,
-        norm_weight: TensorType,
-        decay_bias: TensorType,
-        flux_weight: TensorType,
-        flux_temperature: TensorType,
-        flux_in_weight: TensorType,
-        flux_in_bias: TensorType,
-        flux_out_weight: TensorType,
-        flux_out_bias: TensorType,
-        chunk_size: int,
-        cross_coupling: bool,
-        final_norm: bool,
-        readout_norm: bool,
-        surprise_threshold: float,
-    ) -> TensorType:
-        flux = (flux_weight, flux_temperature, flux_in_weight, flux_in_bias, flux_out_weight, flux_out_bias)
-        return op(projected, lengths, conv_weight, conv_bias, norm_weight, decay_bias, *flux)
-
-    return dual_state_delta_rule
-
-
-def _dual_state_stream(op: Callable[..., Any]) -> Callable[..., Any]:
-    def dual_state_delta_rule_stream(
-        projected: TensorType,
-        lengths: TensorType,
-        own: TensorType,
-        context: TensorType,
-        state: TensorType,
-        conv_weight: TensorType,
-        conv_bias: TensorType,
-        norm_weight: TensorType,
-        decay_bias: TensorType,
-        flux_weight: TensorType,
-        flux_temperature: TensorType,
-        flux_in_weight: TensorType,
-        flux_in_bias: TensorType,
-        flux_out_weight: TensorType,
-        flux_out_bias: TensorType,
-        chunk_size: int,
-        cross_coupling: bool,
-        final_norm: bool,
-        readout_norm: bool,
-        surprise_threshold: float,
-    ) -> TensorType:
-        weights = (conv_weight, conv_bias, norm_weight, decay_bias)
-        flux = (flux_weight, flux_temperature, flux_in_weight, flux_in_bias, flux_out_weight, flux_out_bias)
-        return op(projected, lengths, own, context, state, *weights, *flux)
-
-    return dual_state_delta_rule_stream
+    return translate
