@@ -51,10 +51,16 @@ class Results:
 
 
 class _Header(Record):
+    """What a file of results says of its vectors."""
+
     format: Literal[1]
+    """Version of the file's format."""
     subject: SubjectInfo
+    """Subject that gave the vectors."""
     texts_sha256: Sha256
+    """SHA-256 of the texts that were embedded."""
     vectors_sha256: Sha256
+    """SHA-256 of the vectors, their dtype and their shape."""
 
 
 def results_folder() -> Path:

@@ -1,4 +1,4 @@
-"""What every record says of those that were measured."""
+"""The parts that all JSON records share: what was measured, where, and what came of it."""
 
 from typing import Literal
 
@@ -14,98 +14,105 @@ class Record(BaseModel):
 
 
 class SubjectInfo(Record):
-    """What is known of a subject without loading it."""
+    """A subject: what is known of it before it is loaded."""
 
     name: str
-    """Its name in tables, ``ONNX Runtime fp16``, ``PyTorch float64``."""
+    """Name of the subject in tables, such as ``ONNX Runtime fp16`` or ``PyTorch float64``."""
     model: Literal["this", "other"]
-    """Whether it is the bundle's own model, whose embeddings are compared, or another one."""
+    """Whether the subject is the bundle's own model or another one; only the own model's embeddings are compared."""
     precision: Literal["fp64"] | Precision
-    """The precision in which it computes."""
+    """Precision in which the subject computes."""
     runtime: str
-    """The runtime with its version, ``onnxruntime 1.31.1``."""
+    """Runtime with its version, such as ``onnxruntime 1.31.1``."""
     artefact: str
-    """The name of the file that it was loaded from, without its folder."""
+    """Name of the file that the subject was loaded from, without its folder."""
     sha256: Sha256
-    """The hash of that file."""
+    """SHA-256 of the file ``artefact``."""
     bytes: int
-    """The size of that file."""
+    """Size of the file ``artefact`` in bytes."""
 
 
 class Correlation(Record):
-    """A correlation with the gold scores, of the reference and of the candidate."""
+    """How well the cosines of reference and candidate correlate with the gold scores."""
 
     reference: float
+    """Correlation of the reference's cosines with the gold scores."""
     candidate: float
+    """Correlation of the candidate's cosines with the gold scores."""
     difference: float
-    """candidate - reference."""
+    """The candidate's correlation minus the reference's."""
     low: float
+    """Lower end of the difference's 95 % interval, from a bootstrap over the pairs."""
     high: float
-    """95 % bootstrap interval of the difference, over pairs."""
+    """Upper end of the difference's 95 % interval, from a bootstrap over the pairs."""
 
 
 class Sts(Record):
     """The semantic textual similarity benchmark."""
 
     pairs: int
+    """Number of pairs of texts with a gold score."""
     spearman: Correlation
+    """Spearman's rank correlation with the gold scores."""
     pearson: Correlation
+    """Pearson's linear correlation with the gold scores."""
 
 
 class ShapeInfo(Record):
     """A piece of work that is timed."""
 
     name: str
-    """``1 x 4,096``, texts x tokens."""
+    """Name of the piece of work: texts x tokens, such as ``1 x 4,096``."""
     kind: Literal["length", "batch", "mix"]
-    """One text alone, a batch of texts of one length, or texts of many lengths for the entrant to batch."""
+    """Whether the work is one text alone, a batch of one length, or texts of many lengths that the subject batches."""
     texts: int
+    """Number of texts in the work."""
     longest: int
-    """Tokens of the longest text."""
+    """Number of tokens of the longest text."""
     tokens: int
-    """Tokens of all texts together, without padding."""
+    """Number of tokens of all texts together, without padding."""
 
 
 class Outcome(Record):
     """What came of one subject at one piece of work."""
 
     subject: str
-    """The subject's name."""
+    """Name of the subject that did the work."""
     shape: str
-    """The piece of work, ``1 x 4,096``: texts x tokens."""
+    """Name of the piece of work: texts x tokens, such as ``1 x 4,096``."""
     status: Literal["measured", "mismatch", "not run"]
-    """Whether it was measured. Embeddings that do not hold the thresholds get no times."""
+    """Whether the subject was measured. Embeddings that miss the thresholds are a ``mismatch`` and get no times."""
     note: str
-    """Why there are no times, or a caveat; usually empty."""
+    """Why the subject has no times, or a caveat of its figures; usually empty."""
     max_abs: float | None
-    """The largest difference from the reference, of the worst text; none for another model."""
+    """Largest difference of an element from the reference, of the worst text; null for another model."""
     cosine: float | None
-    """The smallest cosine with the reference, of the worst text; none for another model."""
+    """Cosine with the reference, of the worst text; null for another model."""
 
 
 class Measured(Record):
-    """A record of subjects that were measured: where, when, with what, and what came of it."""
+    """A record of a measurement: subjects, machine, time, tools and results."""
 
     created: str
-    """When it was made: ISO 8601, UTC."""
+    """Time at which the record was made, in UTC, as ISO 8601 writes it."""
     bundle: str
-    """The bundle's folder name, without the folders above it."""
+    """Name of the bundle's folder, without the folders above it."""
     manifest_sha256: Sha256
-    """The hash of the bundle's manifest."""
+    """SHA-256 of the bundle's manifest."""
     machine: str
-    """Processor, cores and operating system; no host name."""
+    """Processor, cores and operating system of the machine, without its host name."""
     load: float | None
-    """Processes that wanted to run, on average over the minute before the first measurement."""
+    """Average load of the machine (runnable processes) in the minute before the first measurement; null if unknown."""
     threads: int
-    """Threads of each subject that runs on a CPU."""
+    """Number of threads of each subject that runs on a CPU."""
     tools: dict[str, str]
-    """Versions of what the figures depend on."""
+    """Versions of the packages that the figures depend on, by name."""
     reference: str
-    """What embeddings were compared with."""
+    """Name of the subject that all embeddings were compared with."""
     subjects: tuple[SubjectInfo, ...]
-    """Everything that was measured."""
+    """All subjects that were measured."""
     results: tuple[Outcome, ...]
-    """What came of each subject at each piece of work."""
+    """Result of each subject at each piece of work."""
 
     @property
     def matched(self) -> bool:

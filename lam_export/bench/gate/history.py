@@ -19,13 +19,16 @@ HISTORY = Path(REPORTS, "history.json")
 
 
 class ScoredSubject(Record):
-    """One of the two that are compared."""
+    """A bundle in a runtime, and its score."""
 
     bundle: str
-    """Folder name alone."""
+    """Name of the bundle's folder, without the folders above it."""
     manifest_sha256: Sha256
+    """SHA-256 of the bundle's manifest."""
     engine: str
+    """Name of the runtime that ran the bundle."""
     precision: Precision
+    """Precision in which the bundle was run."""
     score: float
     """Spearman's correlation on the STS benchmark."""
 
@@ -34,36 +37,43 @@ class Trial(Record):
     """One change, and whether it was kept."""
 
     change: str
-    """What was changed, in the words of who did it."""
+    """What was changed, in the words of the person who changed it."""
     created: str
-    """ISO 8601, UTC."""
+    """Time of the comparison, in UTC, as ISO 8601 writes it."""
     machine: str
+    """Processor, cores and operating system of the machine, without its host name."""
     baseline: ScoredSubject
+    """Subject before the change."""
     candidate: ScoredSubject
+    """Subject with the change."""
     speedups: dict[str, float]
-    """Shape of a batch to how many times as fast the candidate is: the median of neighbouring runs' ratios."""
+    """Speedup of the candidate by shape of the batch: the median of the ratios of neighbouring runs."""
     speedup: float
-    """Geometric mean over the shapes."""
+    """Geometric mean of the speedups of all shapes."""
     low: float
+    """Lower end of the speedup's 95 % interval, from a bootstrap over the runs."""
     high: float
-    """95 % bootstrap interval of the speedup, over the runs."""
+    """Upper end of the speedup's 95 % interval, from a bootstrap over the runs."""
     accepted: bool
+    """Whether the change was kept."""
     reasons: tuple[str, ...]
-    """Why it was rejected."""
+    """Why the change was rejected; empty if it was kept."""
 
 
 class History(Record):
-    """``history.json``: a bundle's ancestors and what was tried on them, oldest first."""
+    """The content of ``history.json``: every change that was tried on a bundle or its ancestors."""
 
     history_version: Literal[1] = 1
+    """Version of this schema."""
     trials: tuple[Trial, ...] = ()
+    """All changes that were tried, oldest first."""
 
 
 def read_history(bundle: Path) -> History:
     """A bundle's history, empty if it has none.
 
     Raises:
-        LamError: the file is no history.
+        LamError: the file cannot be read as a history.
     """
     path = bundle / HISTORY
     try:
@@ -78,7 +88,7 @@ def read_history(bundle: Path) -> History:
 def new_trial(
     change: str, baseline: ScoredSubject, candidate: ScoredSubject, speed: Speed, reasons: tuple[str, ...]
 ) -> Trial:
-    """What is remembered of a comparison that was made just now, on this machine."""
+    """The trial of a comparison that was just made on this machine."""
     return Trial(
         change=change,
         created=datetime.now(timezone.utc).isoformat(timespec="seconds"),

@@ -1,4 +1,4 @@
-"""What a profile says: the schema of ``profile.json``, and what its tables and plots are made from."""
+"""The schema of ``profile.json``. The profile's tables and plots are made from the same data."""
 
 from typing import Literal
 
@@ -12,34 +12,34 @@ class Cell(Record):
     """All operators of one kind in one part of one layer."""
 
     part: Part
-    """The part of the model."""
+    """Part of the model that the operators belong to."""
     layer: int | None
-    """The layer, from 0; none for what is in no layer, or where it could not be told."""
+    """Number of the layer, from 0; null for operators outside the layers or of an unknown layer."""
     operator: str
-    """The kind of the operators as the runtime names it, ``FusedMatMul``."""
+    """Kind of the operators in the runtime's own words, such as ``FusedMatMul``."""
     count: int
-    """How many operators there are."""
+    """Number of operators in the cell."""
     seconds: float
-    """The seconds of one run: the sum of each operator's median."""
+    """Seconds of the cell in one run: the sum of the operators' medians."""
 
 
 class ProfileResult(Outcome):
     """One subject at one piece of work."""
 
     plain: tuple[float, ...]
-    """The seconds of each run of the subject as it serves."""
+    """Seconds of each run without the profiler."""
     profiled: tuple[float, ...]
-    """The seconds of each run on record; each followed one of ``plain``."""
+    """Seconds of each run with the profiler; each followed the run of ``plain`` at the same place."""
     cells: tuple[Cell, ...]
-    """Where the time went."""
+    """Time of each kind of operator in each part and layer."""
     operations: dict[Part, float] = Field(default_factory=dict)
-    """Additions and multiplications by part, counted from the shapes in ONNX Runtime's graph."""
+    """Number of additions and multiplications by part, counted from the shapes in ONNX Runtime's graph."""
 
 
 class Profile(Measured):
-    """``profile.json``."""
+    """The content of ``profile.json``."""
 
     profile_version: Literal[1] = 1
-    """The version of this schema."""
+    """Version of this schema."""
     results: tuple[ProfileResult, ...]
-    """What came of each subject at each piece of work."""
+    """Result of each subject at each piece of work."""

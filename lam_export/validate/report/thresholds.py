@@ -1,4 +1,4 @@
-"""The gate: what an artefact must hold to go to production, and one sentence for each thing that it does not."""
+"""The gate: the thresholds of an artefact that goes to production, and a sentence for each that it misses."""
 
 import sys
 from collections.abc import Mapping
@@ -20,48 +20,53 @@ Cosine = Annotated[float, Field(ge=-1, le=1)]
 
 
 class Limits(BaseModel):
-    """What every text, or all of them together, must hold."""
+    """The thresholds of a candidate. Some apply to every text, others to all texts together."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, use_attribute_docstrings=True
+    )
 
     cosine: Cosine
-    """Of every text with the reference: at least."""
+    """Smallest allowed cosine of a text with the reference."""
     batch_cosine: Cosine
-    """Of a text alone with itself among others of its length: at least."""
+    """Smallest allowed cosine of a text alone with itself in a batch of texts of about its length."""
     padding_cosine: Cosine
-    """Of a text alone with itself padded beside a much longer one: at least."""
+    """Smallest allowed cosine of a text alone with itself padded beside a much longer text."""
     neighbours_cosine: Cosine
-    """Of a text beside some texts with itself beside others: at least."""
+    """Smallest allowed cosine of a text in one batch with itself in a batch of the same shape with other texts."""
     sts_difference: Annotated[float, Field(ge=0, le=2)] = 0.001
-    """Of Spearman's correlation from the reference's, whichever way: at most. The published quality gate."""
+    """Largest allowed absolute change of Spearman's correlation. This is the published quality gate."""
     recall_at_10: Annotated[float, Field(ge=0, le=1)] = 0.99
-    """Of nearest neighbours: at least."""
+    """Smallest allowed mean share of a text's 10 nearest neighbours that the candidate keeps."""
     suspect_parts: Annotated[int, Field(ge=0)] = 0
-    """Parts of the network whose own error is more than their precision explains: at most. A fault in one of them may
-    hide behind a cosine that is allowed."""
+    """Largest allowed number of parts whose own error is more than their precision explains.
+
+    A fault in such a part may hide behind a cosine that is allowed.
+    """
 
 
 def _limits(cosine: float, invariance: float) -> Limits:
     return Limits(cosine=cosine, batch_cosine=invariance, padding_cosine=invariance, neighbours_cosine=invariance)
 
 
-# Invariance: kernels differ by shape and add in another order, so that sums differ in their last bit, 6e-8 in float32.
-# In 16 bits, and where activations are rounded to int8, a sum on the edge then falls to the other side; in int8 such
-# flips were seen to come to 1.5e-4 in the cosine of an embedding. Graphs exported here give the same bits in
-# every batch on x86. One scale for the activations of a batch, as naive int8 has it, costs 2e-4 to 2e-2.
+# Invariance: kernels of different shapes add in a different order, so sums differ in the last bit (6e-8 in float32).
+# Where a sum is then rounded to 16 bits or to int8, it may round the other way. In int8, such flips cost up to 1.5e-4
+# in the cosine of an embedding. Graphs exported here give the same bits in every batch on x86. Naive int8, which has
+# one scale for the activations of a batch, costs 2e-4 to 2e-2.
 DEFAULTS: Mapping[str, Limits] = {
     "fp32": _limits(cosine=0.999999, invariance=1 - 1e-6),
     "fp16": _limits(cosine=0.9995, invariance=0.9999),
     "bf16": _limits(cosine=0.9995, invariance=0.9999),
     "int8": _limits(cosine=0.99, invariance=0.9999),
 }
-"""By the precision of a candidate."""
+"""Limits by the precision of a candidate."""
 
 
 def read_limits(path: Path | None = None, options: Mapping[str, float | None] | None = None) -> dict[str, Limits]:
-    """The limits of every precision: defaults, then a file's, then its table of that precision, then options.
+    """The limits of every precision.
 
-    A file, every line of which may be left out::
+    Later sources override earlier ones: the defaults, the file, the file's table of that precision, the options.
+    Every line of the file may be left out::
 
         recall_at_10 = 0.98
 
@@ -73,7 +78,7 @@ def read_limits(path: Path | None = None, options: Mapping[str, float | None] | 
         options: field of :class:`Limits` to value; None where the user gave none.
 
     Raises:
-        LamError: the file cannot be read, or a name or value in it or in the options makes no sense.
+        LamError: the file cannot be read, or the file or the options hold an unknown name or a bad value.
     """
     content = {} if path is None else _read(path)
     everywhere = {name: value for name, value in content.items() if not isinstance(value, dict)}
@@ -113,12 +118,12 @@ def _check(where: str, default: Limits, values: Mapping[str, Any]) -> Limits:
 
 
 def judge(comparison: Comparison, limits: Limits, worst: Mapping[str, str]) -> tuple[Check, ...]:
-    """Hold a comparison against the limits.
+    """Compare the figures of a comparison with the limits.
 
     Args:
         comparison: its ``checks`` are not looked at.
-        limits: of the candidate's precision.
-        worst: name of a check to the text or pair that it is worst on, as the sentence is to name it.
+        limits: the limits of the candidate's precision.
+        worst: name of a check to its worst text or pair, in the words that the sentence uses.
     """
     stability, sts = comparison.stability, comparison.sts
     found: dict[str, float] = {
