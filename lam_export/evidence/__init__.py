@@ -1,1 +1,1 @@
-"""The ground of all proof: what is measured, on which texts and machine, and how its figures are shown."""
+"""The basis of all proof: what is measured, on which texts and machine, and how the figures are shown."""

@@ -10,8 +10,9 @@ from lam_engines.embedding.batching import pad
 from lam_engines.embedding.tokenizer import Tokenizer
 
 LENGTHS = (1, 2, 5, 31, 32, 33, 127, 128, 129, 300, 1000, 2000)
-"""Around the chunks of 32 and 128 and the 512 rows of the position table, and well past both."""
+"""Tokens of the texts that are run alone: around the chunk sizes 32 and 128, and far past both."""
 BATCH_LENGTHS = (300, 1, 2, 3, 7, 16, 31, 32, 33, 64, 100, 127, 128, 129, 200, 257)
+"""Tokens of the rows of the padded batch."""
 
 _TEXT = """The courier reached the harbour before dawn, when only the bakers and the gulls were awake. She carried
 forty-two letters, a parcel of seeds and a receipt for €17.50; nobody had told her which ship was hers. "Ask for
@@ -40,8 +41,8 @@ class Case:
 def parity_cases(tokenizer: Tokenizer, pad_token_id: int, lengths: tuple[int, ...] = LENGTHS) -> list[Case]:
     """Batches of real text, cut and repeated to exact numbers of tokens.
 
-    Each text alone, and then a padded batch whose rows are cut from different places; its last is one word repeated,
-    which drives the rule's unnormalised values highest.
+    Each text of :data:`LENGTHS` comes alone. A padded batch follows, whose rows are cut from different places. The
+    batch's last row repeats one word, because that drives the rule's unnormalised values highest.
     """
     first, *_, last = text_of(tokenizer, 3)
     word = tokenizer.encode(["dawn"])[0][1:2]
@@ -53,7 +54,7 @@ def parity_cases(tokenizer: Tokenizer, pad_token_id: int, lengths: tuple[int, ..
 
 
 def text_of(tokenizer: Tokenizer, tokens: int, offset: int = 0) -> np.ndarray:
-    """Ids of real text of exactly so many tokens, ``[tokens]`` int64; another part of it for another offset."""
+    """Ids of real text with exactly ``tokens`` tokens, ``[tokens]`` int64. Each offset starts at another word."""
     first, *body, last = tokenizer.encode([_TEXT])[0]
     inner = np.resize(np.roll(body, -offset), max(tokens - 2, 0))
     return np.array([first, *inner, last][:tokens] if tokens > 1 else [first], dtype=np.int64)

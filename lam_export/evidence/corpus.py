@@ -1,4 +1,4 @@
-"""The texts that two sides are compared on: built-in ones, a user's file, pairs with gold scores."""
+"""The texts on which subjects are compared: built-in ones, a user's file, pairs with gold scores."""
 
 import csv
 import hashlib
@@ -19,22 +19,22 @@ from lam_engines.files.lines import STANDARD_INPUT, Lines
 BUILTIN = Path(__file__).with_name("builtin_texts.jsonl")
 
 _LONG_TEXTS = {130: 5, 260: 4, 520: 4, 1000: 3, 2000: 2, 4000: 1}
-"""Tokens to how many texts of about that length are composed."""
+"""Number of tokens to the number of texts of about that length that are composed."""
 _CHARACTERS_PER_TOKEN = 4.6
-"""Of the built-in English prose with its spaces, in the vocabulary of English BERTs."""
+"""Characters per token, spaces included, of the built-in English prose in the vocabulary of English BERTs."""
 _LANGUAGE_CHARACTERS = 1000
-"""How much of a text is looked at to name its script."""
+"""Characters at the beginning of a text that decide its script."""
 
 
 @dataclass(frozen=True)
 class Text:
-    """A text, and the buckets that it falls into."""
+    """A text, with the kind and the language by which figures are grouped."""
 
     text: str
     kind: str
-    """``prose``, ``code``, ..; ``composed`` of other built-in texts; ``file`` and ``sts`` for the user's."""
+    """``prose``, ``code``, .. for a built-in text, ``composed`` for joined ones; ``file`` or ``sts`` for a user's."""
     language: str
-    """``en``, ``de``, ..; for the user's texts the script of most letters: ``Latin``, ``Han``; ``none`` without any."""
+    """Language code of a built-in text, such as ``en``; for a user's text the script as of :func:`script_of`."""
 
 
 @dataclass(frozen=True)
@@ -49,8 +49,8 @@ class Corpus:
 
     @property
     def sha256(self) -> str:
-        """Over all texts, in order."""
-        # JSON of ASCII alone: it shows where a text ends, and writes lone surrogates too.
+        """The hash of all texts, in order."""
+        # JSON in ASCII: it marks where each text ends, and it can write lone surrogates.
         return hashlib.sha256(json.dumps([text.text for text in self.texts]).encode("ascii")).hexdigest()
 
 
@@ -59,16 +59,16 @@ def read_corpus(
 ) -> Corpus:
     """Collect the texts of a report.
 
-    A text that occurs again, in whatever source, is kept where it came first.
+    A text that occurs several times, in one source or in several, is kept once, at its first place.
 
     Args:
         texts: a file as ``lam-export embed`` reads it: ``.txt``, ``.jsonl``, ``.csv`` or ``.parquet``.
         sts: a CSV file of ``sentence1, sentence2, score``, UTF-8, with or without a header.
-        builtin: take the built-in texts too, 18 languages and lengths up to about 4,000 tokens.
-        column: of ``texts``, if it is a table; by default "text", or its only column.
+        builtin: take the built-in texts too: 18 languages, up to about 4,000 tokens.
+        column: the column that holds the texts, if ``texts`` is a table; by default "text" or the only column.
 
     Raises:
-        InputError: a file is missing or not as described (names the line), or there is no text at all.
+        InputError: a file is missing or not as described (the message names the line), or there is no text at all.
     """
     unique: dict[str, Text] = {}
     pairs: list[tuple[str, str, float]] = []
@@ -98,7 +98,7 @@ def read_corpus(
 
 
 def builtin_texts() -> list[Text]:
-    """The texts that come with lam-export, and longer ones composed of them; always the same."""
+    """The texts that come with lam-export, and longer ones that are composed of them. They are always the same."""
     with BUILTIN.open(encoding="utf-8") as lines:
         texts = [Text(**json.loads(line)) for line in lines]
     prose = [text.text for text in texts if text.language == "en" and text.kind in ("prose", "dialogue")]
@@ -113,7 +113,7 @@ def builtin_texts() -> list[Text]:
 def _long_texts(prose: Sequence[str]) -> Iterator[str]:
     lengths = [tokens for tokens, count in _LONG_TEXTS.items() for _ in range(count)]
     for i, tokens in enumerate(lengths):
-        # Each begins elsewhere and goes on in steps of its own, so that no two are the same text for long.
+        # Each text begins at another place and takes other steps, so that no two texts stay the same for long.
         start = i * len(prose) // len(lengths)
         step = next(s for s in range(2 * i + 1, 2 * i + 2 + len(prose)) if math.gcd(s, len(prose)) == 1)
         order = cycle(prose[(start + k * step) % len(prose)] for k in range(len(prose)))
@@ -124,8 +124,11 @@ def _long_texts(prose: Sequence[str]) -> Iterator[str]:
 
 
 def script_of(text: str) -> str:
-    """The script of most letters, as Unicode's names of them begin: ``Latin``, ``Cyrillic``; ``none`` without any."""
-    # NFKC: letters written as mathematical symbols or of full width are letters of their script.
+    """The script of most letters, such as ``Latin`` or ``Cyrillic``; ``none`` for a text without letters.
+
+    It is the first word of the letters' names in Unicode.
+    """
+    # NFKC turns mathematical and full-width letters into plain letters of their script.
     letters = filter(str.isalpha, unicodedata.normalize("NFKC", text[:_LANGUAGE_CHARACTERS]))
     scripts = Counter(unicodedata.name(letter, "unknown").partition(" ")[0] for letter in letters)
     if not scripts:
@@ -147,7 +150,7 @@ def _source(path: Path) -> str:
 def _read_sts(path: Path) -> Iterator[tuple[str, str, float]]:
     count = 0
     with closing(Lines(path, newline="")) as lines:
-        rows = csv.reader(lines, strict=True)  # otherwise a quote that is never closed swallows the rest of the file
+        rows = csv.reader(lines, strict=True)  # strict: else a quote that is not closed swallows the rest of the file
         while True:
             where = f"{lines.name}, line {lines.number + 1}: expected sentence1, sentence2, score, found"
             first = lines.number == 0

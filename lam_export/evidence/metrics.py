@@ -1,4 +1,4 @@
-"""How far two sets of embeddings are apart, row by row."""
+"""How much two sets of embeddings differ, row by row."""
 
 import math
 from collections import OrderedDict
@@ -10,10 +10,12 @@ from polygraphy.comparator import IterationResult
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What an artefact must hold in every row."""
+    """The limits that every row of an artefact's embeddings must hold."""
 
     max_abs: float = 2e-5
+    """Largest allowed difference of an element."""
     cosine: float = 0.999999
+    """Smallest allowed cosine."""
 
 
 THRESHOLDS = {
@@ -22,18 +24,18 @@ THRESHOLDS = {
     "bf16": Thresholds(max_abs=math.inf, cosine=0.9995),
     "int8": Thresholds(max_abs=0.05, cosine=0.99),
 }
-"""By the precision of a graph.
+"""Thresholds by the precision of a graph.
 
-int8 is of another kind than the others: 8 bits do lose something. The demo model's worst text of a parity run has a
-cosine of 0.9974 and a max-abs of 0.024, the worst of 2,758 STS sentences 0.9956 and 0.021. The threshold allows twice
-that loss (1 - cosine), for a model that bears 8 bits less well. ONNX Runtime's own dynamic quantisation does not hold
-it: 0.988 in a parity run, 0.906 with one scale for a matrix.
+int8 is wider than the others, because 8 bits lose accuracy. In a parity run of the demo model, the worst text has a
+cosine of 0.9974 and a max-abs of 0.024; the worst of 2,758 STS sentences has 0.9956 and 0.021. The threshold allows
+about twice that loss (1 - cosine), for models that lose more in 8 bits. ONNX Runtime's own dynamic quantisation misses
+the threshold: its cosine is 0.988 in a parity run, and 0.906 with one scale for each matrix.
 """
 
 
 @dataclass(frozen=True)
 class EmbeddingDiff:
-    """The worst row of a comparison, of each measure of :class:`RowErrors`. True if it is within the thresholds."""
+    """The worst value of each measure of :class:`RowErrors`. It is true if it is within the thresholds."""
 
     max_abs: float
     relative_rms: float
@@ -49,15 +51,15 @@ class RowErrors:
     """How far each row is from its reference; ``[n]`` float64 each."""
 
     max_abs: np.ndarray
-    """Largest difference of an element, in units of the reference row's length (1 for a sentence embedding)."""
+    """Largest difference of an element, divided by the reference row's length (1 for a sentence embedding)."""
     relative_rms: np.ndarray
-    """Root of the squared difference over the squared reference."""
+    """Length of the difference, divided by the reference row's length."""
     cosine: np.ndarray
-    """At most 1; 1 where both rows are zero."""
+    """Cosine of the two rows, at most 1; 1 where both rows are zero."""
 
 
 def row_errors(found: np.ndarray, expected: np.ndarray) -> RowErrors:
-    """Compare embeddings row by row, in float64. A row that holds NaN has NaN for errors.
+    """Compare embeddings row by row, in float64. The errors of a row that holds NaN are NaN.
 
     Args:
         found, expected: ``[..., hidden]`` of one shape.
@@ -81,11 +83,11 @@ def row_errors(found: np.ndarray, expected: np.ndarray) -> RowErrors:
 def diff(found: np.ndarray, expected: np.ndarray, thresholds: Thresholds) -> EmbeddingDiff:
     """Compare embeddings in float64; NaN fails.
 
-    Each row is judged alone: over a whole batch, one bad row would hide among good ones.
+    Each row is judged alone. An average over a batch would hide one bad row among good ones.
 
     Args:
         found, expected: ``[..., hidden]`` of one shape.
-        thresholds: for the worst row.
+        thresholds: the limits of the worst row.
     """
     rows = row_errors(found, expected)
     max_abs, cosine = float(rows.max_abs.max()), float(rows.cosine.min())
@@ -98,7 +100,7 @@ def diff(found: np.ndarray, expected: np.ndarray, thresholds: Thresholds) -> Emb
 
 
 class CompareEmbeddings:
-    """A comparison function for Polygraphy's ``Comparator``: the second runner against the first, the reference."""
+    """A comparison function for Polygraphy's ``Comparator``. The first runner is the reference of the second."""
 
     def __init__(self, thresholds: Thresholds) -> None:
         self.thresholds = thresholds

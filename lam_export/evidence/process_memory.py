@@ -9,14 +9,14 @@ _STATUS = Path("/proc/self/status")
 
 
 def resident() -> int | None:
-    """What this process holds now; None where the system does not say."""
+    """Bytes that this process holds now; None where the system does not say."""
     return memory_field(_STATUS, "VmRSS")
 
 
 def peak() -> int | None:
-    """The most that this process held since :func:`reset_peak`, or, where that does nothing, since it began.
+    """The most that this process held since :func:`reset_peak`, or since its start where that has no effect.
 
-    Linux's own figure before ``getrusage``, which also counts what the parent held when it started this process.
+    Linux's own figure is preferred. ``getrusage`` also counts what the parent held when it started this process.
     """
     if (found := memory_field(_STATUS, "VmHWM")) is not None:
         return found
@@ -29,7 +29,7 @@ def peak() -> int | None:
 
 
 def reset_peak() -> None:
-    """Forget the peak until now, where Linux lets us."""
+    """Reset the peak to what the process holds now. This has no effect where Linux does not allow it."""
     try:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     except OSError:

@@ -1,4 +1,4 @@
-"""Where a report was made: machine and versions. Nothing that names the host or its user."""
+"""Where a record was made: machine and versions, but nothing that names the host or the user."""
 
 import os
 import platform
@@ -26,13 +26,13 @@ _TOOLS = (
 
 
 def machine() -> str:
-    """Processor, cores that may be used, operating system."""
+    """Processor, number of usable cores and operating system."""
     system = f"{platform.system()} {platform.release()} {platform.machine()}"
     return f"{processor_name()}, {processors()} cores, {system}"
 
 
 def tools() -> dict[str, str]:
-    """Versions of what exports, runs and measures, as far as it is installed."""
+    """Versions of the installed packages that export, run and measure."""
     found = {"lam-export": __version__, "python": platform.python_version()}
     for tool in _TOOLS:
         try:
@@ -43,28 +43,32 @@ def tools() -> dict[str, str]:
 
 
 _BUSY = 0.5
-"""Processes that want to run, for each core, from which on a machine is not quiet."""
+"""Load per core from which on the machine counts as busy."""
 
 
 @dataclass(frozen=True)
 class Setting:
-    """The machine as it was before the first measurement."""
+    """The state of the machine before the first measurement."""
 
     created: str
+    """Time in UTC, ISO 8601."""
     load: float | None
+    """Load of the last minute; None where the system does not say."""
     threads: int
+    """Threads of each subject."""
     cores: int
+    """Cores that this process may use."""
 
     @staticmethod
     def here(threads: int | None) -> "Setting":
-        """Now; ``threads`` is what the user asked for, one per core if nothing."""
+        """The setting now. ``threads`` is what the user asked for; None means one per core."""
         cores = processors()
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return Setting(created, load, threads or cores, cores)
 
     def warning(self) -> str:
-        """What makes the figures doubtful; mostly nothing."""
+        """A sentence about what makes the figures doubtful; usually empty."""
         if self.load is None or self.load < _BUSY * self.cores:
             return ""
         return (

@@ -1,7 +1,7 @@
-"""A record as people read it, on every medium: one HTML page, Markdown, a terminal; and all of them in a folder.
+"""Show a record as an HTML page, as Markdown or on a terminal, and write it to a folder.
 
-A record is a schema, :class:`~lam_export.evidence.schema.Measured`. Who makes it says in a :class:`Shown` which tables
-and plots show it. What is here shows any of them.
+A record is a :class:`~lam_export.evidence.schema.Measured`. The code that makes a record puts it into a :class:`Shown`,
+together with the tables and plots that show it. The functions of this module show any of these.
 """
 
 import os
@@ -23,39 +23,39 @@ if TYPE_CHECKING:
     from rich.console import Group
 
 NONE = "–"
-"""Where a table has no figure."""
+"""What a table shows where it has no figure."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """A record, and what shows it."""
+    """A record, with the tables and plots that show it."""
 
     kind: str
-    """``Benchmark``."""
+    """What the record is called in headings, such as ``Benchmark``."""
     record: Measured
     about: str
     """How it was measured, in a sentence."""
     tables: Sequence[Table]
     plots: Sequence[Plot]
     page_tables: Sequence[Table] | None = None
-    """The tables of the page, where they are more."""
+    """The tables of the page; None if they are the same as ``tables``."""
 
 
 def headline(record: Measured) -> str:
-    """What a reader must know before the figures."""
+    """One sentence before the figures: whether all embeddings are right."""
     wrong = list(dict.fromkeys(result.subject for result in record.results if result.status == "mismatch"))
     if not wrong:
         return "All embeddings that were timed hold the thresholds of their precision."
-    return f"Wrong embeddings, and so no times where they were found: {', '.join(wrong)}."
+    return f"Some embeddings are wrong and were not timed: {', '.join(wrong)}."
 
 
 def provenance(record: Measured) -> tuple[tuple[str, str], ...]:
-    """Where the figures come from, as pairs of a name and what it is."""
+    """Where the figures come from, as pairs of a name and a value."""
     load = NONE if record.load is None else f"{record.load:.2f}"
     return (
         ("created", record.created),
         ("machine", record.machine),
-        ("load before", f"{load} processes that wanted to run, in the minute before the first measurement"),
+        ("load before", f"{load} runnable processes on average in the minute before the first measurement"),
         ("threads", str(record.threads)),
         ("compared with", record.reference),
         ("bundle", f"{record.bundle}, manifest {record.manifest_sha256}"),
@@ -65,13 +65,13 @@ def provenance(record: Measured) -> tuple[tuple[str, str], ...]:
 
 
 def remarks(results: Sequence[Outcome]) -> Table:
-    """Why some results have no figures, and caveats of others."""
+    """A table of notes: why some results have no figures, and caveats of others."""
     rows = tuple((result.shape, result.subject, result.note) for result in results if result.note)
     return Table("What else to know", ("texts x tokens", "", ""), rows, 3)
 
 
 def to_json(record: Measured) -> str:
-    """The record's file."""
+    """The record as JSON, as its file holds it."""
     return record.model_dump_json(indent=2) + "\n"
 
 
@@ -91,7 +91,7 @@ def page(shown: Shown) -> str:
 
 
 def markdown(shown: Shown) -> str:
-    """All tables as Markdown, and where they come from folded away."""
+    """All tables as Markdown, with a folded list of where the figures come from."""
     blocks = [f"### {shown.kind} of {code(shown.record.bundle)}", as_text(headline(shown.record))]
     for table in shown.tables:
         blocks += [f"#### {as_text(table.title)}", markdown_table(table), *([table.note] if table.note else [])]
@@ -111,10 +111,10 @@ def terminal(shown: Shown) -> "Group":
 
 
 def check_folder(folder: Path) -> None:
-    """See that a record can be written, before the minutes that it takes to make it.
+    """Check that a record can be written, before it takes minutes to make one.
 
     Raises:
-        LamError: the folder's place is taken by a file, or may not be written to.
+        LamError: there is a file at the folder's path, or the folder may not be written to.
     """
     existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
     if not existing.is_dir():
@@ -124,7 +124,7 @@ def check_folder(folder: Path) -> None:
 
 
 def write_record(folder: Path, name: str, shown: Shown) -> None:
-    """Write ``NAME.html``, ``NAME.md`` and ``NAME.json`` into a folder, the last one last.
+    """Write ``NAME.html``, ``NAME.md`` and, last, ``NAME.json`` into a folder.
 
     Raises:
         LamError: the disk is full, or the folder may not be written to.
@@ -135,7 +135,7 @@ def write_record(folder: Path, name: str, shown: Shown) -> None:
 
 
 def write_files(folder: Path, files: Mapping[str, str]) -> None:
-    """Write texts into a folder, in order, each whole or not at all; what is there is replaced.
+    """Write texts into a folder, in order. Each file is written whole or not at all, and replaces an old one.
 
     Raises:
         LamError: the disk is full, or the folder may not be written to.

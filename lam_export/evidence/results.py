@@ -1,7 +1,7 @@
-"""What a subject gave for a set of texts: computed piece by piece, kept, saved, and read again.
+"""The embeddings of a subject for a set of texts: computed piece by piece, cached, saved and loaded.
 
-Every file is Polygraphy's ``RunResults`` as JSON, one runner with one iteration, and in it, under ``lam_export``, what
-they are of. Polygraphy's own tools read it.
+Every file is Polygraphy's ``RunResults`` as JSON, with one runner and one iteration. Under the key ``lam_export`` it
+also names the subject and the texts. Polygraphy's own tools can read it.
 """
 
 import hashlib
@@ -32,9 +32,9 @@ _HEADER = "lam_export"
 _FORMAT: Final = 1
 _SHARD_TEXTS = 512
 _SHARD_TOKENS = 8192
-"""A shard is at most so large: what an interrupt can cost, about ten seconds of a float64 reference on one core."""
+"""Largest size of a shard. An interrupt loses at most one: about ten seconds of a float64 reference on one core."""
 _ONE_IN = 256
-"""One text in so many ends a shard."""
+"""On average, one text in this many ends a shard."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +43,7 @@ class Results:
 
     subject: SubjectInfo
     texts_sha256: str
-    """Of the texts, ``Corpus.sha256``."""
+    """``Corpus.sha256`` of the texts."""
     vectors: np.ndarray
     """``[n, hidden]``, float32 or float64, in the order of the texts."""
     seconds: float
@@ -64,9 +64,10 @@ class _Header(Record):
 
 
 def results_folder() -> Path:
-    """Where results are kept between runs: ``$LAM_EXPORT_CACHE/results``, by default in the user's cache folder.
+    """The folder that caches results between runs: ``$LAM_EXPORT_CACHE/results``, by default in the user's cache.
 
-    About 4 KB a text and subject in float64, half of that in float32. Nothing in it is removed; delete it to clear it.
+    A text takes about 4 KB for each subject in float64, and half of that in float32. Nothing is ever removed; to clear
+    the cache, delete the folder.
     """
     return cache_folder() / "results"
 
@@ -80,26 +81,26 @@ def embeddings(
     cache: Path | None,
     progress: Callable[[int], None],
 ) -> tuple[np.ndarray, float]:
-    """Embed tokenised texts, or take from the cache what the same subject gave for the same texts before.
+    """Embed tokenised texts. Texts that the same subject embedded before come from the cache.
 
-    The texts are cut into shards, each batched by itself and kept in a file of its own. So an interrupt costs one shard
-    at most, and results from the cache are those of a run without it, to the last bit, even of an artefact that lets
-    the texts of a batch touch one another.
+    The texts are cut into shards. Each shard is batched by itself and cached in its own file. So an interrupt costs at
+    most one shard. Cached results equal those of a run without a cache to the last bit, even if an artefact lets the
+    texts of a batch influence one another.
 
     Args:
-        subject: what is run; its key tells the same from another.
+        subject: what is run; its key identifies it in the cache.
         embed: the loaded subject.
         ids: ``[n]`` int64 token ids of each text; at least one text.
         pad_token_id: what batches are padded with.
-        cache: a folder, :func:`results_folder` for instance; None keeps nothing. A damaged file in it is computed
-            again, and a folder that cannot be written is no error.
-        progress: called with the number of texts that are done since the last call.
+        cache: a folder, for instance :func:`results_folder`; None caches nothing. A damaged file is computed again,
+            and a folder that cannot be written to is no error.
+        progress: called with the number of texts that were done since the last call.
 
     Returns:
-        ``[len(ids), hidden]`` in the order of ``ids``, and the seconds that they took when they were computed.
+        ``[len(ids), hidden]`` in the order of ``ids``, and the seconds of the original, uncached computation.
 
     Raises:
-        LamError: the subject cannot embed a batch; what was done before is kept.
+        LamError: the subject cannot embed a batch. The shards before it stay in the cache.
     """
     vectors: list[np.ndarray] = []
     seconds = 0.0
@@ -121,7 +122,7 @@ def embeddings(
 
 
 def save_results(path: Path, results: Results) -> None:
-    """Write what a subject gave to one file, whole or not at all.
+    """Write a subject's embeddings to one file, whole or not at all.
 
     Raises:
         LamError: the file cannot be written.
@@ -133,14 +134,14 @@ def save_results(path: Path, results: Results) -> None:
 
 
 def load_results(path: Path, texts_sha256: str) -> Results:
-    """Read what :func:`save_results` wrote, on whatever machine.
+    """Read what :func:`save_results` wrote, on this or another machine.
 
     Args:
         path: the file.
-        texts_sha256: of the texts that the results must be of, ``Corpus.sha256``.
+        texts_sha256: ``Corpus.sha256`` of the texts that must have been embedded.
 
     Raises:
-        LamError: there is no such file, it is damaged or of another kind, or of other texts.
+        LamError: the file is missing, damaged, of another kind, or holds the results of other texts.
     """
     try:
         results = _read(path)
@@ -148,7 +149,7 @@ def load_results(path: Path, texts_sha256: str) -> Results:
         raise LamError(
             f"expected results of lam-export report at {path}, found none ({error.strerror}); check the path"
         ) from None
-    except Exception as error:  # the parsers of foreign bytes raise whatever comes to hand
+    except Exception as error:  # parsers of foreign bytes may raise anything
         reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise LamError(
             f"expected results of lam-export report in {path}, found a file that is damaged or of another kind "
@@ -164,13 +165,16 @@ def load_results(path: Path, texts_sha256: str) -> Results:
 
 
 def _shards(ids: Sequence[np.ndarray]) -> Iterator[list[np.ndarray]]:
-    """Cut where the texts themselves say so: one that is added or taken out moves no cut but those next to it."""
+    """Cut the texts into shards. A text's content decides where a shard ends.
+
+    So adding or removing a text moves only the cuts next to it.
+    """
     shard: list[np.ndarray] = []
     tokens = 0
     for row in ids:
         shard.append(row)
         tokens += len(row)
-        ends = zlib.crc32(row.tobytes(), 1) % _ONE_IN == 0  # from 1: from 0 a text of no tokens would always end one
+        ends = zlib.crc32(row.tobytes(), 1) % _ONE_IN == 0  # seed 1: with 0, an empty row would always end a shard
         if ends or len(shard) == _SHARD_TEXTS or tokens >= _SHARD_TOKENS:
             yield shard
             shard, tokens = [], 0
@@ -235,7 +239,7 @@ def _write(path: Path, results: Results) -> None:
 
 
 def _read(path: Path) -> Results:
-    """Raises OSError if it cannot be read, or anything at all if it is not what :func:`_write` wrote."""
+    """Raises OSError if the file cannot be read, and any other error if :func:`_write` did not write it."""
     from polygraphy.comparator import RunResults
     from polygraphy.logger import G_LOGGER
 

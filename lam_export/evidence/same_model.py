@@ -1,4 +1,4 @@
-"""Are two of one model? A bundle and a checkpoint, a bundle and another."""
+"""Whether a bundle and a checkpoint, or two bundles, are of one model."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 
 def encoder_of(bundle: Bundle, checkpoint: "Checkpoint") -> "Encoder":
-    """The encoder in PyTorch, in the form that the bundle is of.
+    """The encoder in PyTorch, in the bundle's form.
 
     Raises:
         LamError: bundle and checkpoint are not of one model, or the form is unknown.
@@ -30,26 +30,26 @@ def encoder_of(bundle: Bundle, checkpoint: "Checkpoint") -> "Encoder":
 
 
 def check_same_model(bundle: Bundle, encoder: "Encoder") -> None:
-    """See that a bundle has an encoder's sizes and constants.
+    """Check that a bundle has an encoder's sizes and constants.
 
     Raises:
-        BundleError: says which differ.
+        BundleError: one of them differs; the message names it.
     """
     expected = encoder.config.to_dict()
     for name, found in bundle.manifest.model.model_dump().items():
         if found != expected[name]:
             raise BundleError(
                 f"expected {name} {expected[name]} as in the checkpoint, found {found} in the bundle {bundle.path}: "
-                f"they are not of one model; name the one that it was made from ({bundle.manifest.checkpoint.file}): "
-                f"--checkpoint"
+                f"they are of different models; name the checkpoint that the bundle was made from "
+                f"({bundle.manifest.checkpoint.file}): --checkpoint CHECKPOINT"
             )
 
 
 def comparable_bundle(bundle: Bundle, path: Path) -> Bundle:
-    """Another bundle that reads texts as the same tokens.
+    """Open another bundle that has the same tokenizer.
 
     Raises:
-        LamError: there is no bundle, or one of another tokenizer.
+        LamError: there is no bundle at the path, or its tokenizer differs.
     """
     other = Bundle(path)
     if other.manifest.files[TOKENIZER] != bundle.manifest.files[TOKENIZER]:

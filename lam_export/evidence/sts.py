@@ -10,7 +10,7 @@ from .schema import Correlation, Sts
 RESAMPLES = 2000
 _SEED = 0
 _BLOCK = 2_000_000
-"""Numbers of a block of resamples: 16 MB in each array."""
+"""Numbers in one block of resamples: 16 MB for each array."""
 
 
 def cosines(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
@@ -22,11 +22,11 @@ def cosines(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.nd
 
 
 def sts(gold: Sequence[float], reference: np.ndarray, candidate: np.ndarray, *, resamples: int = RESAMPLES) -> Sts:
-    """Spearman's and Pearson's correlation with the gold scores, and a 95 % interval of how far they moved.
+    """Spearman's and Pearson's correlation with the gold scores, and a 95 % interval of their change.
 
-    The interval is the paired percentile bootstrap: pairs are drawn with replacement, the same for reference and
-    candidate, which takes out what both have in common (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
-    ch. 13). The seed is fixed: the same embeddings give the same interval.
+    The interval is the paired percentile bootstrap: pairs are drawn with replacement, the same pairs for reference and
+    candidate. This removes the noise that both share (Efron and Tibshirani, An Introduction to the Bootstrap, 1993,
+    ch. 13). The seed is fixed, so the same embeddings give the same interval.
 
     Args:
         gold: ``[pairs]`` scores.
@@ -58,13 +58,13 @@ def sts(gold: Sequence[float], reference: np.ndarray, candidate: np.ndarray, *, 
 
 
 def _difference(drawn: np.ndarray) -> np.ndarray:
-    """``[3, resamples, pairs]`` of gold, reference and candidate to the difference ``[resamples]``."""
+    """Gold, reference and candidate ``[3, resamples, pairs]`` to the difference of correlations ``[resamples]``."""
     gold, reference, candidate = drawn
     return _pearson(gold, candidate) - _pearson(gold, reference)
 
 
 def _pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
-    """Correlation over the last axis; 0 where one of them is constant and so agrees with nothing."""
+    """Correlation over the last axis; 0 where one of the two is constant."""
     x, y = _centred(x), _centred(y)
     product = np.linalg.norm(x, axis=-1) * np.linalg.norm(y, axis=-1)
     found: np.ndarray = (x * y).sum(axis=-1) / np.where(product > 0, product, 1.0)
@@ -72,6 +72,6 @@ def _pearson(x: np.ndarray, y: np.ndarray) -> np.ndarray:
 
 
 def _centred(x: np.ndarray) -> np.ndarray:
-    x = x - x[..., :1]  # so that what is constant becomes zero, not what rounding leaves of it
+    x = x - x[..., :1]  # so that a constant becomes exactly zero, without rounding errors
     centred: np.ndarray = x - x.mean(axis=-1, keepdims=True)
     return centred

@@ -1,4 +1,4 @@
-"""The one noun for what is measured: something that embeds, not loaded yet."""
+"""A subject is what is measured: something that embeds texts and is not loaded yet."""
 
 import hashlib
 import json
@@ -16,31 +16,32 @@ from .transformer import Transformer
 
 @dataclass(frozen=True)
 class Subject:
-    """A bundle in a runtime, a checkpoint in PyTorch, or a transformer that one would run instead."""
+    """A bundle in a runtime, a checkpoint in PyTorch, or a transformer for comparison."""
 
     info: SubjectInfo
     load: Callable[[], EmbeddingEngine]
-    """Picklable: it may be called in another process."""
+    """Loads the subject. It can be pickled, because it may be called in another process."""
     fingerprint: Callable[[], tuple[Any, ...]]
-    """All that decides its embeddings beside the texts, as JSON can hold it."""
+    """Everything except the texts that decides the embeddings, as values that JSON can hold."""
     thresholds: Thresholds | None = None
-    """For its embeddings against the reference's; None if they are another model's."""
+    """Limits for the difference from the reference; None for another model, which is not compared."""
     transformer: Transformer | None = None
+    """The transformer, if the subject is one."""
     shows_inner_values: bool = False
-    """Whether ONNX Runtime computes its graph, which can show what a graph computes on its way."""
+    """Whether the runtime can show the values inside the graph, as ONNX Runtime can."""
     truncates: bool = False
-    """Whether it cuts texts off at its last position."""
+    """Whether the subject cuts texts off at its last position."""
 
     def key(self) -> str:
-        """SHA-256 of the fingerprint: results under another key are not its results.
+        """SHA-256 of the fingerprint. Cached results of another key are not this subject's.
 
         Raises:
-            LamError: something that decides its embeddings cannot be read.
+            LamError: something that decides the embeddings cannot be read.
         """
         return hashlib.sha256(json.dumps(self.fingerprint(), sort_keys=True).encode("ascii")).hexdigest()
 
     def refusal(self, shape: ShapeInfo) -> str:
-        """Why it is not asked to do a piece of work; empty if it is."""
+        """Why the subject cannot do a piece of work; empty if it can."""
         if self.transformer is None:
             return ""
         if self.truncates and shape.longest > self.transformer.positions:
@@ -52,7 +53,7 @@ class Subject:
         return ""
 
     def remark(self, shape: ShapeInfo) -> str:
-        """Caveat printed beside its figures; usually empty."""
+        """Caveat printed beside the subject's figures; usually empty."""
         if self.transformer is None or shape.longest <= self.transformer.positions:
             return ""
-        return f"cost alone: it knows {self.transformer.positions} positions, and its embedding means nothing"
+        return f"cost only: the embedding is meaningless past the transformer's {self.transformer.positions} positions"

@@ -15,7 +15,7 @@ _PLAIN = re.compile(r"[A-Za-z0-9 ,.:;()/–-]*")
 
 @dataclass(frozen=True)
 class Table:
-    """Cells in rows; columns from ``numbers_from`` on are figures."""
+    """Rows of cells. The columns from ``numbers_from`` on hold figures."""
 
     title: str
     head: tuple[str, ...]
@@ -25,7 +25,7 @@ class Table:
 
 
 def milliseconds(seconds: float) -> str:
-    """Three digits: ``8.98``, ``17,239``."""
+    """Milliseconds with about three digits: ``8.98``, ``17,239``."""
     value = seconds * 1e3
     return f"{value:,.{2 if value < 10 else 1 if value < 100 else 0}f}"
 
@@ -35,7 +35,7 @@ def mebibytes(size: int) -> str:
 
 
 def rich_table(table: Table) -> "tuple[RichTable, Text]":
-    """A table for ``rich`` to print, and the empty line after it. Nothing in it is read as markup."""
+    """A table for ``rich`` to print, and the empty line after the table. No cell is read as markup."""
     from rich import box
     from rich.table import Table as RichTable
     from rich.text import Text
@@ -55,7 +55,7 @@ def rich_table(table: Table) -> "tuple[RichTable, Text]":
     )
     for i, column in enumerate(table.head):
         number = i >= table.numbers_from
-        # Figures stay whole; names fold, and all the less the narrower the heads of figures are.
+        # Figures stay whole and names fold. Heads of figures break at spaces, which leaves more room for names.
         head = Text(column.replace(" ", "\n") if number else column)
         drawn.add_column(head, justify="right" if number else "left", overflow="fold", min_width=widths[i])
     for before, row in zip(((), *table.rows), table.rows, strict=False):
@@ -74,5 +74,5 @@ def markdown_table(table: Table) -> str:
 
 
 def as_text(text: str) -> str:
-    """Text in Markdown: as it is if Markdown sees nothing in it, else as code."""
+    """Text for Markdown: plain text stays as it is, anything else becomes code."""
     return text if _PLAIN.fullmatch(text) else code(text)

@@ -1,9 +1,9 @@
-"""How texts and vectors that may be anything are put into a report."""
+"""Prepare arbitrary texts and vectors for a report."""
 
 import numpy as np
 
 SHOWN = 200
-"""Characters of a text in the report."""
+"""Characters of a text that a report shows."""
 _QUOTED = 60
 
 
@@ -15,19 +15,19 @@ def not_finite(vectors: np.ndarray) -> tuple[int, int]:
 def zero_unless_finite(vectors: np.ndarray) -> np.ndarray:
     """``[n, hidden]`` as float64, with every row that holds NaN or infinity set to zero.
 
-    Nothing can be found with such a row, and so it is judged: cosine 0, relative RMS 1. Every figure of the report
-    stays a number, which JSON can hold.
+    A search finds nothing with such a row, so the row is judged as useless: cosine 0, relative RMS 1. Every figure of
+    the report stays a number that JSON can hold.
     """
     return np.where(np.isfinite(vectors).all(axis=1, keepdims=True), vectors, 0.0).astype(np.float64)
 
 
 def readable(text: str, characters: int = SHOWN) -> str:
-    """The beginning of a text; lone surrogates, which no file of Unicode can hold, become U+FFFD."""
+    """The beginning of a text. Lone surrogates become U+FFFD, because UTF-8 cannot hold them."""
     return text[:characters].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def in_words(text: str) -> str:
-    """A text as a sentence quotes it: on one line, and not long."""
+    """A text as a sentence quotes it: on one line and cut short."""
     line = " ".join(text.split())
     short = line if len(line) <= _QUOTED else f"{line[: _QUOTED - 1]}…"
     return f"'{''.join(c if c.isprintable() else '�' for c in short)}'"

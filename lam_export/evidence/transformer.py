@@ -1,4 +1,4 @@
-"""The transformer that LAM is held against: a BERT as an ONNX file that gives sentence embeddings."""
+"""The transformer that LAM is compared with: a BERT as an ONNX file that gives sentence embeddings."""
 
 import json
 from dataclasses import dataclass
@@ -12,29 +12,29 @@ WEIGHTS = "model.safetensors"
 
 @dataclass(frozen=True)
 class Transformer:
-    """What decides a BERT's limits, from its ``config.json``."""
+    """A BERT and the sizes that limit it, from its ``config.json``."""
 
     folder: Path
     name: str
     positions: int
-    """Rows of its position table."""
+    """Rows of the position table: the longest text in tokens."""
     heads: int
     vocab_size: int
 
     def attention_bytes(self, texts: int, tokens: int) -> int:
-        """What the float32 scores of one layer's attention take, and once more for what comes of them."""
+        """Bytes of one layer's attention scores in float32, twice: before and after softmax."""
         return 2 * 4 * texts * self.heads * tokens * tokens
 
 
 def read_transformer(folder: Path, name: str | None = None) -> Transformer:
-    """Look at a folder of a BERT.
+    """Read the sizes of a BERT from its folder.
 
     Args:
         folder: as transformers writes it, with safetensors.
-        name: what it is called in tables; the folder's if left out.
+        name: the BERT's name in tables; by default the folder's name.
 
     Raises:
-        LamError: it holds none.
+        LamError: the folder holds no BERT.
     """
     try:
         config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
@@ -53,14 +53,15 @@ def read_transformer(folder: Path, name: str | None = None) -> Transformer:
 
 
 def export_transformer(transformer: Transformer, path: Path) -> None:
-    """Write a BERT with mean pooling and normalisation as ONNX, and see that it equals PyTorch.
+    """Write a BERT with mean pooling and normalisation as ONNX, and check that it equals PyTorch.
 
-    ``input_ids``, ``attention_mask`` to ``sentence_embedding``, as LAM's graphs. Beyond its positions a text starts
-    again at the first: what is computed costs what it would cost, and means nothing.
+    Inputs and output are those of LAM's graphs: ``input_ids`` and ``attention_mask`` to ``sentence_embedding``. A text
+    that is longer than the position table starts again at the first position. The cost is then realistic, but the
+    embedding is meaningless.
 
     Args:
-        transformer: a folder with a BERT.
-        path: of the file.
+        transformer: the BERT.
+        path: the file to write.
 
     Raises:
         LamError: the weights cannot be read, or the graph gives other embeddings.
@@ -90,7 +91,7 @@ def export_transformer(transformer: Transformer, path: Path) -> None:
 
     silence_transformers()
     try:
-        # Of transformers' implementations the one whose graph ONNX Runtime runs fastest.
+        # ONNX Runtime runs the graph of the eager implementation fastest.
         bert = BertModel.from_pretrained(
             transformer.folder, local_files_only=True, add_pooling_layer=False, attn_implementation="eager"
         )
@@ -127,7 +128,7 @@ def export_transformer(transformer: Transformer, path: Path) -> None:
 
 
 def silence_transformers() -> None:
-    """Keep its progress bars and advice from the user."""
+    """Hide the progress bars and advice of transformers from the user."""
     from transformers.utils import logging
 
     logging.disable_progress_bar()  # type: ignore[no-untyped-call]

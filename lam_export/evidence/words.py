@@ -1,4 +1,4 @@
-"""How figures and foreign texts are written, on every medium alike."""
+"""Write figures and foreign texts in the same way on every medium."""
 
 import math
 import re
@@ -8,14 +8,14 @@ from unicodedata import category
 _BIDI_CONTROLS = frozenset("\u200e\u200f\u061c\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
 _LONGEST = 200
 _PUNCTUATION = re.compile(r"[!-'*+/:<-@\[-`{-~]")
-"""Of ASCII, all but ``( ) , - . ;``."""
+"""ASCII punctuation, except ``( ) , - . ;``."""
 
 
 def visible(text: str) -> str:
-    """Spell out what would act on the reader's screen instead of being read: controls, line ends, text direction.
+    """Spell out characters that act on a screen instead of being shown: controls, line ends, text direction.
 
-    Lone surrogates are spelled out too: no file can hold them. Joiners stay, since emoji and Persian need them. The
-    spaces of a text that is nothing else are drawn.
+    Lone surrogates are spelled out too, because UTF-8 cannot hold them. Joiners stay, because emoji and Persian need
+    them. In a text of nothing but white space, spaces become visible.
     """
     if text.isspace():
         text = text.replace(" ", "␣")
@@ -27,7 +27,7 @@ def _escaped(character: str) -> str:
 
 
 def code(text: str) -> str:
-    """A foreign text on one line of Markdown, inside a table or out of it, shown as it is."""
+    """A foreign text as code on one line of Markdown, safe inside and outside a table."""
     shown = visible(text)
     if len(shown) > _LONGEST:
         shown = shown[:_LONGEST] + "…"
@@ -35,9 +35,9 @@ def code(text: str) -> str:
 
 
 def figure(value: float) -> str:
-    """Two or three digits that tell: ``0.0120``, ``1.2e-7``, ``0.99931``, ``1 − 3.1e-13``.
+    """A number with two or three significant digits: ``0.0120``, ``1.2e-7``, ``0.99931``, ``1 − 3.1e-13``.
 
-    What lies just below 1 is cut, never rounded: 0.99949 does not become 0.9995.
+    A number just below 1 is cut, never rounded up: 0.99949 does not become 0.9995.
     """
     if math.isnan(value):
         return "NaN"
@@ -61,10 +61,10 @@ def _below_one(value: float) -> str:
 
 
 def short_exponent(number: str) -> str:
-    """``2e-05`` as ``2e-5``."""
+    """A number with a short exponent: ``2e-05`` becomes ``2e-5``."""
     return re.sub(r"e([+-])0*", r"e\1", number).replace("e+", "e")
 
 
 def megabytes(size: int) -> str:
-    """Bytes as megabytes of 10^6."""
+    """Bytes as megabytes (10^6 bytes)."""
     return f"{size / 1e6:.1f}"

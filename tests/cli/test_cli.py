@@ -168,7 +168,7 @@ def test_validate_with_the_checkpoint_of_another_model(tiny_bundle: Path, tmp_pa
     del tensors["embeddings.position_embeddings.weight"]
     tensors["embeddings.position_embeddings.weight"] = torch.zeros(tiny.ROWS + 1, tiny.HIDDEN)
     other = tiny.write_checkpoint(tmp_path / "other", tensors=tensors)
-    assert "they are not of one model" in refusal("validate", tiny_bundle, "--checkpoint", other)
+    assert "they are of different models" in refusal("validate", tiny_bundle, "--checkpoint", other)
 
 
 @pytest.mark.heavy

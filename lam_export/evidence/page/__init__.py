@@ -1,1 +1,1 @@
-"""One HTML file that needs nothing else: the document, and what its plots are drawn from."""
+"""One HTML file that needs no other file: the document, and the shapes of its plots."""

@@ -1,4 +1,4 @@
-"""A page as one HTML file that needs nothing else: no network, no other file, and scripts only for comfort."""
+"""A page as one HTML file. It needs no network, no other file and, except for comfort, no scripts."""
 
 from base64 import b64encode
 from collections.abc import Sequence
@@ -25,26 +25,27 @@ def document(
     functions: dict[str, Any] | None = None,
     **context: Any,
 ) -> str:
-    """A template that extends ``document.html``, as one file.
+    """Render a template that extends ``document.html`` to one file.
 
-    Whatever the context holds is shown as text: the templates escape it, controls are spelled out, and the page's
-    content security policy lets no script run and nothing load but what stands in ``page.js`` and ``style.css``.
+    Everything in the context is shown as text: the templates escape it, and controls are spelled out. The page's
+    content security policy allows only the script of ``page.js`` and the style of ``style.css``.
 
     Args:
-        package: its folder ``templates`` holds the template; what it does not hold is taken from this package's.
-        template: file name.
-        starts: the beginnings of the texts that dots of the plots stand for.
-        functions: what the template calls, and those that it imports.
-        context: what the template speaks of.
+        package: the package whose folder ``templates`` holds the template. Templates that it lacks are taken from this
+            package.
+        template: file name of the template.
+        starts: the beginnings of the texts that the dots of the plots stand for.
+        functions: functions that the template and its imported templates call.
+        context: the variables of the template.
     """
     from markupsafe import Markup
 
     style, script = _resource("style.css"), _resource("page.js")
     environment = _environment(package)
-    environment.globals |= functions or {}  # a template's own globals would not reach the macros that it imports
+    environment.globals |= functions or {}  # a template's own globals do not reach imported macros
     return environment.get_template(template).render(
         context,
-        # The page's own, not a user's: the only texts that are not escaped.
+        # These two are our own files, not a user's text. Nothing else is left unescaped.
         style=Markup(style),  # noqa: S704
         script=Markup(script),  # noqa: S704
         style_hash=_hash(style),
@@ -70,7 +71,7 @@ def _environment(package: str) -> "Environment":
 
 
 def _shown(value: Any) -> Any:
-    """What a template prints: texts of the report with their controls spelled out."""
+    """A value as a template prints it: texts get their controls spelled out."""
     return words.visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
@@ -79,5 +80,5 @@ def _resource(name: str) -> str:
 
 
 def _hash(text: str) -> str:
-    """As a content security policy names an inline script or style."""
+    """The name of an inline script or style in a content security policy."""
     return f"'sha256-{b64encode(sha256(text.encode()).digest()).decode()}'"

@@ -1,8 +1,8 @@
-"""What a plot is made of: axes and marks in the units of its drawing, which ``templates/plot.html`` writes down.
+"""The parts of a plot: axes and marks in the units of the drawing. ``templates/plot.html`` writes them as SVG.
 
-Drawn here and not by a plotting library, because the page must open at once on a phone and print whole: plotly's
-script alone is 4.8 MB, and it draws nothing where scripts are off. These plots are a few ten KB of SVG, and take their
-colours from the page's style sheet, in the dark too.
+No plotting library is used, because the page must open at once on a phone and print completely. Plotly's script alone
+is 4.8 MB, and draws nothing where scripts are off. These plots are some tens of KB of SVG. Their colours come from the
+page's style sheet, in dark mode too.
 """
 
 import math
@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 WIDTH, HEIGHT = 400, 266
 LEFT, RIGHT, TOP, BOTTOM = 38, 384, 24, 226
-"""Edges of the area inside the axes."""
+"""Edges of the area inside the axes, in units of the drawing."""
 
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 @dataclass(frozen=True)
 class Axis:
-    """Values from ``low`` to ``high`` laid over the drawing from ``start`` to ``end``."""
+    """An axis: values from ``low`` to ``high`` are drawn from ``start`` to ``end``."""
 
     label: str
     low: float
@@ -27,10 +27,10 @@ class Axis:
     end: float
     log: bool = False
     ticks: tuple[tuple[float, str], ...] = ()
-    """Place in the drawing, and what stands there."""
+    """Place in the drawing, and the label at that place."""
 
     def place(self, value: float) -> float:
-        """Where a value is drawn, to a tenth of a unit; what is off the axis, at its end."""
+        """The place of a value, to a tenth of a unit. A value beyond the axis is drawn at the axis' end."""
         low, high, at = (math.log10(max(x, 1e-300)) if self.log else x for x in (self.low, self.high, value))
         share = min(max((at - low) / (high - low), 0.0), 1.0)
         return round(self.start + share * (self.end - self.start), 1)
@@ -42,11 +42,11 @@ class Points:
 
     style: str
     path: str
-    """Data of an SVG path: a line of no length for every dot, so that thousands are one element."""
+    """Data of an SVG path. Each dot is a line of zero length, so thousands of dots are one element."""
     tips: tuple[str, ...]
-    """What is shown at each dot."""
+    """The tip of each dot."""
     texts: tuple[int, ...] = ()
-    """Which of the report's texts each dot stands for, if for one."""
+    """Index of the text that each dot stands for; empty if dots stand for something else."""
 
 
 @dataclass(frozen=True)
@@ -78,14 +78,14 @@ class Note:
 
 @dataclass(frozen=True)
 class Plot:
-    """One drawing, or why there is none."""
+    """One drawing, or the reason why there is none."""
 
     title: str
     caption: str
     missing: str = ""
-    """Why the plot is left out."""
+    """Why the plot is left out; empty if it is drawn."""
     description: str = ""
-    """For those who cannot see it."""
+    """Text for screen readers."""
     x: Axis | None = None
     y: Axis | None = None
     bars: tuple[Bar, ...] = ()
@@ -93,11 +93,11 @@ class Plot:
     points: tuple[Points, ...] = ()
     notes: tuple[Note, ...] = ()
     legend: tuple[tuple[str, str], ...] = ()
-    """Style and meaning."""
+    """Style and meaning of each entry."""
 
 
 def log_axis(label: str, values: Sequence[float], *, vertical: bool = False) -> Axis:
-    """An axis of whole decades over all values; those that are not above 0 are left out of account."""
+    """A log axis of whole decades that covers all values above 0."""
     positive = [value for value in values if value > 0] or [1e-16]
     first, last = math.floor(math.log10(min(positive))), math.ceil(math.log10(max(positive)))
     last = max(last, first + 1)
@@ -107,7 +107,7 @@ def log_axis(label: str, values: Sequence[float], *, vertical: bool = False) -> 
 
 
 def count_axis(label: str, values: Sequence[int]) -> Axis:
-    """A horizontal log axis for counts from 1, which reads 1, 10, 100 or, over a short range, 1, 2, 5."""
+    """A horizontal log axis for counts from 1. Its labels are 1, 10, 100, or 1, 2, 5 over a short range."""
     low, high = float(max(min(values), 1)), float(max(*values, 2))
     low, high = min(low, high / 2) / 1.1, high * 1.1
     wide = high / low > 200

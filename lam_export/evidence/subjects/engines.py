@@ -28,10 +28,10 @@ def engine_subject(
     Args:
         bundle: an open bundle.
         engine: the runtime's name.
-        precision: of the graph or plan; the runtime's default if left out.
-        device: the runtime's default if left out.
-        threads: of a CPU; the runtime's own choice if left out.
-        prefix: put before its name in tables.
+        precision: precision of the graph or plan; by default the runtime's first.
+        device: by default the runtime's first.
+        threads: number of CPU threads; by default the runtime chooses.
+        prefix: put before the subject's name in tables.
 
     Raises:
         LamError: there is no such runtime, it is not installed, or the bundle has nothing for it.
@@ -71,7 +71,7 @@ def other_bundle(bundle: Bundle, path: Path, *, threads: int | None = None) -> S
     """The fp32 graph of another bundle in the default runtime.
 
     Raises:
-        LamError: there is no bundle, or one that reads texts as other tokens.
+        LamError: there is no bundle at the path, or its tokenizer differs.
     """
     other = comparable_bundle(bundle, path)
     found = engine_subject(other, threads=threads, prefix=f"{path.resolve().name}: ")
@@ -81,20 +81,20 @@ def other_bundle(bundle: Bundle, path: Path, *, threads: int | None = None) -> S
 
 
 def engines_here(bundle: Bundle) -> list[tuple[str, str]]:
-    """Runtime and precision of all that this machine can run of a bundle; the default runtime's are the first."""
+    """All pairs of runtime and precision that this machine runs of a bundle; the default runtime comes first."""
     return [(runtime.name, precision) for runtime in registry.all_runtimes() for precision in runtime.runs(bundle)]
 
 
 def chosen_engines(
     bundle: Bundle, engines: Sequence[str] | None, precisions: Sequence[str] | None
 ) -> list[tuple[str, str]]:
-    """Of :func:`engines_here` those that the user named; all if nothing was named.
+    """The pairs of :func:`engines_here` that the user named; all if the user named nothing.
 
     Raises:
-        LamError: none is left, or one that was named is not there.
+        LamError: no pair is left, or a named engine or precision does not run here.
     """
     for engine in engines or ():
-        registry.runtime(engine)  # a name of none is refused as such
+        registry.runtime(engine)  # an unknown name gets its own error
     here = engines_here(bundle)
     chosen = [
         (engine, precision)
@@ -108,7 +108,7 @@ def chosen_engines(
     if missing or not chosen:
         there = ", ".join(f"{precision} in {engine}" for engine, precision in here) or "nothing"
         raise LamError(
-            f"expected something for {' '.join(missing) or 'an engine'}, found {there} that runs here of "
-            f"{bundle.path}; see: lam-export doctor {bundle.path}"
+            f"expected something for {' '.join(missing) or 'an engine'}, found {there}, which is all that this machine "
+            f"runs of {bundle.path}; see: lam-export doctor {bundle.path}"
         )
     return chosen

@@ -1,4 +1,4 @@
-"""Any function of token ids behind the engines' interface: same batches, same tokens, same checks."""
+"""Any function of token ids as an engine, with the same batches, tokens and checks as the other engines."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.errors import EngineError
 
 Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
-"""``input_ids`` and ``attention_mask``, ``[B, L]`` int64 each, to ``[B, hidden]``."""
+"""A function of ``input_ids`` and ``attention_mask``, ``[B, L]`` int64 each, that gives ``[B, hidden]``."""
 
 
 class FunctionEngine(EmbeddingEngine):
@@ -19,10 +19,10 @@ class FunctionEngine(EmbeddingEngine):
         """Take the function.
 
         Args:
-            bundle: whose tokenizer and sizes it shares.
-            file: what it was loaded from.
-            function: embeds a batch. What it raises becomes an EngineError.
-            name: for messages.
+            bundle: the bundle whose tokenizer and sizes are used.
+            file: name of the file that the function was loaded from.
+            function: embeds a batch. Every error that it raises becomes an EngineError.
+            name: name of the engine in messages.
         """
         super().__init__(bundle, file)
         self._function: Embed | None = function
@@ -33,7 +33,7 @@ class FunctionEngine(EmbeddingEngine):
             raise EngineError(f"{self._name} is closed; load it again")
         try:
             return self._function(input_ids, attention_mask)
-        except Exception as error:  # a runtime's, or a compiler's
+        except Exception as error:  # a runtime or a compiler may raise anything
             reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             rows, tokens = input_ids.shape
             raise EngineError(

@@ -1,4 +1,4 @@
-"""Subjects by the names that users give to what a bundle is compared with."""
+"""Subjects by the names that users type after ``--against``."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from .pytorch import CheckpointFiles, pytorch_subject
 from .transformers import sentence_transformers_subject, transformer_in_runtime
 
 _IN_PYTORCH = {"pytorch": False, "compile": True}
-"""Name to whether it is compiled."""
+"""Name to whether the checkpoint is compiled."""
 _IN_RUNTIME = {"minilm-onnx": "onnxruntime", "minilm-openvino": "openvino"}
 """Name to the runtime that runs the transformer."""
 _SENTENCE_TRANSFORMERS = "sentence-transformers"
@@ -27,19 +27,19 @@ _TEACHER = "all-MiniLM-L6-v2"
 
 @dataclass(frozen=True)
 class NamedSubjects:
-    """What a bundle may be compared with, and where it is found."""
+    """Finds the subjects that a bundle may be compared with."""
 
     bundle: Bundle
     threads: int
     checkpoint: CheckpointFiles | None = None
     transformer: Path | None = None
-    """A BERT's folder; the demo's teacher if left out."""
+    """A BERT's folder; by default the demo's teacher."""
 
     def check(self, names: Sequence[str]) -> None:
-        """See that all that the names need is there, before the minutes that the first takes.
+        """Check that everything that the names need is there, before measuring takes minutes.
 
         Raises:
-            LamError: a name is none of :data:`NAMES` and no bundle, or something is missing.
+            LamError: a name is neither in :data:`NAMES` nor a bundle, or something that it needs is missing.
         """
         for name in names:
             if name in _IN_PYTORCH:
@@ -58,14 +58,14 @@ class NamedSubjects:
                 )
 
     def subject(self, name: str, scratch: Path) -> Subject:
-        """What a name stands for; :meth:`check` it first.
+        """The subject of a name that passed :meth:`check`.
 
         Args:
             name: one of :data:`NAMES`, or a bundle's folder.
-            scratch: a folder for files that are needed while it is measured.
+            scratch: a folder for files that are needed while the subject is measured.
 
         Raises:
-            LamError: it cannot be read.
+            LamError: the subject cannot be read.
         """
         if name in _IN_PYTORCH:
             return self._pytorch(compiled=_IN_PYTORCH[name])
@@ -83,7 +83,7 @@ class NamedSubjects:
         """The checkpoint in PyTorch, float32; None without one.
 
         Raises:
-            LamError: the checkpoint cannot be read, or is of another model than the bundle.
+            LamError: the checkpoint cannot be read, or the bundle was made from another model.
         """
         return None if self.checkpoint is None else self._pytorch(compiled=False)
 

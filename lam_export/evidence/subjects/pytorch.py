@@ -34,7 +34,7 @@ _PRECISIONS = {"float64": "fp64", "float32": "fp32"}
 
 @dataclass(frozen=True)
 class CheckpointFiles:
-    """Where a checkpoint is found."""
+    """Paths of a checkpoint and, if it needs one, of its teacher."""
 
     path: Path
     teacher: Path | None = None
@@ -54,17 +54,17 @@ def pytorch_subject(
     compiled: bool = False,
     threads: int | None = None,
 ) -> Subject:
-    """The checkpoint in PyTorch on the CPU, in the form that the bundle is of.
+    """The checkpoint in PyTorch on the CPU, in the bundle's form.
 
     Args:
         bundle: an open bundle of the same model.
         files: the checkpoint.
         dtype: ``float64`` or ``float32``.
-        compiled: through ``torch.compile``; for each shape anew, by PyTorch's own choice.
-        threads: PyTorch's own choice if left out.
+        compiled: whether to use ``torch.compile``. PyTorch decides when a new shape is compiled again.
+        threads: number of CPU threads; by default PyTorch chooses.
 
     Raises:
-        LamError: the checkpoint cannot be read, it is of another model than the bundle, or there is no such dtype.
+        LamError: the checkpoint cannot be read or is of another model than the bundle, or the dtype is unknown.
     """
     if dtype not in _PRECISIONS:
         raise LamError(f"expected the reference in {' or '.join(_PRECISIONS)}, found {dtype!r}")
@@ -91,7 +91,7 @@ def _load(bundle: Path, files: CheckpointFiles, *, dtype: str, compiled: bool, t
     opened, checkpoint = Bundle(bundle), files.load()
     model: Any = encoder_of(opened, checkpoint).to(getattr(torch, dtype))
     if compiled:
-        torch._inductor.config.compile_threads = 1  # otherwise it starts processes that outlive this one
+        torch._inductor.config.compile_threads = 1  # more than one would start processes that outlive this one
         model = torch.compile(_transparent(model))
     name = "torch.compile" if compiled else "PyTorch"
     return FunctionEngine(opened, checkpoint.weights.name, partial(in_torch, lambda *x: model(*x)[0]), name)
@@ -107,7 +107,7 @@ def in_torch(model: "Callable[..., Any]", input_ids: np.ndarray, attention_mask:
 
 def _fingerprint(bundle: Bundle, checkpoint: "Checkpoint", info: SubjectInfo, compiled: bool) -> tuple[Any, ...]:
     manifest = bundle.manifest
-    # The tensors themselves: the weights file alone does not say what came from a teacher or the config.
+    # Hash the tensors, not the weights file: some tensors come from a teacher or from the config.
     model = (_tensors_sha256(checkpoint), checkpoint.config.to_dict(), manifest.form, manifest.chunk_size)
     return (*model, info.precision, compiled, info.runtime, _source_sha256(), processor_name(), platform.machine())
 
@@ -123,7 +123,7 @@ def _tensors_sha256(checkpoint: "Checkpoint") -> str:
 
 
 def _source_sha256() -> str:
-    """Of the reference's own code, every operator's in it: results of another version of it are not its results."""
+    """The hash of the reference's code and of all operators. Another version of the code gives other results."""
     digest = hashlib.sha256()
     for package in (lam_export.model, lam_plugins):
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
@@ -132,7 +132,7 @@ def _source_sha256() -> str:
 
 
 def _transparent(encoder: "Encoder") -> "Encoder":
-    """With the operator in plain PyTorch: a compiler cannot look into a custom one, and would be slower for it."""
+    """Replace the custom operator by plain PyTorch, which a compiler can look into and make faster."""
     from torch import Tensor, nn
 
     from lam_export.model.forms.flat import Flat

@@ -1,4 +1,4 @@
-"""The transformer that one would run instead: in a runtime, or in sentence-transformers."""
+"""A transformer for comparison: in a runtime, or in sentence-transformers."""
 
 from collections.abc import Sequence
 from functools import partial
@@ -29,14 +29,14 @@ def transformer_in_runtime(
     """A transformer's graph in a runtime, with the same options as a bundle's.
 
     Args:
-        bundle: whose tokens it is given.
-        transformer: what the graph was exported from.
+        bundle: the bundle whose tokenizer is used.
+        transformer: the transformer that the graph was exported from.
         engine: the runtime's name.
-        graph: of :func:`~lam_export.evidence.transformer.export_transformer`.
-        threads: of a CPU.
+        graph: the file that :func:`~lam_export.evidence.transformer.export_transformer` wrote.
+        threads: number of CPU threads.
 
     Raises:
-        LamError: it has another vocabulary than the bundle, or the runtime is not installed.
+        LamError: the transformer's vocabulary differs from the bundle's, or the runtime is not installed.
     """
     runtime = registry.runtime(engine)
     load = partial(_graph_engine, bundle.path, engine, graph, threads=threads)
@@ -44,7 +44,7 @@ def transformer_in_runtime(
 
 
 def sentence_transformers_subject(bundle: Bundle, transformer: Transformer, *, threads: int) -> Subject:
-    """A transformer in sentence-transformers. Errors as of :func:`transformer_in_runtime`."""
+    """A transformer in sentence-transformers. The errors are those of :func:`transformer_in_runtime`."""
     package = "sentence-transformers"
     load = partial(SentenceTransformers, bundle.path, transformer.folder, threads=threads)
     return _subject(bundle, transformer, package, f"{package} {version(package)}", load, truncates=True)
@@ -56,7 +56,7 @@ def _subject(
     folder, vocabulary = transformer.folder, bundle.manifest.model.vocab_size
     if transformer.vocab_size != vocabulary:
         raise LamError(
-            f"expected a transformer of {vocabulary} tokens, as the bundle's, found {transformer.vocab_size} in "
+            f"expected a transformer with the bundle's {vocabulary} tokens, found {transformer.vocab_size} in "
             f"{folder}; name another: --transformer FOLDER"
         )
     from lam_export.model.checkpoint import sha256_of
@@ -80,10 +80,10 @@ def _graph_engine(bundle: Path, engine: str, graph: Path, *, threads: int) -> Fu
 
 
 class SentenceTransformers(FunctionEngine):
-    """A folder in sentence-transformers: its own batches where it is given texts."""
+    """A folder in sentence-transformers. Texts are batched in the way of sentence-transformers."""
 
     def __init__(self, bundle: Path, folder: Path, *, threads: int) -> None:
-        """Load it from the folder alone; nothing is asked of a network."""
+        """Load the model from the folder, without any network access."""
         import torch
         from sentence_transformers import SentenceTransformer
 
@@ -100,5 +100,5 @@ class SentenceTransformers(FunctionEngine):
         super().__init__(Bundle(bundle), WEIGHTS, partial(in_torch, embed), "sentence-transformers")
 
     def embed(self, texts: Sequence[str], **options: Any) -> np.ndarray:
-        """Through its ``encode``, as it comes: 32 texts to a batch."""
+        """Call ``encode`` with its defaults: 32 texts in a batch."""
         return self._model.encode(list(texts), normalize_embeddings=True, show_progress_bar=False)

@@ -104,7 +104,7 @@ def test_figures(profile: Profile) -> None:
 
 def test_wrong_embeddings_are_said(profile: Profile) -> None:
     assert not profile.matched
-    assert headline(profile) == f"Wrong embeddings, and so no times where they were found: {NAME}."
+    assert headline(profile) == f"Some embeddings are wrong and were not timed: {NAME}."
 
 
 def test_bars_fill_the_axis(profile: Profile) -> None:

@@ -82,7 +82,7 @@ def test_ratios_come_first(benchmark: Benchmark) -> None:
 
 def test_what_is_wrong_is_said_and_has_no_figures(benchmark: Benchmark) -> None:
     assert not benchmark.matched
-    assert headline(benchmark) == f"Wrong embeddings, and so no times where they were found: {WRONG}."
+    assert headline(benchmark) == f"Some embeddings are wrong and were not timed: {WRONG}."
     assert all(row[1] != WRONG for table in tables(benchmark)[1:3] for row in table.rows)
     assert all(len(plot.lines) == 2 for plot in plots(benchmark))
 

@@ -158,7 +158,7 @@ def test_a_transformer_is_spared_what_it_cannot_do(right: Subject, shapes: tuple
     assert cut.refusal(short) == whole.refusal(short) == whole.remark(short) == ""
     assert cut.refusal(long) == "cuts texts off at 16 tokens"
     assert whole.refusal(long) == ""
-    assert whole.remark(long).startswith("cost alone: it knows 16 positions")
+    assert whole.remark(long).startswith("cost only: the embedding is meaningless past the transformer's 16 positions")
     endless = long.model_copy(update={"longest": 10_000_000})
     assert "attention would take" in whole.refusal(endless)
     assert small.attention_bytes(3, 100) == 2 * 4 * 3 * 2 * 100 * 100

@@ -1,7 +1,7 @@
 "use strict";
-// Comfort alone: without it the page says the same.
+// This script only adds comfort: the page says the same without it.
 
-// Tables whose columns sort. A header becomes a button, so that the keyboard reaches it.
+// Sortable tables. Each header becomes a button, so that the keyboard can reach it.
 for (const table of document.querySelectorAll("table.sortable")) {
   const body = table.tBodies[0];
   for (const header of table.tHead.rows[0].cells) {
@@ -17,7 +17,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
         const cell = row.cells[header.cellIndex];
         if (header.dataset.sort === "text" && !cell.dataset.value) return cell.textContent;
         const number = Number(cell.dataset.value);
-        return Number.isNaN(number) ? -Infinity : number; // what is no number is the worst cosine
+        return Number.isNaN(number) ? -Infinity : number; // a cosine of NaN sorts as the worst
       };
       const order = (a, b) => (typeof a === "string" ? a.localeCompare(b) : a === b ? 0 : a < b ? -1 : 1);
       body.append(...[...body.rows].sort((a, b) => (up ? 1 : -1) * order(value(a), value(b))));
@@ -25,7 +25,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
   }
 }
 
-// What a dot or a bar stands for, under the pointer or a finger.
+// Tips: show what the dot or bar under the pointer or finger stands for.
 const REACH = 14; // units of the drawing
 const tip = document.getElementById("tip");
 const starts = JSON.parse(document.getElementById("starts").textContent);
@@ -81,7 +81,7 @@ for (const drawing of document.querySelectorAll("svg[role=img]")) {
   drawing.addEventListener("pointerleave", hide);
 }
 
-// On paper nothing can be opened.
+// Paper cannot be unfolded, so everything is opened before printing.
 const closed = new Set();
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details:not([open])")) {
