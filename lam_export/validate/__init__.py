@@ -1,1 +1,1 @@
-"""Artefacts against the reference."""
+"""Compare artefacts with the reference."""

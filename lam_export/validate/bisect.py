@@ -1,4 +1,4 @@
-"""Which parts must stay in float32 for a mixed-precision graph to pass?"""
+"""Find the parts that must stay in float32 for a mixed-precision graph to pass."""
 
 import copy
 from collections.abc import Collection, Sequence
@@ -17,16 +17,19 @@ from lam_export.model.encoder import Encoder
 
 @dataclass(frozen=True)
 class PrecisionSearch:
-    """What :func:`precision_search` found."""
+    """The result of :func:`precision_search`."""
 
     all_half: EmbeddingDiff
     """The worst row with every part in float16."""
     alone: tuple[tuple[str, EmbeddingDiff], ...]
-    """The worst row with only that part in float16, the part that harms most first; empty if ``all_half`` passes."""
+    """For each part, the worst row with only that part in float16. The most harmful part comes first.
+
+    It is empty if ``all_half`` passes.
+    """
     keep: tuple[str, ...] | None
-    """Parts to keep in float32: with them the graph passes, and with none of them left out. None if it cannot pass."""
+    """Parts to keep in float32 so that the graph passes. Each of them is needed. None if the graph cannot pass."""
     proposed: EmbeddingDiff
-    """The worst row with those parts in float32 (with all of them, if it cannot pass)."""
+    """The worst row with the parts of ``keep`` in float32, or with all parts in float32 if the graph cannot pass."""
 
 
 def precision_search(
@@ -34,10 +37,12 @@ def precision_search(
 ) -> PrecisionSearch:
     """Find a smallest set of parts to keep in float32.
 
-    Runs in PyTorch, where half is half (ONNX Runtime on a CPU computes float16 products in float32), and where no trial
-    needs an export. Parts are ranked by the harm that each does alone; the shortest head of that list with which the
-    thresholds hold is found by halving, and then every part that is not needed is taken out of it again. So no part of
-    the result can be spared, though another set might be smaller still: trying all of them would take 2^n runs.
+    The search runs in PyTorch for two reasons. PyTorch computes float16 products in float16, while ONNX Runtime on a
+    CPU computes them in float32. And no trial needs an export.
+
+    The parts are ranked by the harm that each does alone. A binary search finds the shortest head of that ranking with
+    which the thresholds hold. Then every part that is not needed is removed again. So each part of the result is
+    needed, but another set may be smaller: finding the smallest would take 2^n runs.
 
     Args:
         encoder: the reference in float32; not changed.
@@ -86,7 +91,7 @@ def precision_search(
 def in_onnxruntime(
     encoder: Encoder, keep: Collection[str], cases: Sequence[Case], thresholds: Thresholds
 ) -> EmbeddingDiff:
-    """Export the mixed-precision graph with these parts in float32, and compare it on a CPU; the worst row.
+    """Export the mixed-precision graph with these parts in float32, and find its worst row on a CPU.
 
     Args:
         encoder: the reference in float32; not changed.
@@ -110,7 +115,7 @@ def _worst(found: Sequence[np.ndarray], expected: Sequence[np.ndarray], threshol
 
 
 def _excess(found: EmbeddingDiff, thresholds: Thresholds) -> float:
-    """How many times as large as allowed the error is, by the measure that is worse."""
+    """The ratio of the error to the allowed error, by the measure for which it is larger."""
     distance, allowed = 1 - found.cosine, max(1 - thresholds.cosine, np.finfo(np.float64).eps)
     excess = max(found.max_abs / thresholds.max_abs, distance / allowed)
     return float("inf") if np.isnan(found.max_abs + found.cosine) else excess

@@ -1,4 +1,4 @@
-"""Does a memory's graph recall what the reference recalls?"""
+"""Compare what a memory's graph recalls with what the reference recalls."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,21 +14,21 @@ from lam_export.model.memory_step import Memory
 
 THRESHOLDS = Thresholds(max_abs=5e-5, cosine=0.99999)
 STEPS = 300
-"""Stores of the comparison, each followed by a recall."""
+"""Number of stores in the comparison; a recall follows each."""
 
 
 def memory_errors(graph: bytes, memory: Memory) -> dict[str, float]:
-    """Run a graph in ONNX Runtime beside the reference, for :data:`STEPS` stores from an empty memory on.
+    """Run a graph in ONNX Runtime beside the reference for :data:`STEPS` stores, starting with an empty memory.
 
-    Two memories are a batch: one gets vectors of unit length, as embeddings are, the other vectors of a hidden state's
-    length, and skips every third store. Each hands its own state on.
+    The batch holds two memories. One gets vectors of unit length, as embeddings have. The other gets vectors of a
+    hidden state's length and skips every third store. Graph and reference each continue from their own state.
 
     Args:
         graph: a serialised ONNX model.
-        memory: the reference; turned to float64 in place.
+        memory: the reference. It is converted to float64 in place.
 
     Returns:
-        The worst row's ``max_abs`` and ``relative_rms`` (both relative to the row's length) and ``cosine``, over all
+        The worst ``max_abs``, ``relative_rms`` (both relative to the row's length) and ``cosine`` of a row, over all
         outputs and steps.
     """
     with _one_thread():
@@ -66,7 +66,7 @@ def _compared(graph: bytes, reference: Memory) -> dict[str, float]:
 
 @contextmanager
 def _one_thread() -> Iterator[None]:
-    """For products so small that threads only wait for each other: ten times faster on a busy machine."""
+    """Use one thread. The products are so small that threads would only wait: ten times faster on a busy machine."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:

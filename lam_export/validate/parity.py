@@ -1,4 +1,4 @@
-"""Does a bundle give the reference's embeddings?"""
+"""Check that a bundle gives the reference's embeddings."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack
@@ -25,7 +25,7 @@ from .runners import EngineRunner, ReferenceRunner, StreamRunner, runner_from_gr
 
 @dataclass(frozen=True)
 class ParityRow:
-    """One output of one graph, or plan, on one case."""
+    """The comparison of one output of one graph or plan on one case."""
 
     graph: str
     case: str
@@ -49,11 +49,11 @@ class ParityReport:
 
     @property
     def max_tokens(self) -> int:
-        """Length of the longest text that was compared."""
+        """Number of tokens of the longest text that was compared."""
         return max(row.tokens for row in self.rows)
 
     def worst(self) -> dict[str, dict[str, float]]:
-        """Of each graph, the worst figure of each measure over all its rows."""
+        """For each graph, the worst figure of each measure over all its rows."""
         diffs = {row.graph: [other.diff for other in self.rows if other.graph == row.graph] for row in self.rows}
         return {
             graph: {
@@ -82,17 +82,18 @@ def check_parity(
 
     Args:
         bundle: an open bundle.
-        encoder: the reference; it is turned to float64 in place.
-        engine: what runs the bundle. ONNX Runtime runs every graph with all its outputs; any other engine what it
-            runs of that precision, as it serves, on those cases that it takes.
-        precision: of the graph or plan; all graphs in ONNX Runtime, another engine's default, if left out.
+        encoder: the reference. It is converted to float64 in place.
+        engine: the runtime's name. ONNX Runtime runs every graph with all its outputs. Any other engine runs one graph
+            or plan as it serves, and only the cases that are not too long for it.
+        precision: precision of the graph or plan. By default, ONNX Runtime runs all graphs, and any other engine its
+            default precision.
         thresholds: precision of a graph to what its worst row must hold.
         progress: told what is being run.
         verbose: let Polygraphy's log through.
 
     Raises:
-        BundleError: the bundle is of another model than the encoder, or a file of it was altered, or it has none of
-            that precision.
+        BundleError: the bundle is of another model than the encoder, one of its files was altered, or it has no graph
+            or plan of that precision.
         EngineError: the engine cannot run here.
     """
     check_same_model(bundle, encoder)

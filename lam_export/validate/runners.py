@@ -1,4 +1,4 @@
-"""What Polygraphy's Comparator runs: the reference, the bundle's graphs, and any engine."""
+"""Runners for Polygraphy's Comparator: the reference, the bundle's graphs, and any engine."""
 
 import time
 from collections import OrderedDict
@@ -45,7 +45,7 @@ class ReferenceRunner(BaseRunner):
 
 
 class EngineRunner(BaseRunner):
-    """An engine as it serves: with its checks, its batches, its padding. It gives sentence embeddings alone."""
+    """An engine as it serves, with its checks, batches and padding. It gives only sentence embeddings."""
 
     def __init__(self, engine: EmbeddingEngine, name: str) -> None:
         super().__init__(name=f"{name} {engine.file}")
@@ -62,7 +62,7 @@ class EngineRunner(BaseRunner):
 
 
 class StreamRunner(BaseRunner):
-    """A bundle's ``model.stream.onnx``, each text by itself in windows of two chunks. Sentence embeddings alone."""
+    """A bundle's ``model.stream.onnx``, each text alone in windows of two chunks. It gives only sentence embeddings."""
 
     def __init__(self, bundle: Bundle) -> None:
         super().__init__(name=f"ONNX Runtime {STREAM_MODEL}")
@@ -82,8 +82,8 @@ class StreamRunner(BaseRunner):
 
 
 def runner_from_graph(bundle: Bundle, graph: str) -> OnnxrtRunner:
-    """ONNX Runtime on the CPU with one of the bundle's files, its hash checked."""
-    onnxruntime.set_default_logger_severity(4)  # errors are raised, and need not be in the log too
+    """ONNX Runtime on the CPU with one of the bundle's files, whose hash is checked."""
+    onnxruntime.set_default_logger_severity(4)  # errors are raised, so they need not be logged too
     return OnnxrtRunner(SessionFromOnnx(bundle.read(graph), providers=["cpu"]), name=f"ONNX Runtime {graph}")
 
 

@@ -1,1 +1,1 @@
-"""The accuracy diff report: what is measured, how it is judged, how it is shown."""
+"""The accuracy report: how figures are measured, judged and shown."""

@@ -1,4 +1,4 @@
-"""The whole report: the reference once, then each candidate embedded, measured and judged."""
+"""Build a report: run the reference once, then run, measure and judge each candidate."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -35,18 +35,19 @@ if TYPE_CHECKING:
     from lam_export.model.encoder import Encoder
 
 START = 60
-"""Characters of a text that a report keeps of it."""
+"""Characters of each text that a report keeps to label its points."""
 _PARTS_WORST, _PARTS_SPREAD, _PARTS_TOKENS = 3, 6, 512
-"""Texts that the parts are compared on: the worst, and some of all lengths; none longer, for every value is kept."""
+"""Texts on which parts are compared: how many worst ones, how many spread over all lengths, and the most tokens of a
+batch. All inner values of a batch are kept in memory."""
 
 
 @dataclass(frozen=True)
 class Reference:
-    """What the candidates are held against, with what its other measures need."""
+    """The reference's results, prepared for all measures."""
 
     results: Results
     vectors: np.ndarray
-    """Float64, finite."""
+    """``[n, hidden]`` float64, finite."""
     nearest: Nearest
 
 
@@ -62,23 +63,23 @@ def build_report(
     cache: Path | None = None,
     progress: Progress = Progress(),
 ) -> tuple[Report, tuple[Results, ...]]:
-    """Compare a bundle's graphs with a reference, text by text and all together.
+    """Compare a bundle's graphs with a reference, for each text and over all texts.
 
-    Subjects are loaded one after the other, so that one is in memory at a time.
+    Subjects are loaded one after the other, so that only one is in memory at a time.
 
     Args:
         bundle: an open bundle.
         corpus: the texts, and pairs of them for the benchmark.
-        reference: what the candidates are held against, or what it gave for these texts.
+        reference: the subject that is right, or its saved results for these texts.
         candidates: the bundle in its runtimes.
-        limits: by precision.
-        encoder: for the comparison part by part; left out where there is no checkpoint. It is turned to float64.
-        checkpoint_sha256: of the checkpoint that the reference is made from.
-        cache: where embeddings are kept from run to run.
+        limits: thresholds by precision.
+        encoder: needed to compare part by part; None without a checkpoint. It is converted to float64 in place.
+        checkpoint_sha256: hash of the checkpoint that the reference is made from.
+        cache: folder that caches embeddings between runs.
         progress: told of each step, and of each text.
 
     Returns:
-        The report, and what each subject gave: the reference's first.
+        The report, and the results of each subject, with the reference's first.
 
     Raises:
         LamError: a subject cannot run, or the reference itself is not finite.
@@ -97,7 +98,7 @@ def build_report(
         return Results(subject.info, corpus.sha256, vectors, seconds)
 
     progress.begin("loading the candidates", len(candidates))
-    for candidate in candidates:  # what cannot run shows now, and not after the minutes of the reference
+    for candidate in candidates:  # fail now, not after the minutes that the reference takes
         candidate.load().close()
         progress.advance(1)
     if isinstance(reference, Subject):
@@ -165,7 +166,7 @@ def _compare(
     moved: Moved,
     parts: tuple[PartError, ...],
 ) -> tuple[Comparison, dict[str, str]]:
-    """Everything but the checks, and for each check the text or pair that it is worst on."""
+    """The comparison without its checks, and the name of each check's worst text or pair."""
     vectors = zero_unless_finite(candidate.vectors)
     nan, inf = not_finite(candidate.vectors)
     neighbours, at_10 = recall(reference.vectors, reference.nearest, vectors)
@@ -214,7 +215,7 @@ def _compare(
 def _benchmark(
     corpus: Corpus, reference: np.ndarray, candidate: np.ndarray
 ) -> tuple[Sts | None, dict[str, Any], tuple[int, int] | None]:
-    """The benchmark, its series, and the pair whose cosine moved most."""
+    """The benchmark, its series for the plots, and the pair whose cosine changed most."""
     if not corpus.pairs:
         return None, {"sts_gold": (), "sts_reference": (), "sts_candidate": ()}, None
     first, second = (np.array([pair[i] for pair in corpus.pairs]) for i in (0, 1))
@@ -226,7 +227,7 @@ def _benchmark(
 
 
 def _part_batches(ids: Sequence[np.ndarray], errors: RowErrors, pad_token_id: int) -> list[dict[str, np.ndarray]]:
-    """The worst texts and some of all lengths, in batches that are small enough to keep every value of."""
+    """The worst texts and texts of all lengths, in batches so small that all inner values fit into memory."""
     lengths = [len(row) for row in ids]
     worst = [int(i) for i in np.argsort(errors.cosine, kind="stable") if lengths[i] <= _PARTS_TOKENS][:_PARTS_WORST]
     chosen = list(dict.fromkeys([*worst, *sample(lengths, _PARTS_SPREAD)]))

@@ -1,4 +1,4 @@
-"""A report on disk: a folder of one page, one comment, one JSON file, and what each subject gave."""
+"""A report on disk: a folder with an HTML page, a Markdown comment, a JSON file, and each subject's results."""
 
 import json
 import re
@@ -16,12 +16,12 @@ RESULTS = "results"
 
 
 def write_report(folder: Path, report: Report, results: Sequence[Results]) -> None:
-    """Write a report, each file whole or not at all and ``report.json`` last; one that is there is replaced.
+    """Write a report. Each file is written whole or not at all, ``report.json`` last. Old files are replaced.
 
     Args:
-        folder: made if need be.
+        folder: where to write; created if it is missing.
         report: the report.
-        results: of the subjects, the reference's first.
+        results: the results of all subjects, with the reference's first.
 
     Raises:
         LamError: the disk is full, or the folder may not be written to.
@@ -33,12 +33,12 @@ def write_report(folder: Path, report: Report, results: Sequence[Results]) -> No
 
 
 def to_json(report: Report) -> str:
-    """``report.json``, as ``docs/report.schema.json`` describes it."""
+    """The content of ``report.json``, which ``docs/report.schema.json`` describes."""
     return report.model_dump_json() + "\n"
 
 
 def json_schema() -> str:
-    """What ``docs/report.schema.json`` holds: JSON Schema of ``report.json``, with a description of every field."""
+    """The content of ``docs/report.schema.json``: the JSON Schema of ``report.json``, with every field described."""
     schema = Report.model_json_schema(mode="serialization")
     draft = "https://json-schema.org/draft/2020-12/schema"
     return json.dumps({"$schema": draft, **schema}, indent=2, ensure_ascii=False) + "\n"

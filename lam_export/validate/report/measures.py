@@ -1,4 +1,4 @@
-"""How far each text's embedding is from the reference's: the worst texts, and the worst of each kind of text."""
+"""The error of each text's embedding against the reference: the worst texts, and the worst figures of each group."""
 
 from collections.abc import Mapping, Sequence
 
@@ -11,8 +11,9 @@ from lam_export.evidence.texts import readable
 from .schema import Bucket, TextRow
 
 LENGTHS = ((1, 16), (17, 64), (65, 128), (129, 512), (513, 2048), (2049, None))
-"""Buckets of lengths, in tokens with both ends included."""
+"""Buckets of lengths in tokens, both ends included."""
 WORST = 20
+"""Number of worst texts in the report."""
 
 
 def text_row(text: Text, tokens: int, errors: RowErrors, index: int) -> TextRow:
@@ -31,7 +32,7 @@ def text_row(text: Text, tokens: int, errors: RowErrors, index: int) -> TextRow:
 def worst_rows(
     texts: Sequence[Text], tokens: Sequence[int], errors: RowErrors, count: int = WORST
 ) -> tuple[TextRow, ...]:
-    """The texts of the lowest cosines, worst first."""
+    """The texts with the lowest cosines, worst first."""
     order = np.argsort(errors.cosine, kind="stable")[:count]
     return tuple(text_row(texts[i], tokens[i], errors, i) for i in order)
 
@@ -54,7 +55,7 @@ def _names() -> Mapping[str, tuple[int, int | None]]:
 
 def _within(tokens: int, span: tuple[int, int | None]) -> bool:
     low, high = span
-    # A text of no tokens, which a tokenizer without special tokens may give, is of the shortest.
+    # A tokenizer without special tokens may give a text of no tokens. Such a text belongs to the shortest bucket.
     return (low <= tokens or low == 1) and (high is None or tokens <= high)
 
 

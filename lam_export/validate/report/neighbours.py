@@ -1,4 +1,4 @@
-"""Do the nearest texts stay the nearest? What a search over the embeddings would notice."""
+"""How many nearest texts stay the nearest: the change that a search over the embeddings would notice."""
 
 from dataclasses import dataclass
 
@@ -7,26 +7,28 @@ import numpy as np
 from .schema import Neighbours
 
 DEPTH = 10
+"""Number of nearest texts that are compared."""
 TIE = 1e-6
-"""Similarities that are nearer than this are equal: above the rounding of float32, below any difference that counts."""
+"""Similarities count as equal below this difference. It exceeds the rounding of float32, and is too small to matter."""
 _BLOCK = 256
 
 
 @dataclass(frozen=True)
 class Nearest:
-    """The nearest texts of each text, itself left out; ``[n, k]``, nearest first."""
+    """The nearest texts of each text, without the text itself: ``[n, k]``, nearest first."""
 
     index: np.ndarray
+    """Index of the nearest texts, int64."""
     similarity: np.ndarray
-    """Cosine, float32."""
+    """Cosine of the nearest texts, float32."""
 
 
 def nearest(vectors: np.ndarray, depth: int = DEPTH) -> Nearest:
-    """Find the texts of the highest cosines, in blocks: of ``n x n`` similarities 256 rows are in memory at once.
+    """Find the texts with the highest cosines. Only 256 rows of the ``n x n`` similarities are in memory at once.
 
     Args:
-        vectors: ``[n, hidden]``, finite; a row of zeros is near to nothing.
-        depth: how many; all others if there are fewer.
+        vectors: ``[n, hidden]``, finite. A row of zeros is near to nothing.
+        depth: number of nearest texts; all other texts if there are fewer.
     """
     unit = _unit(vectors)
     k = min(depth, len(unit) - 1)
@@ -46,19 +48,20 @@ def nearest(vectors: np.ndarray, depth: int = DEPTH) -> Nearest:
 
 
 def kept(reference: np.ndarray, expected: Nearest, found: Nearest, depth: int) -> np.ndarray:
-    """Of each text's ``depth`` nearest by the candidate, the share that is as near by the reference.
+    """The share of each text's ``depth`` nearest texts that the candidate keeps.
 
-    A neighbour counts if its similarity by the reference is at least that of the reference's own last neighbour,
-    less :data:`TIE`. So texts that the reference sees as equally near (copies of one another) may change places.
+    A neighbour counts as kept if, by the reference, it is at least as near as the last of the reference's own
+    neighbours, less :data:`TIE`. So texts that are equally near by the reference, such as copies, may change
+    places.
 
     Args:
         reference: the reference's vectors, ``[n, hidden]``.
-        expected: the reference's nearest.
-        found: the candidate's.
-        depth: how many of them to look at.
+        expected: the nearest texts by the reference.
+        found: the nearest texts by the candidate.
+        depth: number of nearest texts to compare.
 
     Returns:
-        ``[n]``, 0 to 1; 1 where there is no other text.
+        ``[n]`` from 0 to 1; 1 where there is no other text.
     """
     index = found.index[:, :depth]
     if not index.shape[1]:
@@ -70,10 +73,10 @@ def kept(reference: np.ndarray, expected: Nearest, found: Nearest, depth: int) -
 
 
 def recall(reference: np.ndarray, expected: Nearest, candidate: np.ndarray) -> tuple[Neighbours, np.ndarray]:
-    """Compare a candidate's nearest neighbours with the reference's own.
+    """Compare the nearest texts by a candidate with those by the reference.
 
     Args:
-        reference, candidate: ``[n, hidden]``, finite; no text twice.
+        reference, candidate: ``[n, hidden]``, finite. No text occurs twice.
         expected: :func:`nearest` of the reference.
 
     Returns:

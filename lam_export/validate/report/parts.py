@@ -1,8 +1,9 @@
-"""Where in the network an error begins: each part of a graph beside the same part of the reference.
+"""Where in the network an error begins: compare each part of a graph with the same part of the reference.
 
-An exported graph names its values after the PyTorch modules that gave them, so each has its counterpart. The graph is
-run twice: once as it is, which shows the error that has come together so far; and once cut at every one of these
-values, so that each part reads the reference's own, which shows the error of that part alone.
+An exported graph names its values after the PyTorch modules that gave them, so each value has its counterpart. The
+graph is run twice. The first run is of the graph as it is, and shows the error that has accumulated up to each part. In
+the second run, the graph is cut at every one of these values, and each part reads the reference's values. This shows
+the error of each part alone.
 """
 
 import re
@@ -25,12 +26,14 @@ if TYPE_CHECKING:
     from lam_export.model.encoder import Encoder
 
 _SLICE_TOKENS = 512
-"""Padded tokens that are looked at together, as far as a text is not longer: each takes 2 MB at six layers of 384."""
+"""Padded tokens that are run together, unless one text is longer. Each takes 2 MB in a model of six layers of 384."""
 _TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "bf16": 2e-2, "int8": 5e-2}
-"""By precision: the most that rounding explains of a part's own error. Of sound graphs it was found to be at most
-4e-7, 4e-4 and, with a scale for each row, 2.5e-2; in bf16, 8 times that of fp16."""
+"""Largest error of a part alone that rounding explains, by precision.
+
+Sound graphs had at most 4e-7 in fp32, 4e-4 in fp16, 8 times as much in bf16, and 2.5e-2 in int8 with a scale for each
+row."""
 _QUANTISED = re.compile(r"embeddings\.norm|.*\.(in_proj|o_proj|ffn_in|ffn_out)")
-"""The parts with matrices. They alone are rounded in an int8 graph; the others are float32."""
+"""The parts with matrices. In an int8 graph only these are rounded; all others are float32."""
 
 
 def part_errors(
@@ -38,24 +41,23 @@ def part_errors(
 ) -> tuple[PartError, ...]:
     """Compare a graph with the reference, part by part, in ONNX Runtime on the CPU.
 
-    Parts are the modules whose names the graph's values have; inside a fused operator its steps
-    (``layers.3.form.convolved``, then ``layers.3.form.mixed``, which is the rule's result before it is normalised, and
-    last ``layers.3.form``); and ``sentence_embedding``. What stands between two of them, an activation or a residual
-    sum, belongs to the later one.
+    The parts are the modules after which the graph names its values, and ``sentence_embedding``. A fused operator is
+    divided into its steps: ``layers.3.form.convolved``, then ``layers.3.form.mixed`` (the rule's result before it is
+    normalised), then ``layers.3.form``. An activation or residual sum between two parts belongs to the later part.
 
-    A part is a suspect if its own error is larger than rounding to the graph's precision explains. So the first suspect
-    is where the first fault is, however many there are.
+    A part is a suspect if its own error is larger than rounding to the graph's precision explains. So the first fault
+    is in the first suspect, even if there are several.
 
     Args:
         graph: an ONNX file.
-        encoder: the reference; it is turned to float64 in place.
+        encoder: the reference. It is converted to float64 in place.
         batches: ``input_ids`` and ``attention_mask``, ``[B, L]`` int64 each. Padded tokens do not count. Some texts
-            should be of a few tokens, where a wrong padding or eps shows most, and some longer than a chunk.
-        precision: of the graph, as in the manifest.
+            should have few tokens, where a wrong padding or eps shows most, and some should be longer than a chunk.
+        precision: precision of the graph, as in the manifest.
 
     Returns:
-        The parts in the order of computation. None for a graph without such names; no steps where the operators are
-        inlined. A token's row that holds NaN or infinity counts as zero, and its part is a suspect.
+        The parts in the order of computation. The result is empty for a graph without such names, and has no steps
+        where the operators are inlined. A row that holds NaN or infinity counts as zero, and its part is a suspect.
     """
     import onnx
     from onnx import TensorProto, helper
@@ -100,7 +102,7 @@ def _slices(batches: Sequence[Mapping[str, np.ndarray]]) -> Iterator[dict[str, n
 def _session(model: "onnx.ModelProto") -> "InferenceSession":
     import onnxruntime
 
-    onnxruntime.set_default_logger_severity(4)  # errors are raised, and need not be in the log too
+    onnxruntime.set_default_logger_severity(4)  # errors are raised, so they need not be logged too
     return onnxruntime.InferenceSession(model.SerializeToString(), providers=["CPUExecutionProvider"])
 
 

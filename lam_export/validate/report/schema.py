@@ -171,7 +171,7 @@ class Comparison(Record):
 
     @property
     def suspect(self) -> str | None:
-        """The first part whose own error is out of line."""
+        """The first part whose own error is more than its precision explains; None if there is none."""
         return next((part.part for part in self.parts if part.suspect), None)
 
 

@@ -1,4 +1,4 @@
-"""Does an embedding move when nothing about its text changed? In other batches, under padding, in another run."""
+"""How much an embedding moves while its text stays the same: in other batches, under padding, in another run."""
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,22 +13,26 @@ from lam_export.evidence.texts import readable, zero_unless_finite
 from .schema import Stability
 
 TEXTS = 8
+"""Number of texts that are tried."""
 RUNS = 3
+"""Number of runs of the same batch."""
 _MOST_TOKENS = 300
-"""Of a text that is tried: past two chunks of 128, and beside a text four times as long past the position table."""
+"""Most tokens of a text that is tried. This is more than two chunks of 128, and four times as many tokens are more than
+the position table has."""
 _LEAST_PADDED = 600
+"""Fewest tokens of the long text that causes padding."""
 _BESIDE = 5
-"""Texts beside the one that is looked at."""
+"""Number of texts beside the text that is tried."""
 _SEED = 0
 
 
 @dataclass(frozen=True)
 class Moved:
-    """What :func:`stability` saw, with the text behind each figure."""
+    """The figures of :func:`stability`, with the text behind each."""
 
     figures: Stability
     worst: dict[str, int]
-    """``batch_cosine``, ``padding_cosine`` and ``neighbours_cosine`` to the index of the text that moved most."""
+    """Name of a figure, such as ``batch_cosine``, to the index of the text that moved most."""
 
 
 def stability(
@@ -43,12 +47,12 @@ def stability(
     """Embed some texts in several surroundings and compare each text's embeddings with one another.
 
     Args:
-        embed: what embeds a padded batch.
-        ids: ``[tokens]`` of each text.
-        texts: the same texts as they are read.
-        chosen: indices of those that are tried, by :func:`sample`.
-        pad_token_id: of the model.
-        progress: called with 1 as each of them is done.
+        embed: a function that embeds a padded batch.
+        ids: token ids ``[tokens]`` of each text.
+        texts: the same texts as strings.
+        chosen: indices of the texts to try, from :func:`sample`.
+        pad_token_id: the model's id of padding.
+        progress: called with 1 after each tried text.
     """
     longest = max(ids, key=len)
     lowest = dict.fromkeys(("batch_cosine", "padding_cosine", "neighbours_cosine"), np.inf)
@@ -75,14 +79,14 @@ def stability(
 
 
 def sample(lengths: Sequence[int], count: int = TEXTS) -> list[int]:
-    """Indices of texts of odd lengths, evenly spread over the lengths that there are.
+    """Indices of texts of odd lengths, evenly spread over the lengths that occur.
 
-    Kernels work in powers of two: at an odd length every remainder is there. The longest are left out, for each text
-    is run many times.
+    Kernels work in powers of two, so an odd length leaves a remainder in every kernel. The longest texts are left out,
+    because each text is run many times.
 
     Args:
         lengths: tokens of each text.
-        count: how many at most.
+        count: largest number of texts.
     """
     first_of: dict[int, int] = {}
     for i, n in enumerate(lengths):
@@ -95,7 +99,7 @@ def sample(lengths: Sequence[int], count: int = TEXTS) -> list[int]:
 def _surroundings(
     i: int, ids: Sequence[np.ndarray], longest: np.ndarray
 ) -> Iterator[tuple[str, list[np.ndarray], list[np.ndarray]]]:
-    """What differs, and two batches whose first row is text ``i``."""
+    """Name of a figure, and two batches that have text ``i`` as their first row."""
     own = ids[i]
     n = max(1, len(own))
     generator = np.random.default_rng(_SEED)
@@ -103,7 +107,7 @@ def _surroundings(
     yield "batch_cosine", [own], [own, *(ids[j] for j in nearest)]
     yield "padding_cosine", [own], [own, np.resize(longest, max(_LEAST_PADDED, 4 * n))]
 
-    # Of the same length, so that nothing but the neighbours differs. One word again and again drives values highest.
+    # All texts get the same length, so that only the neighbours differ. A repeated word drives values highest.
     def beside() -> list[np.ndarray]:
         return [np.resize(ids[j], n) for j in generator.integers(len(ids), size=_BESIDE)]
 

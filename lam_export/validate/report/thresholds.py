@@ -121,7 +121,7 @@ def judge(comparison: Comparison, limits: Limits, worst: Mapping[str, str]) -> t
     """Compare the figures of a comparison with the limits.
 
     Args:
-        comparison: its ``checks`` are not looked at.
+        comparison: the figures. Its ``checks`` are not read.
         limits: the limits of the candidate's precision.
         worst: name of a check to its worst text or pair, in the words that the sentence uses.
     """

@@ -1,4 +1,4 @@
-"""A report as people read it: a page, a comment on a pull request, a table on a terminal."""
+"""Show a report as an HTML page, as a comment on a pull request, or as a table on a terminal."""
 
 from .html import html_page
 from .markdown import markdown

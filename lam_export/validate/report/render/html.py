@@ -1,4 +1,4 @@
-"""A report as one HTML file that needs nothing else: no network, no other file, and scripts only for comfort."""
+"""A report as one HTML file. It needs no network, no other file and, except for comfort, no scripts."""
 
 from collections.abc import Sequence
 from itertools import groupby

@@ -11,10 +11,10 @@ _WORST = 5
 
 
 def markdown(report: Report) -> str:
-    """The verdict, the candidates side by side, what failed, the worst texts; details fold away.
+    """The verdict, the candidates side by side, the failed checks and the worst texts. Details are folded.
 
-    Texts of the report stand in ``<code>``, where nobody is mentioned and nothing linked, with all punctuation as
-    character references: a code span in backticks could not hold a ``|`` after a backslash in a table.
+    Texts stand in ``<code>``, where they cannot mention anyone or become links. All punctuation is written as character
+    references, because a code span in backticks cannot hold a ``|`` after a backslash in a table.
     """
     blocks = [
         f"### {_mark(report.passed)} {code(report.bundle)}",
@@ -48,7 +48,7 @@ def markdown(report: Report) -> str:
         if comparison.suspect is not None:
             blocks.append(
                 f"In {code(comparison.candidate.name)}, {code(comparison.suspect)} is the first part whose own error "
-                "is out of line."
+                "is more than its precision explains."
             )
     for comparison in report.comparisons:
         if comparison.worst:
@@ -83,7 +83,7 @@ def _mark(passed: bool) -> str:
 
 
 def _table(head: Sequence[str], rows: Iterable[Sequence[str]], numbers_from: int | None = None) -> str:
-    """A table of cells that are Markdown already; columns from ``numbers_from`` on are set right."""
+    """A table of cells that are Markdown already. The columns from ``numbers_from`` on are right-aligned."""
     rules = ["---:" if numbers_from is not None and i >= numbers_from else "---" for i in range(len(head))]
     return "\n".join(f"| {' | '.join(cells)} |" for cells in (head, rules, *rows))
 

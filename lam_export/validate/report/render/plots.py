@@ -41,7 +41,7 @@ def plots(comparison: Comparison) -> tuple[Plot, ...]:
 
 
 def cosine_histogram(comparison: Comparison) -> Plot:
-    """How many texts lie how far from a cosine of 1, with the gate's threshold."""
+    """A histogram of the texts by 1 − cosine, with the gate's threshold."""
     title = "Cosine histogram"
     missing = [1 - cosine for cosine in comparison.series.cosine if math.isfinite(cosine)]
     if not missing:
@@ -88,7 +88,7 @@ def cosine_histogram(comparison: Comparison) -> Plot:
 
 
 def error_by_length(comparison: Comparison) -> Plot:
-    """Every text's error against its length: does it grow?"""
+    """Every text's error against its length, which shows whether the error grows."""
     title = "Error against length"
     series = comparison.series
     rows = [
@@ -128,7 +128,7 @@ def error_by_length(comparison: Comparison) -> Plot:
 
 
 def layer_profile(comparison: Comparison) -> Plot:
-    """Where in the network the error comes from."""
+    """The error of each part of the network, which shows where the error comes from."""
     title = "Error by part of the network"
     if not comparison.parts:
         return Plot(title, "", missing="This runtime shows no inner values, so its parts could not be compared.")
@@ -146,7 +146,7 @@ def layer_profile(comparison: Comparison) -> Plot:
     largest = max((part for _, part in parts), key=lambda part: math.inf if math.isnan(part.own) else part.own)
     caption = f"Largest error of a part alone: {figure(largest.own)}, {visible(largest.part)}."
     if suspects:
-        caption += f" First out of line: {suspects[0][1]}."
+        caption += f" First suspect: {suspects[0][1]}."
     dividers, names = _layers(comparison.parts, step)
     return Plot(
         title,
@@ -174,7 +174,7 @@ def layer_profile(comparison: Comparison) -> Plot:
 
 
 def sts_scatter(comparison: Comparison) -> Plot:
-    """The candidate's score of every pair against the reference's."""
+    """The candidate's cosine of every pair against the reference's."""
     title = "STS scores, old against new"
     series = comparison.series
     pairs = [
@@ -188,7 +188,7 @@ def sts_scatter(comparison: Comparison) -> Plot:
         return Plot(title, "", missing="No pair has a score that is a number.")
     low = min(min(pair[:2]) for pair in pairs)
     high = max(max(pair[:2]) for pair in pairs)
-    room = 0.03 * max(high - low, 0.01)  # no dot is cut by the frame
+    room = 0.03 * max(high - low, 0.01)  # so that the frame cuts no dot
     low, high = low - room, high + room
     x = linear_axis("reference's cosine", low, high)
     y = linear_axis("candidate's cosine", low, high, vertical=True)
@@ -225,7 +225,7 @@ def sts_scatter(comparison: Comparison) -> Plot:
 
 
 def _layers(parts: Sequence[PartError], step: float) -> tuple[list[Line], list[Note]]:
-    """Between the layers a line, below each its number."""
+    """A line between two layers, and the number of each layer below it."""
     dividers, names = [], []
     at = 0
     for layer, group in groupby(parts, key=_layer):
@@ -240,7 +240,7 @@ def _layers(parts: Sequence[PartError], step: float) -> tuple[list[Line], list[N
 
 
 def _layer(part: PartError) -> str:
-    """``3`` of ``layers.3.form``; empty for what is in no layer."""
+    """The number of a part's layer, ``3`` for ``layers.3.form``; empty outside the layers."""
     return next((piece for piece in part.part.split(".") if piece.isdigit()), "")
 
 
@@ -249,7 +249,7 @@ def _upright(x: float, style: str = "gate") -> Line:
 
 
 def _beside(x: float, text: str) -> Note:
-    """Words at the head of an upright line, on the side that has room."""
+    """A label at the top of a vertical line, on the side that has room."""
     right = x < (LEFT + RIGHT) / 2
     text = text if len(text) <= _LONGEST_NOTE else "…" + text[1 - _LONGEST_NOTE :]
     return Note("flag", x + (4 if right else -4), TOP + 9, "start" if right else "end", text)

@@ -12,9 +12,9 @@ if TYPE_CHECKING:
 
 
 def terminal(report: Report) -> "Group":
-    """The verdict, the candidates side by side, what failed and where to look, for ``rich`` to print.
+    """The verdict, the candidates side by side, the failed checks and where to look, for ``rich`` to print.
 
-    Nothing that the report holds is read as markup or reaches the terminal as a control.
+    No text of the report is read as markup or reaches the terminal as a control character.
     """
     from rich import box
     from rich.console import Group
@@ -41,7 +41,9 @@ def terminal(report: Report) -> "Group":
         if comparison.suspect is not None:
             lines.append(
                 Text.assemble(
-                    "  look first at ", (visible(comparison.suspect), "bold yellow"), ": its own error is out of line"
+                    "  look first at ",
+                    (visible(comparison.suspect), "bold yellow"),
+                    ": its own error is more than its precision explains",
                 )
             )
     verdict_line = Text.assemble(stamp(report.passed), "  ", headline(report))

@@ -1,4 +1,4 @@
-"""How a report's figures and texts are written, on every medium alike."""
+"""Write a report's figures and texts in the same way on every medium."""
 
 import math
 
@@ -6,11 +6,11 @@ from lam_export.evidence.words import figure, megabytes, short_exponent, visible
 from lam_export.validate.report.schema import Check, Comparison, Report
 
 SUMMARY = ("candidate", "verdict", "worst cosine", "mean cosine", "STS change", "recall@10", "MB")
-"""The columns in which candidates are compared side by side."""
+"""Columns of the table that compares candidates side by side."""
 
 
 def change(value: float) -> str:
-    """A difference of two correlations, five decimals and its sign."""
+    """A difference of two correlations, with its sign and five decimals."""
     return f"{value:+.5f}".replace("-", "−")
 
 
@@ -34,7 +34,10 @@ def margin(check: Check) -> str:
 
 
 def failure(check: Check) -> str:
-    """A failed check in a sentence: the gate's own, or ``cosine 0.9993, asked for at least 0.9995, missed by 2e-4``."""
+    """A failed check in a sentence: the check's detail, or else its figures.
+
+    The figures read ``cosine 0.9993, asked for at least 0.9995, missed by 2e-4``.
+    """
     missed = margin(check).lstrip("−")
     figures = f"{check.name} {figure(check.found)}, asked for {asked(check)}, missed by {missed}"
     return visible(check.detail or figures)
@@ -45,7 +48,7 @@ def failed_checks(comparison: Comparison) -> list[Check]:
 
 
 def cosine_threshold(comparison: Comparison) -> float | None:
-    """What the gate asks of every text's cosine; None if it does not."""
+    """The gate's threshold for every text's cosine; None if there is none."""
     return next((check.threshold for check in comparison.checks if check.name == "cosine"), None)
 
 
