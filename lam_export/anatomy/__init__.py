@@ -1,1 +1,1 @@
-"""Which part of the model a node, a value or a layer belongs to."""
+"""Find the part of the model to which a node, a value or a layer belongs."""

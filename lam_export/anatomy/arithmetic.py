@@ -1,4 +1,4 @@
-"""How many additions and multiplications an ONNX operator takes, told from its shapes."""
+"""Count the additions and multiplications of an ONNX operator from its shapes."""
 
 import re
 from collections.abc import Sequence
@@ -7,8 +7,8 @@ from math import prod
 Shape = Sequence[int]
 
 CONVENTION = (
-    "A multiplication with an addition counts as two, an element of LayerNorm or RMSNorm as five, of any other "
-    "function as one; moving counts as nothing."
+    "A multiplication with an addition counts as two operations. An element of LayerNorm or RMSNorm counts as five, an "
+    "element of any other function as one. Moving data counts as nothing."
 )
 _PRODUCTS = re.compile("(Fused|Transpose)?MatMul|(Fused)?Gemm|MatMulInteger|QLinearMatMul")
 _CONVOLUTIONS = re.compile("(Fused)?Conv|ConvInteger")
@@ -25,7 +25,8 @@ def operations(kind: str, inputs: Sequence[Shape], outputs: Sequence[Shape]) -> 
         return 0.0
     read, made = prod(inputs[0]), prod(outputs[0])
     if _PRODUCTS.fullmatch(kind):
-        # Whatever is transposed, in0 has batch x rows x inner elements, and the result batch x rows x columns.
+        # However it is transposed, the first input has batch x rows x inner elements, and the result's last axis is
+        # columns.
         return 2.0 * read * outputs[0][-1] if made else 0.0
     if _CONVOLUTIONS.fullmatch(kind):
         return 2.0 * made * prod(inputs[1]) / inputs[1][0]

@@ -1,8 +1,8 @@
-"""The part of every node of a graph: an exported one, or what a runtime's optimiser made of it.
+"""Find the part of every node of a graph, which may be exported or made by a runtime's optimiser.
 
-Nodes that are named after PyTorch's modules say it themselves. Inside the fused operator it follows from the structure
-between two named values, ``convolved`` and ``mixed``. All others, and those that an optimiser added or renamed, belong
-to whatever uses their results.
+The name of a node says the part if the node is named after a PyTorch module. Inside the fused operator, the part
+follows from the structure around two named values, ``convolved`` and ``mixed``. All other nodes, and nodes that an
+optimiser added or renamed, get the part of the nodes that use their results.
 """
 
 import re
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 _OPERATOR = re.compile(r"layers\.\d+\.form$")
 _INNER = re.compile(r"layers\.\d+\.form\.(?!in_proj\b).+")
 _SIZES = re.compile("Add|Sub|Mul|Div|Mod|Min|Max|Neg|Concat|Squeeze|Unsqueeze|Gather|Slice|Cast|Range")
-"""Operators that compute sizes, where they are given nothing but sizes and constants."""
+"""Operators that compute sizes if all their inputs are sizes and constants."""
 
 
 def with_named_functions(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    """A copy in which each call of a local function has a function of its own, with values named after the call.
+    """A copy in which each call of a local function has its own function, with values named after the call.
 
-    The value ``mixed`` in the function of node ``layers.3.form`` is called ``layers.3.form.mixed``; whatever a runtime
-    puts before and after it when it inlines the function, the name stands in it. The function's inputs keep their
-    names.
+    For example, the value ``mixed`` in the function of node ``layers.3.form`` becomes ``layers.3.form.mixed``. A
+    runtime that inlines the function may add a prefix and a suffix, but the name stays recognisable. The function's
+    inputs keep their names.
     """
     copy = type(model)()
     copy.CopyFrom(model)
@@ -51,7 +51,7 @@ def places_of(model: "onnx.ModelProto") -> dict[str, Place]:
     """The place of every value that a model computes, by name.
 
     Args:
-        model: as exported, with named functions or without functions.
+        model: an exported model, with the functions of :func:`with_named_functions` or without functions.
     """
     outer = nodes_of(model.graph.node)
     places = {value: place for node in outer if (place := place_of_module(node.name)) for value in node.outputs}
@@ -77,7 +77,7 @@ def places_of(model: "onnx.ModelProto") -> dict[str, Place]:
 
 
 def places_of_nodes(model: "onnx.ModelProto") -> dict[str, Place]:
-    """The place of every node of a model, by the node's name; a node that calls a function is an operator."""
+    """The place of every node of a model, by the node's name. A node that calls a function is an operator."""
     places = places_of(model)
     calls = {function.name for function in model.functions}
     return {
@@ -94,13 +94,14 @@ def _operator_places(nodes: Sequence[Node], source: str, sink: str, layer: int |
 
 
 def spread(nodes: Sequence[Node], known: Mapping[str, Place]) -> dict[str, Place]:
-    """Give the values of unknown nodes the place of who uses them first, else of who made what they use.
+    """Find places for the values of unknown nodes.
 
-    Sizes, which many use, are a part of their own.
+    A value gets the place of the first node that uses it. Where that place is unknown, it gets the place of the node
+    that made its inputs. Sizes have many users, so they are a part of their own.
 
     Args:
-        nodes: producers before their users.
-        known: value to place.
+        nodes: all nodes, producers before their users.
+        known: name of a value to its place.
     """
     places = dict(known)
     made = {value for node in nodes for value in node.outputs}
@@ -143,8 +144,8 @@ def node_places(nodes: Sequence[Node], known: Mapping[str, Place]) -> list[Place
     """The place of each node of a graph that a runtime's optimiser made.
 
     Args:
-        nodes: of that graph, producers before their users.
-        known: of the values of the graph that it was made from.
+        nodes: nodes of the optimised graph, producers before their users.
+        known: places of the values of the original graph.
     """
     named = {}
     for node in nodes:

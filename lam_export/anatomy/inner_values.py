@@ -1,4 +1,4 @@
-"""What the reference computes on its way, under the names that an exported graph gives to the same."""
+"""The inner values of the reference, under the names that an exported graph gives them."""
 
 from collections.abc import Callable, Collection, Mapping
 from contextlib import ExitStack
@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from lam_export.model.encoder import Encoder
 
 STEPS = ("convolved", "mixed")
-"""Of the fused operator, before its result: named so in ``naive.Steps`` and in the ONNX function."""
+"""Inner values of the fused operator. ``naive.Steps`` and the ONNX function use the same names."""
 
 
 def value_names(encoder: "Encoder") -> set[str]:
-    """Every name that :func:`inner_values` may know: modules, steps of the operators in them, the embedding."""
+    """Every name that :func:`inner_values` may accept: modules, steps of their operators, and the embedding."""
     modules = {name for name, _ in encoder.named_modules()}
     return modules | {f"{module}.{step}" for module in modules for step in STEPS} | {SENTENCE_EMBEDDING}
 
@@ -26,8 +26,8 @@ def inner_values(encoder: "Encoder", names: Collection[str], feed: Mapping[str, 
     """Run the reference in float64 and keep its inner values.
 
     Args:
-        encoder: turned to float64 in place.
-        names: of :func:`value_names`, those to keep. A step is kept if the result of its operator is.
+        encoder: the reference. It is converted to float64 in place.
+        names: the values to keep, from :func:`value_names`. A step is kept only if its operator's result is kept too.
         feed: ``input_ids`` and ``attention_mask``, ``[B, L]`` int64 each.
 
     Returns:
@@ -45,7 +45,7 @@ def inner_values(encoder: "Encoder", names: Collection[str], feed: Mapping[str, 
     }
 
     class Observer(TorchDispatchMode):
-        """Computes the operator itself and remembers its last steps, rather than computing them a second time."""
+        """Computes the operator in place of PyTorch and keeps its steps, so that nothing is computed twice."""
 
         def __init__(self) -> None:
             super().__init__()  # type: ignore[no-untyped-call]

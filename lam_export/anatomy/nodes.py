@@ -12,13 +12,13 @@ class Node(NamedTuple):
 
     name: str
     kind: str
-    """``MatMul``."""
+    """Kind of the operator, such as ``MatMul``."""
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
 
 
 def nodes_of(nodes: "Iterable[onnx.NodeProto]") -> list[Node]:
-    """Of a graph or a function, in its order; constants are left out."""
+    """The nodes of a graph or a function, in order and without constants."""
     return [
         Node(node.name, node.op_type, tuple(filter(None, node.input)), tuple(filter(None, node.output)))
         for node in nodes

@@ -1,4 +1,4 @@
-"""What the nodes inside the fused operator do, told from the structure of its definition."""
+"""Find the parts of the nodes inside the fused operator from the structure of its definition."""
 
 import re
 from collections.abc import Iterator, Sequence
@@ -10,23 +10,23 @@ _REDUCTIONS = re.compile(r"Reduce\w+|LpNormalization")
 _ELEMENTWISE = re.compile("Add|Sub|Mul|Div|Max|Clip|Sqrt|Reciprocal|Pow|Abs")
 _LAYOUT = re.compile("Transpose|Reshape|Pad|Slice|Split|Concat|Unsqueeze|Squeeze|Expand|Cast|CastLike|Identity")
 _WHOLE_ROWS = "LpNormalization"
-"""The norm that gives no number a row, but the row divided by it."""
+"""The norm whose result is the divided row, while the other reductions give one number for each row."""
 
 
 def operator_parts(nodes: Sequence[Node], source: str, sink: str) -> Iterator[tuple[Node, Part]]:
     """The parts of the nodes between two values.
 
-    - convolutions: what leads to the value ``convolved``;
-    - gates: what comes of the projection by another way, and whatever multiplies something else with it;
-    - norms: reductions before the first product of the rule, what divides by them, and all that comes after ``mixed``;
-    - rule: the rest.
+    - convolutions: all nodes on the way to the value ``convolved``;
+    - gates: nodes that compute from the projection without ``convolved``, and nodes that apply their results;
+    - norms: reductions before the rule's first product, nodes that divide by them, and all nodes after ``mixed``;
+    - rule: all other nodes.
 
-    An operator that has no values of these two names is not told apart.
+    Without values of the names ``convolved`` and ``mixed``, all nodes get the part ``operator``.
 
     Args:
         nodes: producers before their users.
-        source: the operator's input, ``projected``.
-        sink: its result.
+        source: name of the operator's input, ``projected``.
+        sink: name of the operator's result.
     """
     below = _below(nodes, {source})
     on_path = [node for node in nodes if below.intersection(node.outputs) and source not in node.outputs]
@@ -38,9 +38,9 @@ def operator_parts(nodes: Sequence[Node], source: str, sink: str) -> Iterator[tu
         return
     convolution = {node.outputs[0] for node in _above(on_path, {convolved})}
     after_convolution, after_rule = _below(on_path, {convolved}), _below(on_path, {mixed})
-    norms: set[str] = set()  # one number a row, from a reduction
-    gates: set[str] = set()  # values of gates, and nothing else in them
-    products: set[str] = set()  # what the rule made
+    norms: set[str] = set()  # one number for each row, from a reduction
+    gates: set[str] = set()  # values that come from gates only
+    products: set[str] = set()  # products of the rule, and what is computed from them
     parts: dict[str, Part] = {}
     for node in on_path:
         first, inputs = node.outputs[0], [x for x in node.inputs if x in below]
@@ -73,13 +73,13 @@ def operator_parts(nodes: Sequence[Node], source: str, sink: str) -> Iterator[tu
 
 
 def _named(nodes: Sequence[Node], name: str) -> str | None:
-    """The value of that name, whatever an inliner put around it."""
+    """The value of that name, with any prefix and suffix that an inliner added."""
     pattern = re.compile(rf"(?:.*[._])?{name}(?:__\d+)?")
     return next((value for node in nodes for value in node.outputs if pattern.fullmatch(value)), None)
 
 
 def _below(nodes: Sequence[Node], values: set[str]) -> set[str]:
-    """The values, and all that is computed from them; sizes are not."""
+    """The values and everything that is computed from them, except sizes."""
     found = set(values)
     for node in nodes:
         if node.kind != "Shape" and found.intersection(node.inputs):
@@ -88,7 +88,7 @@ def _below(nodes: Sequence[Node], values: set[str]) -> set[str]:
 
 
 def _above(nodes: Sequence[Node], values: set[str]) -> list[Node]:
-    """The nodes that the values are computed by."""
+    """The nodes that compute the values."""
     found, needed = [], set(values)
     for node in reversed(nodes):
         if needed.intersection(node.outputs):

@@ -1,4 +1,4 @@
-"""The parts of the model that time is laid to, and how the name of a module tells its part."""
+"""The parts of the model to which time is attributed, and the part of a module by its name."""
 
 import re
 from typing import Literal, NamedTuple
@@ -21,22 +21,22 @@ Part = Literal[
 MEANING: dict[Part, str] = {
     "embeddings": "looking up words and positions",
     "projections": "the products before and after the fused operator",
-    "convolutions": "columns to q, k, v; convolution and silu",
-    "rule": "the delta rule on chunks, to chunks and back",
-    "gates": "sigmoids, and all that they are multiplied with",
+    "convolutions": "splitting into q, k, v; convolution and silu",
+    "rule": "the delta rule on chunks, with cutting into chunks and joining them",
+    "gates": "sigmoids, and the products with them",
     "norms": "LayerNorm with the residual, RMSNorm, the norms of q and k",
-    "operator": "the fused operator where it is one kernel, or cannot be told apart",
+    "operator": "the fused operator, where it is one kernel or its parts are unknown",
     "FFN": "both products and GELU",
     "pooling": "the mean over tokens, unit length",
     "shapes": "arithmetic on sizes",
     "runtime": "between operators: allocation, scheduling, the profiler itself",
-    "other": "what could not be told",
+    "other": "operators whose part is unknown",
 }
-"""In the order of the model."""
+"""Meaning of each part, in the order of the model."""
 
 
 class Place(NamedTuple):
-    """Where in the model something happens."""
+    """A place in the model: a part and, if known, a layer."""
 
     part: Part
     layer: int | None = None
@@ -54,12 +54,12 @@ _MODULES: tuple[tuple[str, Part], ...] = (
 
 
 def place_of_module(name: str) -> Place | None:
-    """The place of ``layers.3.ffn_in`` or ``layers.3.ffn_in/MatMul``; None where the name does not tell."""
+    """The place of a name such as ``layers.3.ffn_in`` or ``layers.3.ffn_in/MatMul``; None for an unknown name."""
     part = next((part for pattern, part in _MODULES if re.match(pattern, name)), None)
     return None if part is None else Place(part, layer_of(name))
 
 
 def layer_of(name: str) -> int | None:
-    """3 of ``layers.3.form``."""
+    """The number of the layer in a name: 3 for ``layers.3.form``; None without a layer."""
     found = _LAYER.search(name)
     return int(found[1]) if found else None

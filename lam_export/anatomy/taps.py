@@ -1,4 +1,4 @@
-"""Models made of an exported one: with its inner values as outputs, and cut at each of them."""
+"""Variants of an exported model: with its inner values as outputs, and cut at each inner value."""
 
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING
@@ -9,18 +9,20 @@ if TYPE_CHECKING:
     import onnx
 
 OWN = ".own"
-"""Ends the name of what a cut model computes in place of a value that it is fed."""
+"""Suffix of a value that a cut model computes. The value without the suffix is an input."""
 
 
 def open_operators(model: "onnx.ModelProto", results: Collection[str], steps: Collection[str]) -> "onnx.ModelProto":
-    """A copy whose fused operators give what they compute on the way as further outputs.
+    """A copy whose fused operators give their steps as further outputs.
 
-    Node ``layers.3.form``, whose function has a value ``mixed``, gets the output ``layers.3.form.mixed``.
+    For example, the function of node ``layers.3.form`` has a value ``mixed``, so the node gets the output
+    ``layers.3.form.mixed``.
 
     Args:
-        model: as it was exported.
-        results: names that the operators' own results may have; a function with another caller stays as it is.
-        steps: names of values in the function; those that it does not have are left out.
+        model: an exported model.
+        results: names of the results of operators to open. A function stays closed if one of its calls has another
+            result.
+        steps: names of values in the function. Names that the function lacks are left out.
     """
     opened = _copy(model)
     for function in _operators(opened):
@@ -33,7 +35,7 @@ def open_operators(model: "onnx.ModelProto", results: Collection[str], steps: Co
 
 
 def with_outputs(model: "onnx.ModelProto", names: Collection[str]) -> "onnx.ModelProto":
-    """A copy whose outputs are the values ``names``; their types and shapes are left for the runtime to infer."""
+    """A copy whose outputs are the values ``names``. The runtime infers their types and shapes."""
     import onnx
 
     shown = _copy(model)
@@ -43,13 +45,13 @@ def with_outputs(model: "onnx.ModelProto", names: Collection[str]) -> "onnx.Mode
 
 
 def cut(model: "onnx.ModelProto", types: Mapping[str, int]) -> "onnx.ModelProto":
-    """A copy in which each part reads what the model is fed, not what the part before it gave.
+    """A copy in which each part reads inputs of the model instead of the results of the part before.
 
-    Each value is an input under its name, and what the model computes in its place is the output ``NAME.own``.
+    Each value ``NAME`` becomes an input. What the model computes for it becomes the output ``NAME.own``.
 
     Args:
-        model: of :func:`open_operators`.
-        types: name to element type (``TensorProto.DataType``) of the values; all steps of the operators are among them.
+        model: a model from :func:`open_operators`.
+        types: name of a value to its element type (``TensorProto.DataType``). It must hold all steps of the operators.
     """
     from onnx import helper
 
@@ -82,6 +84,6 @@ def _calls(model: "onnx.ModelProto", function: "onnx.FunctionProto") -> "Iterato
 
 
 def _rename_results(holder: "onnx.GraphProto | onnx.FunctionProto", names: Collection[str]) -> None:
-    """Rename values where they are computed; those who read them keep the name."""
+    """Rename values where they are computed. The nodes that read them keep the old name."""
     for node in holder.node:
         node.output[:] = [name + OWN if name in names else name for name in node.output]

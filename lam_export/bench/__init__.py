@@ -1,1 +1,1 @@
-"""Side-by-side timing, correctness first."""
+"""Time subjects side by side, after checking that their embeddings are right."""

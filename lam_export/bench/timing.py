@@ -1,4 +1,4 @@
-"""Time several ways of computing the same thing, in turn, after seeing that they agree."""
+"""Time several ways of computing the same thing, in turn, after checking that they agree."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -16,15 +16,15 @@ def side_by_side(
     """Run the candidates in turn (A B A B ...), so that a machine that slows down slows all of them.
 
     Args:
-        candidates: name to a call that returns embeddings ``[B, hidden]``; the first is what the others must equal.
-        repeats: timed runs of each, after one that is not timed.
-        thresholds: for the comparison.
+        candidates: name to a call that returns embeddings ``[B, hidden]``. All others must equal the first.
+        repeats: timed runs of each candidate, after one run that is not timed.
+        thresholds: limits of the comparison.
 
     Returns:
         Name to seconds of each run.
 
     Raises:
-        ValueError: a candidate gives other embeddings than the first; nothing is timed then.
+        ValueError: a candidate's embeddings differ from the first's. Nothing was timed.
     """
     results = {name: call() for name, call in candidates.items()}
     first, *others = results
@@ -41,8 +41,8 @@ def in_turn(
 
     Args:
         clocks: name to a call that does the work once and returns its seconds.
-        repeats: calls of each.
-        on_run: told of every call that is done.
+        repeats: calls of each clock.
+        on_run: called after every call of a clock.
 
     Returns:
         Name to seconds of each run.

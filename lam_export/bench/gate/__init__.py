@@ -1,1 +1,1 @@
-"""Is a change worth keeping? Side-by-side speed, the verdict, the history."""
+"""Decide whether a change is worth keeping: speed side by side, the verdict, the history."""

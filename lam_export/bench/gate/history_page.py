@@ -1,4 +1,4 @@
-"""The history of changes as one HTML file: score against time, and every trial in words."""
+"""The history of changes as one HTML file: a plot of score against time, and a table of all trials."""
 
 from lam_export.evidence.page.document import document
 from lam_export.evidence.page.drawing import Line, Plot, Points, dots, linear_axis, polyline
@@ -8,7 +8,7 @@ from .protocol import SCORE_TOLERANCE
 
 
 def history_page(history: History) -> str:
-    """The history as an HTML document that needs nothing else; at least one trial."""
+    """The history as one HTML file that needs no other file. The history must have at least one trial."""
     return document(
         __package__,
         "history.html",
@@ -20,10 +20,10 @@ def history_page(history: History) -> str:
 
 
 def relative_times(history: History) -> list[float]:
-    """What each trial's candidate takes, where the first baseline takes 1.
+    """The time of each trial's candidate, relative to the first baseline.
 
-    A trial measured its candidate against its own baseline alone; along a chain of accepted changes the ratios
-    multiply. A baseline that no trial before it led to starts anew at 1.
+    A trial compares its candidate only with its own baseline, so the ratios of a chain of accepted changes are
+    multiplied. A baseline that was no earlier trial's candidate counts as 1.
     """
     times: dict[tuple[str, str, str], float] = {}
     found = []
@@ -35,9 +35,9 @@ def relative_times(history: History) -> list[float]:
 
 
 def score_against_time(history: History) -> Plot:
-    """Every trial as a dot; a line from the first baseline through the changes that were kept."""
+    """Every trial as a dot, and a line from the first baseline through the kept changes."""
     trials, times = history.trials, relative_times(history)
-    # In hundredths: the labels of the axis have room for five characters.
+    # Scores are multiplied by 100, because the axis has room for labels of five characters.
     start = (1.0, 100 * trials[0].baseline.score)
     everything = [start, *((time, 100 * trial.candidate.score) for time, trial in zip(times, trials, strict=True))]
     x = linear_axis("time, first baseline = 1", 0, 1.05 * max(time for time, _ in everything))

@@ -1,4 +1,4 @@
-"""The optimisation protocol: a change that keeps the score and is faster stays, any other is rejected."""
+"""The optimisation protocol: a change is kept if it keeps the score and is faster. Any other change is rejected."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -14,9 +14,9 @@ from lam_export.evidence.cases import text_of
 from lam_export.evidence.metrics import Thresholds
 
 SCORE_TOLERANCE = 0.001
-"""How much of the STS score a change may cost."""
+"""Largest loss of STS score that a change may cost."""
 SHAPES = ((1, 16), (1, 128), (32, 32), (8, 128), (1, 1024))
-"""Texts and tokens of the batches that are timed: queries, bulk work, a long document."""
+"""Texts and tokens of each batch that is timed: queries, bulk work, a long document."""
 _RESAMPLES = 2000
 _ANY = Thresholds(max_abs=math.inf, cosine=-math.inf)
 
@@ -26,11 +26,13 @@ class Speed:
     """How many times as fast the candidate is."""
 
     shapes: Mapping[str, float]
+    """Speedup by shape."""
     overall: float
-    """Geometric mean over the shapes."""
+    """Geometric mean of the speedups of all shapes."""
     low: float
+    """Lower end of the overall speedup's 95 % interval, from a bootstrap over the runs."""
     high: float
-    """95 % bootstrap interval of the overall figure, over the runs."""
+    """Upper end of that interval."""
 
 
 def compare_speed(
@@ -43,16 +45,16 @@ def compare_speed(
 ) -> Speed:
     """Time two engines on the same tokens, in turn.
 
-    That the candidate's embeddings are good is for its score to show, which comes first; a change may move them.
+    The embeddings are not compared, because a change may move them. The STS score shows first whether they are good.
 
     Args:
-        baseline, candidate: of one tokenizer.
-        repeats: timed runs of each, for each shape.
-        shapes: ``(batch, tokens)``.
+        baseline, candidate: engines with the same tokenizer.
+        repeats: timed runs of each engine for each shape.
+        shapes: ``(batch, tokens)`` of each shape.
         on_step: told of each shape.
 
     Raises:
-        ValueError: one of them gives NaN.
+        ValueError: an engine gives NaN.
     """
     ratios: dict[str, np.ndarray] = {}
     for batch, tokens in shapes:
@@ -71,10 +73,10 @@ def compare_speed(
 
 
 def objections(baseline_score: float, candidate_score: float, speed: Speed) -> tuple[str, ...]:
-    """Why a change is rejected; nothing if it is kept.
+    """Why a change is rejected; empty if it is kept.
 
-    It is kept if its score is within :data:`SCORE_TOLERANCE` of the baseline's, or above it, and if it is faster
-    beyond doubt: all of the interval of its speedup is above 1.
+    A change is kept if two conditions hold. Its score is at most :data:`SCORE_TOLERANCE` below the baseline's, and the
+    whole interval of its speedup is above 1.
     """
     found = []
     if candidate_score < baseline_score - SCORE_TOLERANCE:

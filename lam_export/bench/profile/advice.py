@@ -1,4 +1,4 @@
-"""What to optimise next."""
+"""Advice on what to optimise next."""
 
 from collections import defaultdict
 
@@ -7,9 +7,9 @@ from lam_export.anatomy.parts import Part
 from .schema import ProfileResult
 
 _OF_NOTE = 0.03
-"""Of the time: a part that would save less is not worth a change."""
+"""Smallest share of the time that is worth a change."""
 _MUCH = 0.1
-"""Of the arithmetic: a part that does less says nothing of what the machine can do."""
+"""Smallest share of the arithmetic of a part whose speed shows what the machine can do."""
 
 
 def by_part(result: ProfileResult) -> dict[Part, float]:
@@ -21,8 +21,10 @@ def by_part(result: ProfileResult) -> dict[Part, float]:
 
 
 def next_to_optimise(result: ProfileResult) -> str:
-    """A sentence that names the part whose time exceeds most what its arithmetic would take at the rate of the fastest
-    part; where no arithmetic is known, the part that takes longest.
+    """A sentence that names the part to optimise next.
+
+    This is the part that would save most time if it computed at the rate of the fastest part. Without known arithmetic,
+    it is the part that takes longest.
     """
     seconds = by_part(result)
     total, arithmetic = sum(seconds.values()), sum(result.operations.values())

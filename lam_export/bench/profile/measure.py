@@ -1,4 +1,4 @@
-"""One engine at one shape: first its embeddings, then plain and profiled runs in turn."""
+"""Measure one engine at one shape: compare its embeddings, then time plain and profiled runs in turn."""
 
 import tempfile
 import time
@@ -23,10 +23,10 @@ from .schema import Cell, ProfileResult
 
 FEWEST, MOST = 5, 50
 _REST = 0.01
-"""Seconds before a run. The threads of who ran before spin for some milliseconds before they sleep."""
+"""Seconds of rest before a run. The threads of the run before spin for some milliseconds before they sleep."""
 
 Embed = Callable[[np.ndarray], np.ndarray]
-"""``[B, L]`` ids to ``[B, hidden]``, as a subject serves."""
+"""A function that embeds ids ``[B, L]`` to ``[B, hidden]`` as a subject serves."""
 
 
 def measure(
@@ -38,15 +38,15 @@ def measure(
     *,
     seconds: float,
 ) -> ProfileResult:
-    """Compare, then time.
+    """Compare a subject's embeddings with the reference's, then time the subject.
 
     Args:
         subject: what is measured.
-        plain: the subject as it serves.
-        recorder: loads the subject once more, on record; the path is an empty folder.
+        plain: embeds as the subject serves.
+        recorder: loads the subject once more with its recorder. The path is an empty folder.
         ids: ``[B, L]`` int64.
-        expected: ``[B, hidden]``, the reference's.
-        seconds: about how long to measure, at least :data:`FEWEST` runs of each.
+        expected: the reference's embeddings, ``[B, hidden]``.
+        seconds: about how long to measure. There are at least :data:`FEWEST` plain and as many profiled runs.
     """
     about: dict[str, Any] = {"status": "not run", "note": "", "max_abs": None, "cosine": None}
     times: dict[str, Any] = {"plain": (), "profiled": (), "cells": ()}
@@ -76,15 +76,15 @@ def _timed(plain: Embed, recorder: Recorder, ids: np.ndarray, seconds: float) ->
     taken = in_turn(clocks, repeats=repeats)
     runs = recorder.runs()[-repeats:]
     cells, operations = summed(runs)
-    profiled = tuple(run.seconds for run in runs)  # without what the record itself takes at its beginning and end
+    profiled = tuple(run.seconds for run in runs)  # without starting and ending the record
     return {"plain": tuple(taken["plain"]), "profiled": profiled, "cells": cells, "operations": operations}
 
 
 def summed(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[Part, float]]:
     """Time by part, layer and kind of operator, and the arithmetic of each part.
 
-    Of each operator the median over the runs is taken, so that a moment in which the machine did something else is in
-    no sum. What is left of a run, in the median, is the runtime's own.
+    The sums add up the median of each operator over the runs, so a moment in which the machine did something else does
+    not count. The median of the time outside all operators goes to the part ``runtime``.
     """
     seconds: dict[str, list[float]] = defaultdict(list)
     samples = {}

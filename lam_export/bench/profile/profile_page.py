@@ -1,4 +1,4 @@
-"""What shows a profile: a stacked bar for every shape, and all tables."""
+"""A profile for readers: a stacked bar for every shape, and all tables."""
 
 from collections.abc import Sequence
 
@@ -22,11 +22,11 @@ _STYLES: dict[Part, str] = {
     "other": "bad",
 }
 _REST = "total"
-"""Of the parts that have no colour of their own."""
+"""Style of the parts that have no colour of their own."""
 
 
 def shown(profile: Profile, *, layers: bool) -> Shown:
-    """The profile for every medium; on the page each layer is shown in any case."""
+    """The profile for every medium. The page always shows each layer."""
     return Shown(
         "Profile",
         profile,

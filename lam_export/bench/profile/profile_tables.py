@@ -1,4 +1,4 @@
-"""A profile as tables of words and figures, for every medium alike."""
+"""A profile as tables of words and figures, the same for every medium."""
 
 from collections import defaultdict
 from statistics import median
@@ -12,11 +12,11 @@ from .advice import by_part, next_to_optimise
 from .schema import Profile, ProfileResult
 
 _KINDS = 3
-"""Kinds of operators that are named for a part."""
+"""Largest number of kinds of operators that are named for a part."""
 
 
 def tables(profile: Profile, *, layers: bool) -> list[Table]:
-    """All tables; those that would have no row are left out."""
+    """All tables that have rows."""
     measured = [result for result in profile.results if result.status == "measured"]
     found = []
     for result in measured:
@@ -28,7 +28,7 @@ def tables(profile: Profile, *, layers: bool) -> list[Table]:
 
 
 def title(result: ProfileResult) -> str:
-    """``ONNX Runtime fp32, 1 x 512 tokens``."""
+    """The title of a result, such as ``ONNX Runtime fp32, 1 x 512 tokens``."""
     return f"{result.subject}, {result.shape} tokens"
 
 
@@ -102,8 +102,8 @@ def _overhead(results: list[ProfileResult]) -> Table:
         ("texts x tokens", "", "plain ms", "profiled ms", "more", "in the table ms", "other"),
         tuple(map(row, results)),
         2,
-        "Medians of runs in turn. The tables above add up the median of each operator, so that a moment in which the "
-        f"machine did something else is in none. {CONVENTION}",
+        "Medians of runs in turn. The tables above add up the median of each operator, so a moment in which the "
+        f"machine did something else does not count. {CONVENTION}",
     )
 
 

@@ -1,4 +1,4 @@
-"""A profile from beginning to end."""
+"""Make a whole profile: choose engines, measure each of them, collect the results."""
 
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
@@ -25,9 +25,9 @@ from .recorders.recorder import Recorder, recorder_of
 from .schema import Profile, ProfileResult
 
 PYTORCH = "pytorch"
-"""What users type for the checkpoint in PyTorch, beside the runtimes."""
+"""Name that users type for the checkpoint in PyTorch; runtimes have their own names."""
 SHAPES = ((1, 128), (32, 32), (1, 512), (1, 4096))
-"""Texts and tokens of each."""
+"""Texts and tokens of each shape."""
 
 
 def chosen(
@@ -36,16 +36,16 @@ def chosen(
     precisions: Sequence[str] | None,
     checkpoint: CheckpointFiles | None,
 ) -> list[tuple[str, str]]:
-    """Engine and precision of those that the user named.
+    """Engine and precision of each subject that the user named.
 
     Args:
         bundle: an open bundle.
         engines: names of runtimes, and :data:`PYTORCH`.
-        precisions: of the bundle's graphs or plans; each runtime's default if nothing is named.
-        checkpoint: for PyTorch.
+        precisions: precisions of the bundle's graphs or plans; by default each runtime's first.
+        checkpoint: needed for PyTorch.
 
     Raises:
-        LamError: one that was named is not there, or PyTorch was and there is no checkpoint.
+        LamError: a named engine or precision does not run here, or PyTorch was named without a checkpoint.
     """
     wanted = list(dict.fromkeys(engines))
     if PYTORCH in wanted and checkpoint is None:
@@ -74,9 +74,9 @@ def profiled(
     Args:
         bundle: an open bundle.
         setting: the machine before the first measurement, and the threads.
-        chosen: engines and precisions, of :func:`chosen`.
-        shapes: texts and tokens of each.
-        checkpoint: of PyTorch, if it was chosen.
+        chosen: engines and precisions from :func:`chosen`.
+        shapes: texts and tokens of each shape.
+        checkpoint: needed if PyTorch was chosen.
         seconds: about how long to measure each shape.
         progress: told of each engine, and of each shape.
 
@@ -118,7 +118,7 @@ def profiled(
 def _opened(
     bundle: Bundle, engine: str, precision: str, checkpoint: CheckpointFiles | None, threads: int
 ) -> Iterator[tuple[Subject, Embed, Callable[[Path], Recorder]]]:
-    """Load one of those that were chosen: as it serves, and what loads it on record."""
+    """Load a chosen subject: the subject, a function that embeds as it serves, and one that loads its recorder."""
     if engine == PYTORCH and checkpoint is not None:
         yield _pytorch(bundle, checkpoint, threads)
         return
@@ -146,7 +146,7 @@ def _pytorch(
 
 
 def _arithmetic(bundle: Bundle, ids: np.ndarray, threads: int) -> dict[Part, float]:
-    """Additions and multiplications by part, as the exported graph does them."""
+    """Number of additions and multiplications by part in the exported graph."""
     with tempfile.TemporaryDirectory() as scratch:
         recorder = recorder_of(bundle, registry.DEFAULT, "fp32", threads, Path(scratch))
         recorder.record(ids)
@@ -154,7 +154,7 @@ def _arithmetic(bundle: Bundle, ids: np.ndarray, threads: int) -> dict[Part, flo
 
 
 def _of_parts(counted: dict[Part, float], result: ProfileResult) -> dict[Part, float]:
-    """Where the fused operator is one kernel, what is counted inside it is its own; its norms are too few to matter."""
+    """Add up the arithmetic inside the fused operator if it is one kernel. Its norms are too little to matter."""
     if not any(cell.part == "operator" for cell in result.cells):
         return counted
     inside: tuple[Part, ...] = ("convolutions", "rule", "gates")

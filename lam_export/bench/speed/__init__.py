@@ -1,1 +1,1 @@
-"""How fast a bundle is, beside what one would run instead."""
+"""Measure how fast a bundle is, side by side with alternatives."""

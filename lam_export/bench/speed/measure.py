@@ -1,4 +1,4 @@
-"""Subjects at one piece of work: first their embeddings, then their times, in turn."""
+"""Measure subjects at one piece of work: compare their embeddings, then time them in turn."""
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -18,14 +18,14 @@ from .shapes import Shape
 from .subject_process import SubjectProcess
 
 FEWEST, MOST = 3, 100
-"""Timed runs of each subject."""
+"""Smallest and largest number of timed runs of each subject."""
 _UNIT = 1e-3
-"""How far from 1 the length of an embedding may be: float16 rounds each of its elements by 5e-4."""
+"""Largest allowed difference of an embedding's length from 1. Float16 rounds each element by up to 5e-4."""
 
 
 @dataclass
 class _Verdict:
-    """What came of a subject's embeddings."""
+    """The verdict on a subject's embeddings."""
 
     note: str = ""
     mismatch: bool = False
@@ -45,14 +45,14 @@ def measure(
 
     Args:
         shape: the work.
-        subjects: who does it.
-        reference: whose embeddings are right; it may be one of them.
-        baselines: names of those that the others are held against.
-        seconds: about how long to measure, all subjects together. Each runs :data:`FEWEST` times at least.
-        progress: told of each step, and of each piece of it.
+        subjects: the subjects that do the work.
+        reference: the subject whose embeddings are right. It may be one of ``subjects``.
+        baselines: names of the subjects with which all others are compared.
+        seconds: about how long to measure all subjects together. Each runs at least :data:`FEWEST` times.
+        progress: told of each step, and of each piece of a step.
 
     Returns:
-        A result of each subject, in order.
+        One result for each subject, in order.
 
     Raises:
         LamError: a subject cannot be loaded.
@@ -117,7 +117,7 @@ def _judge(vectors: np.ndarray, expected: np.ndarray | None, subject: Subject, v
     if subject.thresholds is None:
         return
     if expected is None:
-        verdict.note = verdict.note or "not compared: the reference cannot do this"
+        verdict.note = verdict.note or "not compared: the reference cannot do this work"
         return
     found = verdict.found = diff(vectors, expected, subject.thresholds)
     if not found:
@@ -132,7 +132,7 @@ def _time(
     name: str,
     progress: Progress,
 ) -> dict[str, list[float]]:
-    """Seconds of every run; a subject that fails on the way is taken out, and the others begin again."""
+    """Seconds of every run. If a subject fails, it is left out, and the others begin again."""
     while processes:
         failed = ""
 

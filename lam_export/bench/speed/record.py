@@ -1,4 +1,4 @@
-"""A benchmark with all that its figures depend on."""
+"""Put a benchmark together with everything that its figures depend on."""
 
 from collections.abc import Sequence
 
@@ -19,7 +19,7 @@ def record(
     shapes: Sequence[Shape],
     results: Sequence[SpeedResult],
 ) -> Benchmark:
-    """Put results together; of the shapes those that have some."""
+    """The benchmark of some results. Shapes without results are left out."""
     done = {result.shape for result in results}
     return Benchmark(
         created=setting.created,

@@ -1,4 +1,4 @@
-"""The work that is timed: one text by length, batches, and a mix of lengths as they come in practice."""
+"""The work that is timed: single texts of many lengths, batches, and a mix of lengths as in practice."""
 
 import re
 from collections.abc import Sequence
@@ -14,16 +14,16 @@ from lam_export.evidence.corpus import builtin_texts
 from lam_export.evidence.schema import ShapeInfo
 
 LENGTHS = (128, 512, 1024, 2048, 4096, 8192, 16384, 32768, 65536)
-"""Tokens of the published table."""
+"""Tokens of the single texts in the published table."""
 BATCHES = ((32, 32), (256, 16), (8, 512))
-"""Texts and tokens of each."""
+"""Texts and tokens of each batch."""
 MIX = 256
-"""Texts of the mix."""
+"""Number of texts in the mix."""
 QUICK_LENGTHS, QUICK_BATCHES, QUICK_MIX = (128, 512, 4096), ((32, 32),), 64
 
 _MEDIAN_WORDS, _SPREAD, _MOST_WORDS = 20, 1.0, 300
-"""Of the mix: a sentence in the middle, one in twenty above 100 words, and none that a transformer of 512 positions
-would cut off."""
+"""Words of the texts in the mix: the median is a sentence, and one text in twenty has more than 100 words. The limit
+keeps all texts within the 512 positions of a transformer."""
 
 
 @dataclass(frozen=True)
@@ -32,23 +32,23 @@ class Shape:
 
     info: ShapeInfo
     work: "np.ndarray | tuple[str, ...]"
-    """``[texts, tokens]`` int64, or the texts."""
+    """Token ids ``[texts, tokens]`` int64, or the texts."""
 
     def run(self, engine: EmbeddingEngine) -> np.ndarray:
-        """Do it; ``[texts, hidden]`` float32."""
+        """Do the work with an engine; ``[texts, hidden]`` float32."""
         return engine.embed_ids(self.work) if isinstance(self.work, np.ndarray) else engine.embed(self.work)
 
 
 def shapes(
     tokenizer: Tokenizer, lengths: Sequence[int], batches: Sequence[tuple[int, int]], mix: int
 ) -> tuple[Shape, ...]:
-    """All that is timed, in the order in which it is: shortest text first, then batches, then the mix.
+    """All work in the order in which it is timed: single texts from the shortest, then batches, then the mix.
 
     Args:
-        tokenizer: of the bundle.
-        lengths: tokens of one text alone.
-        batches: texts and tokens of each.
-        mix: how many texts of mixed lengths.
+        tokenizer: the bundle's tokenizer.
+        lengths: tokens of each single text.
+        batches: texts and tokens of each batch.
+        mix: number of texts in the mix.
     """
     alone = [_batch(tokenizer, "length", 1, tokens) for tokens in sorted(set(lengths))]
     beside = [_batch(tokenizer, "batch", texts, tokens) for texts, tokens in batches]
@@ -56,10 +56,10 @@ def shapes(
 
 
 def parse_lengths(given: str) -> tuple[int, ...]:
-    """``128,4096`` as numbers.
+    """Read numbers of tokens such as ``128,4096``.
 
     Raises:
-        LamError: something else stands there.
+        LamError: the text is something else.
     """
     try:
         lengths = tuple(int(part) for part in given.split(","))
@@ -71,10 +71,10 @@ def parse_lengths(given: str) -> tuple[int, ...]:
 
 
 def parse_shape(given: str) -> tuple[int, int]:
-    """Texts and tokens of ``32x128``.
+    """Read texts and tokens such as ``32x128``.
 
     Raises:
-        LamError: something else stands there.
+        LamError: the text is something else.
     """
     found = re.fullmatch(r"(\d{1,6})x(\d{1,7})", given)
     texts, tokens = (int(found[1]), int(found[2])) if found else (0, 0)
@@ -91,7 +91,7 @@ def _batch(tokenizer: Tokenizer, kind: str, texts: int, tokens: int) -> Shape:
 
 
 def _mix(tokenizer: Tokenizer, count: int) -> Shape:
-    """Texts whose numbers of words are log-normal; always the same ones."""
+    """Texts with log-normal numbers of words. They are always the same."""
     prose = [text.text for text in builtin_texts() if text.language == "en" and text.kind == "prose"]
     words = np.array(" ".join(prose).split())
     random = np.random.default_rng(0)

@@ -1,4 +1,4 @@
-"""What shows a benchmark: its tables, and time, speed and memory against length."""
+"""A benchmark for readers: its tables, and plots of time, speed and memory against length."""
 
 from collections.abc import Callable
 
@@ -11,17 +11,17 @@ from .schema import Benchmark, SpeedResult
 from .speed_tables import tables
 
 _STYLES = ("good", "gold0", "gold2", "total", "gold1", "gold3", "gold4", "bad")
-"""Colours of the subjects; a ninth has the first's again."""
+"""Styles of the subjects. A ninth subject has the style of the first."""
 
 
 def shown(benchmark: Benchmark) -> Shown:
     """The benchmark for every medium."""
-    about = "Each ran in a process of its own, in turn with the others."
+    about = "Each subject ran in its own process, in turn with the others."
     return Shown("Benchmark", benchmark, about, tables(benchmark), plots(benchmark))
 
 
 def plots(benchmark: Benchmark) -> tuple[Plot, ...]:
-    """Time, tokens per second and memory against length; none where no single text was timed."""
+    """Time, tokens per second and memory against length; no plots if no single text was timed."""
 
     def seconds(result: SpeedResult) -> float | None:
         return None if result.times is None else result.times.median
@@ -50,7 +50,7 @@ def plots(benchmark: Benchmark) -> tuple[Plot, ...]:
         _plot(
             benchmark,
             "Tokens per second against length",
-            "Level where cost is linear.",
+            "The line is level where cost is linear.",
             lambda values: from_zero("tokens/s", values),
             speed,
             lambda value: f"{value:,.0f} tokens/s",
@@ -58,7 +58,7 @@ def plots(benchmark: Benchmark) -> tuple[Plot, ...]:
         _plot(
             benchmark,
             "Memory against length",
-            "The peak of a process that runs this alone, with its libraries and the model.",
+            "The peak of a process that runs only this, with its libraries and the model.",
             lambda values: decades("MiB", values),
             lambda result: _scaled(peak(result), 1 / 2**20),
             lambda value: f"{mebibytes(round(value * 2**20))} MiB",

@@ -1,4 +1,4 @@
-"""A benchmark as tables of words and figures, for every medium alike."""
+"""A benchmark as tables of words and figures, the same for every medium."""
 
 from collections.abc import Callable, Sequence
 
@@ -10,11 +10,11 @@ from lam_export.evidence.words import visible
 from .schema import Benchmark, ProcessMemory, SpeedResult, Times
 
 UNIT_LENGTH = 4096
-"""Tokens of the length whose time per token is 1."""
+"""Length in tokens at which the time per token counts as 1."""
 
 
 def tables(benchmark: Benchmark) -> list[Table]:
-    """All tables, ratios first; those that would have no row are left out."""
+    """All tables that have rows, ratios first."""
     found = [_ratios(benchmark, baseline) for baseline in benchmark.baselines]
     found += [_lengths(benchmark), _batches(benchmark), remarks(benchmark.results)]
     return [table for table in found if table.rows]
@@ -53,9 +53,9 @@ def _lengths(benchmark: Benchmark) -> Table:
         ("tokens", "", "ms", "quartiles", "tokens/s", "per token", "peak MiB", "text MiB"),
         _rows(benchmark, alone, row),
         2,
-        f"Medians. Per token: its time where that at {UNIT_LENGTH:,} tokens is 1; it stays near 1 where cost is "
-        "linear. Peak: main memory of a process that runs this alone; text: what of it was not there when the model "
-        "was loaded.",
+        f"Medians. Per token: the time per token, divided by that at {UNIT_LENGTH:,} tokens; it stays near 1 where "
+        "cost is linear. Peak: most main memory of a process that runs only this. Text: how much of the peak came after the "
+        "model was loaded.",
     )
 
 
@@ -67,9 +67,7 @@ def _batches(benchmark: Benchmark) -> Table:
         return (shape.name, result.subject, *_figures(times), texts)
 
     head = ("texts x tokens", "", "ms", "quartiles", "tokens/s", "texts/s")
-    note = (
-        "Medians. Padding is not counted as tokens. Texts of many lengths are put into batches by each in its own way."
-    )
+    note = "Medians. Padding is not counted as tokens. Each subject batches texts of many lengths in its own way."
     return Table("Many texts", head, _rows(benchmark, beside, row), 2, note)
 
 

@@ -1,4 +1,4 @@
-"""One subject at one piece of work, in a process of its own: nobody else's threads and memory in its figures."""
+"""One subject at one piece of work, in its own process, so that no other's threads and memory count."""
 
 import os
 import pickle
@@ -22,22 +22,23 @@ from .schema import ProcessMemory
 from .shapes import Shape
 
 _REST = 0.01
-"""Seconds before a timed run. The threads of who ran before spin for some milliseconds before they sleep."""
+"""Seconds of rest before a timed run. The threads of the run before spin for some milliseconds before they sleep."""
 _PATIENCE = 2
-"""Seconds for a process to end when it is told to."""
+"""Seconds that a process has to end before it is killed."""
 
 
 class SubjectProcess:
-    """A process that loads a subject and then does its work whenever it is asked to.
+    """A process that loads a subject and then does the work whenever it is asked to.
 
-    Not ``multiprocessing``: its processes import the user's main script again, and run it where it has no guard.
+    ``multiprocessing`` is not used: its processes import the user's main script again, which runs the script if it has
+    no guard.
     """
 
     def __init__(self, load: Callable[[], EmbeddingEngine], shape: Shape) -> None:
         """Start it.
 
         Args:
-            load: of the subject; it is pickled.
+            load: loads the subject. It is pickled.
             shape: the work.
 
         Raises:
@@ -56,29 +57,29 @@ class SubjectProcess:
             raise
 
     def embed(self) -> np.ndarray:
-        """Do the work, not timed; ``[texts, hidden]``.
+        """Do the work without timing it; ``[texts, hidden]``.
 
         Raises:
-            LamError: the subject cannot do it.
+            LamError: the subject cannot do the work.
         """
         return self._ask("embed")
 
     def seconds(self) -> float:
-        """Do the work and time it.
+        """Do the work; the seconds that it took.
 
         Raises:
-            LamError: the subject cannot do it.
+            LamError: the subject cannot do the work.
         """
         return self._ask("seconds")
 
     def memory(self) -> ProcessMemory | None:
-        """What it took until now; None where the system does not say."""
+        """The memory of the process until now; None where the system does not say."""
         return self._ask("memory")
 
     def close(self) -> None:
-        """End the process, at work or not."""
+        """End the process, even if it is at work."""
         with suppress(OSError, subprocess.TimeoutExpired):
-            self._process.communicate(timeout=_PATIENCE)  # it ends when its questions end, and can tidy up
+            self._process.communicate(timeout=_PATIENCE)  # it ends when there are no more questions, and can tidy up
         self._process.kill()
         self._process.communicate()
 
@@ -98,7 +99,7 @@ class SubjectProcess:
         except (EOFError, OSError, pickle.UnpicklingError):
             code = self._process.wait()
             raise LamError(
-                f"its process was ended from outside (exit code {code}), most likely because memory ran short"
+                f"the subject's process was ended from outside (exit code {code}), most likely because memory ran short"
             ) from None
         if error is not None:
             raise error
@@ -106,7 +107,7 @@ class SubjectProcess:
 
 
 class _Server:
-    """What answers in the process."""
+    """Answers questions in the process."""
 
     def __init__(self, load: Callable[[], EmbeddingEngine], shape: Shape) -> None:
         self._engine = load()
@@ -115,7 +116,7 @@ class _Server:
 
     def embed(self) -> np.ndarray:
         vectors = self._shape.run(self._engine)
-        memory.reset_peak()  # what a compiler took is not the model's
+        memory.reset_peak()  # the memory that a compiler took does not count
         return vectors
 
     def seconds(self) -> float:
@@ -130,10 +131,10 @@ class _Server:
 
 
 def serve() -> None:
-    """The process: questions come on standard input, answers go to standard output, pickled."""
+    """Run the process. Questions come on standard input and answers go to standard output, both pickled."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches all processes of a terminal; the parent ends this one
     answers = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # what libraries print must not come in between
+    os.dup2(2, 1)  # so that prints of libraries do not mix with answers
     server = error = None
 
     def say(answer: Any) -> None:
@@ -151,7 +152,7 @@ def serve() -> None:
 
 
 def _attempt(task: Callable[[], Any]) -> tuple[Exception | None, Any]:
-    """What went wrong, as it can be sent, and what came of it."""
+    """Run a task; its error in a form that can be pickled, or None, and its result."""
     try:
         return None, task()
     except LamError as error:

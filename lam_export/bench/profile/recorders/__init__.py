@@ -1,1 +1,1 @@
-"""What keeps a record of a runtime's runs: a file for each runtime, by its name."""
+"""Recorders of a runtime's runs: one file for each runtime, named after it."""

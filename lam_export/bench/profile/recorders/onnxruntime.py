@@ -27,10 +27,10 @@ _NODE, _CALL, _SUFFIX = "Node", "model_run", "_kernel_time"
 
 
 class OnnxRuntimeRecorder(OnnxRuntimeEngine):
-    """The engine, with a session that keeps a record of every operator.
+    """The engine, with a session that records the time of every operator.
 
-    The graph is the bundle's own, with names that tell the layer inside the fused operators. ONNX Runtime then makes of
-    it what it makes of the bundle's.
+    The graph is the bundle's, but values inside the fused operators have names that tell the layer. ONNX Runtime
+    optimises it in the same way as the bundle's graph.
     """
 
     def __init__(self, bundle: Bundle, precision: str, threads: int, scratch: Path) -> None:
@@ -38,9 +38,9 @@ class OnnxRuntimeRecorder(OnnxRuntimeEngine):
 
         Args:
             bundle: an open bundle.
-            precision: of the graph.
-            threads: for each operator.
-            scratch: an empty folder, for the optimised graph and the record.
+            precision: precision of the graph.
+            threads: threads for each operator.
+            scratch: an empty folder for the optimised graph and the record.
         """
         import onnx
         import onnxruntime
@@ -54,23 +54,23 @@ class OnnxRuntimeRecorder(OnnxRuntimeEngine):
         graph = model.SerializeToString()
         self._recorded: Any = onnxruntime.InferenceSession(graph, options, providers=[provider_of("cpu")])
         self._session = self._recorded
-        self._stream = None  # long texts too go through the graph that is recorded
+        self._stream = None  # so that long texts go through the recorded graph too
         self._places = _Places(model, onnx.load(scratch / "optimised.onnx"))
         self._calls = 0
         self._taken: list[tuple[float, int]] = []
 
     def record(self, input_ids: np.ndarray) -> np.ndarray:
-        """``[B, L]`` to ``[B, hidden]``, on record."""
+        """Embed ``[B, L]`` int64 to ``[B, hidden]``, and record the run."""
         start, before = time.perf_counter(), self._calls
         vectors = self.embed_ids(input_ids)
         self._taken.append((time.perf_counter() - start, self._calls - before))
         return vectors
 
     def runs(self) -> list[Run]:
-        """All runs until now; there can be none after it."""
+        """All recorded runs. No run can be recorded afterwards."""
         events = json.loads(Path(self._recorded.end_profiling()).read_text(encoding="utf-8"))
         calls = _calls(events, self._places)
-        # A long text is several calls of the graph.
+        # A long text takes several calls of the graph.
         return [
             Run(seconds, tuple(replace(s, name=f"{i} {s.name}") for i in range(count) for s in next(calls)))
             for seconds, count in self._taken
@@ -82,7 +82,7 @@ class OnnxRuntimeRecorder(OnnxRuntimeEngine):
 
 
 class _Places:
-    """The place of a node, by the name that it has in the record."""
+    """Finds the place of a node by its name in the record."""
 
     def __init__(self, exported: "ModelProto", optimised: "ModelProto") -> None:
         nodes = nodes_of(optimised.graph.node)
@@ -95,9 +95,9 @@ class _Places:
                 self._unnamed[node.kind].append(place)
 
     def of_call(self) -> Callable[[str, str], Place]:
-        """A function of a node's name and kind, to be called with each node of a call in order.
+        """A function of a node's name and kind. It must be called with the nodes of one call, in order.
 
-        Nodes that have no name in the graph are given one by the profiler; of one kind they run in the graph's order.
+        The profiler invents names for nodes that have none. Such nodes of one kind run in the order of the graph.
         """
         unnamed = {kind: iter(places) for kind, places in self._unnamed.items()}
 
@@ -108,7 +108,7 @@ class _Places:
 
 
 def _calls(events: list[dict[str, Any]], places: _Places) -> Iterator[list[Sample]]:
-    """What was run in each call of the graph, in order."""
+    """The operators that ran in each call of the graph, in order."""
     nodes = [event for event in events if event["cat"] == _NODE and event["name"].endswith(_SUFFIX)]
     for whole in (event for event in events if event["name"] == _CALL):
         start, end = whole["ts"], whole["ts"] + whole["dur"]
@@ -125,5 +125,5 @@ def _sample(event: dict[str, Any], place_of: Callable[[str, str], Place]) -> Sam
 
 
 def recorder(bundle: Bundle, precision: str, threads: int, scratch: Path) -> OnnxRuntimeRecorder:
-    """As :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` calls it."""
+    """The recorder that :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` loads."""
     return OnnxRuntimeRecorder(bundle, precision, threads, scratch)

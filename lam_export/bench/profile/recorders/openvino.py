@@ -1,4 +1,4 @@
-"""Time in OpenVINO, from the counters of its nodes."""
+"""Time in OpenVINO, from its counters of nodes."""
 
 import time
 from pathlib import Path
@@ -17,18 +17,18 @@ from lam_export.anatomy.parts import Place
 from .samples import Run, Sample
 
 _NORMS = ("MVN", "RMS")
-"""Nodes that OpenVINO makes of norms, and names itself."""
+"""Kinds of nodes into which OpenVINO turns norms, under names of its own."""
 
 
 class OpenVinoRecorder:
-    """The bundle's graph, compiled as the engine does, with counters."""
+    """The bundle's graph, compiled with counters but otherwise as the engine compiles it."""
 
     def __init__(self, bundle: Bundle, threads: int) -> None:
         """Compile it.
 
         Args:
             bundle: an open bundle.
-            threads: for each operator.
+            threads: threads for each operator.
         """
         import onnx
 
@@ -39,7 +39,7 @@ class OpenVinoRecorder:
         self._runs: list[Run] = []
 
     def record(self, input_ids: np.ndarray) -> np.ndarray:
-        """``[B, L]`` to ``[B, hidden]``, on record."""
+        """Embed ``[B, L]`` int64 to ``[B, hidden]``, and record the run."""
         feed = {INPUT_IDS: input_ids, ATTENTION_MASK: np.ones_like(input_ids)}
         start = time.perf_counter()
         vectors: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)[SENTENCE_EMBEDDING]
@@ -53,16 +53,16 @@ class OpenVinoRecorder:
         return vectors
 
     def runs(self) -> list[Run]:
-        """All runs until now."""
+        """All recorded runs."""
         return self._runs
 
 
 def _places(runtime: Any, known: dict[str, Place]) -> dict[str, Place]:
-    """Name of a node as it is run to its place.
+    """Name of each node of the compiled graph to its place.
 
     Args:
-        runtime: the graph as it is run. A node says which nodes of the original were fused in it.
-        known: name of a node of the original to its place.
+        runtime: the compiled graph. Each node names the original nodes that were fused into it.
+        known: name of an original node to its place.
     """
     nodes: list[Node] = []
     places: dict[str, Place] = {}
@@ -81,5 +81,5 @@ def _places(runtime: Any, known: dict[str, Place]) -> dict[str, Place]:
 
 
 def recorder(bundle: Bundle, precision: str, threads: int, scratch: Path) -> OpenVinoRecorder:
-    """As :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` calls it."""
+    """The recorder that :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` loads."""
     return OpenVinoRecorder(bundle, threads)

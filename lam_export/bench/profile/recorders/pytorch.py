@@ -1,4 +1,4 @@
-"""Time of the reference in PyTorch, from torch.profiler: on a GPU if there is one, else on the CPU."""
+"""Time of the reference in PyTorch, from torch.profiler, on a GPU if there is one and else on the CPU."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -26,12 +26,12 @@ class PyTorchRecorder:
     """The encoder on a device, with a mark around each module."""
 
     def __init__(self, encoder: "Encoder", device: str, threads: int) -> None:
-        """Put the encoder there.
+        """Move the encoder to the device.
 
         Args:
-            encoder: in float32; it is moved.
+            encoder: the encoder in float32. It is moved in place.
             device: ``cpu`` or ``cuda``.
-            threads: of a CPU.
+            threads: number of CPU threads.
         """
         import torch
 
@@ -41,7 +41,7 @@ class PyTorchRecorder:
         self._records: list[list[FunctionEvent]] = []
 
     def plain(self, input_ids: np.ndarray) -> np.ndarray:
-        """``[B, L]`` to ``[B, hidden]``."""
+        """Embed ``[B, L]`` int64 to ``[B, hidden]`` without a profiler."""
         import torch
 
         with torch.inference_mode():
@@ -50,7 +50,7 @@ class PyTorchRecorder:
             return vectors.cpu().numpy()  # waits for the GPU
 
     def record(self, input_ids: np.ndarray) -> np.ndarray:
-        """As :meth:`plain`, on record."""
+        """Embed as :meth:`plain` does, and record the run."""
         from torch.profiler import ProfilerActivity, profile, record_function
 
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (self.device == "cuda")
@@ -66,14 +66,14 @@ class PyTorchRecorder:
         return vectors
 
     def runs(self) -> list[Run]:
-        """All runs until now."""
+        """All recorded runs."""
         channels = 3 * self._encoder.config.hidden_size
         return [_run(record, cuda=self.device == "cuda", channels=channels) for record in self._records]
 
 
 @contextmanager
 def _silent() -> Iterator[None]:
-    """Nothing on standard error: the profiler's library writes there that it begins and that it ends."""
+    """Silence standard error, where the profiler's library writes when it begins and ends."""
     error = os.dup(2)
     nowhere = os.open(os.devnull, os.O_WRONLY)
     try:
@@ -86,7 +86,7 @@ def _silent() -> Iterator[None]:
 
 
 class _marked(ExitStack):  # noqa: N801  (used as a function)
-    """A record around each module's work while it lasts."""
+    """While it is entered, each module's work is marked in the profiler's record."""
 
     def __init__(self, encoder: "Encoder") -> None:
         super().__init__()
@@ -126,7 +126,7 @@ def _above(event: "FunctionEvent") -> "Iterator[FunctionEvent]":
 
 
 def _place(event: "FunctionEvent", above: "Iterable[FunctionEvent]", channels: int, *, cuda: bool) -> Place:
-    """By the innermost module that the event is in; in the fused operator by what it does."""
+    """The place of an event: its innermost module's, or in the fused operator that of its kind of work."""
     path = [event, *above]
     names = [found.name for found in path]
     module = next((name.removeprefix(_MODULE) for name in names if name.startswith(_MODULE)), "")
@@ -134,17 +134,17 @@ def _place(event: "FunctionEvent", above: "Iterable[FunctionEvent]", channels: i
     called = next((i for i, name in enumerate(names) if name.startswith(_OPERATORS)), None)
     if called is not None:
         inside = path[:called]
-        kernel: Part = "operator" if cuda else "runtime"  # on a CPU only the call itself is not of an operation inside
+        kernel: Part = "operator" if cuda else "runtime"  # on a CPU only the call itself is outside of all operations
         return Place(_fused_part(inside, channels) if inside else kernel, layer)
     if place := place_of_module(module):
         return place
     if layer is not None:
-        return Place("FFN" if "aten::gelu" in names else "norms", layer)  # else the residual's sum
+        return Place("FFN" if "aten::gelu" in names else "norms", layer)  # "norms" takes the residual sum
     return Place("pooling")
 
 
 def _fused_part(path: "list[FunctionEvent]", channels: int) -> Part:
-    """Of an operation inside the plain PyTorch form of the fused operator, by its kind and its width."""
+    """The part of an operation inside the fused operator in plain PyTorch, by its kind and width."""
     names = {event.name for event in path}
     if "aten::sigmoid" in names:
         return "gates"
@@ -154,6 +154,6 @@ def _fused_part(path: "list[FunctionEvent]", channels: int) -> Part:
 
 
 def _width(event: "FunctionEvent") -> int | None:
-    """Of the rows of its first input."""
+    """The width of the rows of an event's first input; None without shapes."""
     shapes: Any = event.input_shapes
     return shapes[0][-1] if shapes and shapes[0] else None

@@ -1,4 +1,4 @@
-"""A record of runs: what every recorder does, and which one a runtime has."""
+"""The interface of all recorders, and the choice of a runtime's recorder."""
 
 import time
 from importlib import import_module
@@ -15,27 +15,27 @@ from .samples import Run
 
 
 class Recorder(Protocol):
-    """A runtime that keeps a record of its runs."""
+    """A loaded subject that records the time of its operators."""
 
     def record(self, input_ids: np.ndarray) -> np.ndarray:
-        """``[B, L]`` int64 to ``[B, hidden]``, on record."""
+        """Embed ``[B, L]`` int64 to ``[B, hidden]``, and record the run."""
 
     def runs(self) -> list[Run]:
-        """All that is on record; nothing can be added afterwards."""
+        """All recorded runs. No run can be recorded afterwards."""
 
 
 def recorder_of(bundle: Bundle, engine: str, precision: str, threads: int, scratch: Path) -> Recorder:
-    """Load a bundle with the recorder of a runtime: ``recorder`` of the module here that is named after it.
+    """Load a bundle with a runtime's recorder: the function ``recorder`` of the module named after the runtime.
 
     Args:
         bundle: an open bundle.
         engine: the runtime's name.
-        precision: of the graph or plan.
-        threads: for each operator, on a CPU.
+        precision: precision of the graph or plan.
+        threads: threads for each operator on a CPU.
         scratch: an empty folder.
 
     Returns:
-        The runtime's own recorder. Where it has none, one that knows how long the whole run took.
+        The runtime's own recorder, or :class:`WholeRuns` if the runtime has none.
 
     Raises:
         LamError: the runtime cannot be loaded.
@@ -48,21 +48,21 @@ def recorder_of(bundle: Bundle, engine: str, precision: str, threads: int, scrat
 
 
 class WholeRuns:
-    """A runtime without a profiler: all of its time is its own."""
+    """The recorder of a runtime without a profiler. It knows only how long each whole run took."""
 
     def __init__(self, bundle: Bundle, engine: str, precision: str, threads: int) -> None:
-        """Load it. Errors as of the engine."""
+        """Load the engine. The errors are the engine's."""
         runtime = registry.runtime(engine)
         self._engine = runtime.load(bundle, precision=precision, threads=threads if runtime.takes_threads else None)
         self._runs: list[Run] = []
 
     def record(self, input_ids: np.ndarray) -> np.ndarray:
-        """``[B, L]`` int64 to ``[B, hidden]``, on record."""
+        """Embed ``[B, L]`` int64 to ``[B, hidden]``, and record the run."""
         start = time.perf_counter()
         vectors = self._engine.embed_ids(input_ids)
         self._runs.append(Run(time.perf_counter() - start, ()))
         return vectors
 
     def runs(self) -> list[Run]:
-        """All runs until now."""
+        """All recorded runs."""
         return self._runs

@@ -1,4 +1,4 @@
-"""What a profiler saw in one run."""
+"""The data that a profiler gives for one run."""
 
 from dataclasses import dataclass
 
@@ -10,13 +10,13 @@ class Sample:
     """One operator in one run."""
 
     name: str
-    """Of the node, unique in a run."""
+    """Name of the node, unique in a run."""
     kind: str
-    """``FusedMatMul``."""
+    """Kind of the operator, such as ``FusedMatMul``."""
     place: Place
     seconds: float
     operations: float | None = None
-    """Additions and multiplications, where shapes tell."""
+    """Number of additions and multiplications; None where shapes are unknown."""
 
 
 @dataclass(frozen=True)
@@ -24,5 +24,5 @@ class Run:
     """One profiled run."""
 
     seconds: float
-    """From its beginning to its end."""
+    """Seconds of the whole run."""
     samples: tuple[Sample, ...]

@@ -1,4 +1,4 @@
-"""Time of a TensorRT plan, from its profiler. Written against the documentation; it has not run yet."""
+"""Time of a TensorRT plan, from TensorRT's profiler. This follows the documentation; it has not run yet."""
 
 import time
 from collections.abc import Mapping
@@ -18,10 +18,10 @@ from .samples import Run, Sample
 
 
 class TensorRtRecorder(TensorRtEngine):
-    """A bundle's plan whose every run reports its layers. No CUDA graphs: a profiler sees nothing of these."""
+    """A bundle's plan whose every run reports its layers. It uses no CUDA graphs, which a profiler cannot see into."""
 
     def __init__(self, bundle: Bundle, precision: str) -> None:
-        """Load the plan. Errors as of the engine."""
+        """Load the plan. The errors are the engine's."""
         import onnx
 
         super().__init__(bundle, precision=precision)
@@ -31,7 +31,7 @@ class TensorRtRecorder(TensorRtEngine):
         self._runs: list[Run] = []
 
     def record(self, input_ids: np.ndarray) -> np.ndarray:
-        """``[B, L]`` to ``[B, hidden]``, on record."""
+        """Embed ``[B, L]`` int64 to ``[B, hidden]``, and record the run."""
         self._report.layers.clear()
         start = time.perf_counter()
         vectors = self.embed_ids(input_ids)
@@ -44,7 +44,7 @@ class TensorRtRecorder(TensorRtEngine):
         return vectors
 
     def runs(self) -> list[Run]:
-        """All runs until now."""
+        """All recorded runs."""
         return self._runs
 
     def _run(self, shape: Any) -> None:
@@ -54,7 +54,7 @@ class TensorRtRecorder(TensorRtEngine):
 
 
 def layer_places(inspector: str, known: Mapping[str, Place]) -> dict[str, Place]:
-    """Name of a layer of a plan to its place; a layer that was fused of several parts has none.
+    """Name of each layer of a plan to its place. A layer that was fused from several parts has no place.
 
     Args:
         inspector: the engine inspector's JSON.
@@ -83,5 +83,5 @@ def _report() -> Any:
 
 
 def recorder(bundle: Bundle, precision: str, threads: int, scratch: Path) -> TensorRtRecorder:
-    """As :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` calls it."""
+    """The recorder that :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` loads."""
     return TensorRtRecorder(bundle, precision)
