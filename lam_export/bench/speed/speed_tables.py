@@ -54,8 +54,8 @@ def _lengths(benchmark: Benchmark) -> Table:
         _rows(benchmark, alone, row),
         2,
         f"Medians. Per token: the time per token, divided by that at {UNIT_LENGTH:,} tokens; it stays near 1 where "
-        "cost is linear. Peak: most main memory of a process that runs only this. Text: how much of the peak came after the "
-        "model was loaded.",
+        "cost is linear. Peak: most main memory of a process that runs only this. Text: how much of the peak came "
+        "after the model was loaded.",
     )
 
 
