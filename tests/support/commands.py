@@ -29,8 +29,10 @@ def lam_export(*arguments: object, stdin: str = "") -> "subprocess.CompletedProc
     command = ["lam-export", *map(str, arguments)]
     with _as_it_was(command), _streams(stdin) as (output, errors):
         try:
-            from lam_export.cli import main
+            from lam_export.cli import _console, main
 
+            # They may have been made, in this process, for a narrower terminal.
+            _console.out.width = _console.err.width = int(WIDE["COLUMNS"])
             main()
             code: object = 0
         except SystemExit as stop:
