@@ -31,8 +31,8 @@ def lam_export(*arguments: object, stdin: str = "") -> "subprocess.CompletedProc
         try:
             from lam_export.cli import _console, main
 
-            for console in (_console.out, _console.err):
-                console.width = int(WIDE["COLUMNS"])  # which they read when they were made, perhaps by another test
+            # They may have been made, in this process, for a narrower terminal.
+            _console.out.width = _console.err.width = int(WIDE["COLUMNS"])
             main()
             code: object = 0
         except SystemExit as stop:
