@@ -22,8 +22,10 @@ def run_page(page: Path, folder: Path) -> None:
     script = folder.parent / "bin" / "lam-export"
     script.parent.mkdir()
     script.write_text(f"#!{sys.executable}\nfrom lam_export.cli import main\nmain()\n")
-    script.chmod(0o755)
-    (script.parent / "python").symlink_to(sys.executable)
+    python = script.parent / "python"
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')  # a link would not find its virtual environment
+    for program in (script, python):
+        program.chmod(0o755)
     environment = {
         **os.environ,
         "PYTHONPATH": os.pathsep.join(sys.path),
