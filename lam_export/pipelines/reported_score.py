@@ -67,13 +67,14 @@ def read_score(report: Path, bundle: Path | None, *, engine: str, precision: str
     folder = bundle or next((parent for parent in report.absolute().parents if (parent / MANIFEST).is_file()), None)
     if folder is None:
         raise LamError(
-            f"expected {report} in a bundle's folder, found no bundle around it; name its bundle: --baseline-bundle BUNDLE"
+            f"expected {report} in a bundle's folder, found no bundle around it; name its bundle: --baseline-bundle "
+            f"BUNDLE"
         )
     opened = Bundle(folder)
     if (digest := opened.manifest_sha256) != found.manifest_sha256:
         raise LamError(
-            f"expected the bundle that {report} was made of (manifest {found.manifest_sha256[:12]}...), found another or "
-            f"a changed one in {folder} ({digest[:12]}...); make the report again: lam-export report {folder} --sts FILE"
+            f"expected the bundle that {report} was made of (manifest {found.manifest_sha256[:12]}...), found "
+            f"another or a changed one in {folder} ({digest[:12]}...); make the report again: lam-export report {folder} --sts FILE"
         )
     subject = scored(opened, engine, precision, comparison.sts.spearman.candidate)
     return ReportedScore(

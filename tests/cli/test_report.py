@@ -123,7 +123,7 @@ def test_an_interrupt_keeps_what_was_embedded(tiny_bundle: Path, tiny_checkpoint
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert f"what was embedded is kept in {kept}; the same command goes on from there" in stderr
+    assert f"embeddings so far are kept in {kept}; the same command continues from there" in stderr
     assert "Traceback" not in stderr
     assert not (tmp_path / "out").exists()
     before = {path: path.stat().st_mtime_ns for path in kept.glob("*.json")}
