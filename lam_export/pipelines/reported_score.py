@@ -74,7 +74,8 @@ def read_score(report: Path, bundle: Path | None, *, engine: str, precision: str
     if (digest := opened.manifest_sha256) != found.manifest_sha256:
         raise LamError(
             f"expected the bundle that {report} was made of (manifest {found.manifest_sha256[:12]}...), found "
-            f"another or a changed one in {folder} ({digest[:12]}...); make the report again: lam-export report {folder} --sts FILE"
+            f"another or a changed one in {folder} ({digest[:12]}...); make the report again: lam-export report "
+            f"{folder} --sts FILE"
         )
     subject = scored(opened, engine, precision, comparison.sts.spearman.candidate)
     return ReportedScore(
