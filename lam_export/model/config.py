@@ -33,7 +33,7 @@ class ModelConfig:
     readout_norm: bool = True
     """Whether the recurrent form's states are scaled to unit length before they are read."""
     surprise_threshold: float | None = None
-    """The flux, from 0.01 to 0.99, above which the recurrent form's slow state takes up a chunk. None: it takes up all."""
+    """Flux (0.01 to 0.99) above which the recurrent form's slow state takes up a chunk; None: it takes up all."""
 
     @property
     def head_size(self) -> int:

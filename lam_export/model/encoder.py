@@ -35,9 +35,9 @@ class Encoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, window: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Embed a batch of tokenised texts.
 
-        In the form ``flat``, a text that does not fit into memory can be given in windows. In one layer, a token sees its
-        own chunk, two tokens before the chunk, and one token ahead. So in N layers it sees N chunks back and N tokens
-        ahead. If a window has that many more tokens on either side, its own tokens come out as in the whole text.
+        In the form ``flat``, a text that does not fit into memory can be given in windows. In one layer, a token sees
+        its own chunk, two tokens before the chunk, and one token ahead. So in N layers it sees N chunks back and N
+        tokens ahead. If a window has that many more tokens on either side, its own tokens come out as in the whole text.
 
         Args:
             input_ids: ``[B, L]`` int64.
@@ -144,7 +144,7 @@ class Layer(nn.Module):
         return self.after_form(x, self.form(x, lengths))
 
     def after_form(self, x: Tensor, heads: Tensor) -> Tensor:
-        """The layer's result ``[B, L, M]``, from its input ``x`` and the form's result ``heads``, both ``[B, L, M]``."""
+        """The layer's result, from its input ``x`` and the form's result ``heads``; all are ``[B, L, M]``."""
         x = self.mixer_norm(x + self.o_proj(heads))
         inner = self.ffn_in(x)
         for _ in range(self.activation_passes):

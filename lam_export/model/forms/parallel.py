@@ -16,7 +16,7 @@ from .packed import PackedWithFlux
 class Parallel(PackedWithFlux):
     """Plain PyTorch: a few products over the whole text. Every runtime computes them well, so there is no operator.
 
-    The method allows static knowledge kernels in the memories. They are zero here, because no checkpoint layout has any.
+    The method allows static knowledge kernels in the memories. They are zero here: no checkpoint layout has any.
     """
 
     def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: None) -> None:
