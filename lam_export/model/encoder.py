@@ -37,7 +37,8 @@ class Encoder(nn.Module):
 
         In the form ``flat``, a text that does not fit into memory can be given in windows. In one layer, a token sees
         its own chunk, two tokens before the chunk, and one token ahead. So in N layers it sees N chunks back and N
-        tokens ahead. If a window has that many more tokens on either side, its own tokens come out as in the whole text.
+        tokens ahead. If a window has that many more tokens on either side, its own tokens come out as in the
+        whole text.
 
         Args:
             input_ids: ``[B, L]`` int64.
