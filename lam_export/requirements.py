@@ -1,4 +1,4 @@
-"""Say which extra is missing before a work needs it."""
+"""Look for optional packages before the work that needs them begins."""
 
 from importlib.util import find_spec
 
@@ -6,10 +6,10 @@ from lam_engines.errors import LamError
 
 
 def require(*modules: str, extra: str) -> None:
-    """Raise one clear line if a module is not installed.
+    """See that modules are installed.
 
     Raises:
-        LamError: names the module and the command that installs it.
+        LamError: names the missing modules and the command that installs them.
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
@@ -17,5 +17,9 @@ def require(*modules: str, extra: str) -> None:
 
 
 def require_export() -> None:
-    """What exporting and comparing need: PyTorch, the ONNX tools, Polygraphy and ONNX Runtime."""
+    """See that the modules for exporting and comparing are installed: PyTorch, ONNX tools, Polygraphy, ONNX Runtime.
+
+    Raises:
+        LamError: as for :func:`require`.
+    """
     require("torch", "safetensors", "onnx", "onnx_ir", "onnxscript", "polygraphy", "onnxruntime", extra="export,cpu")

@@ -1,12 +1,12 @@
-"""Errors that the user can mend. Every message says what was expected, what was found, and what to do."""
+"""Errors that the user can fix. Every message says what was expected, what was found, and what to do."""
 
 
 class LamError(Exception):
-    """Base of all errors that commands show as one line, without a traceback."""
+    """Base of all errors that commands print as one line, without a traceback."""
 
 
 class BundleError(LamError):
-    """A bundle is missing, broken, changed since it was made, or of another format version."""
+    """A bundle is missing, broken, changed since it was made, or has another format version."""
 
 
 class EngineError(LamError):
@@ -14,8 +14,8 @@ class EngineError(LamError):
 
 
 class InputError(LamError, ValueError):
-    """Texts, token ids or options that no engine takes."""
+    """Texts, token ids or options are invalid."""
 
 
 class SnapshotError(LamError):
-    """A memory's snapshot is missing, broken, of another model or format version, or cannot be written."""
+    """A memory's snapshot is missing, broken, from another model or format version, or cannot be written."""

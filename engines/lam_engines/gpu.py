@@ -1,4 +1,4 @@
-"""The first GPU, as its driver describes it. Every GPU has a driver, and asking it needs no package."""
+"""The first GPU, as its driver describes it. Every GPU has a driver, so this needs no package."""
 
 import ctypes
 import sys
@@ -19,16 +19,16 @@ class Gpu:
 
     name: str
     compute_capability: str
-    """Like 9.0."""
+    """The compute capability, such as 9.0."""
     driver: str
-    """The driver's release, like 570.86.15. Without NVML, the driver's version of CUDA."""
+    """The driver's release, such as 570.86.15; without NVML, the driver's CUDA version."""
 
 
 def first_gpu() -> Gpu:
-    """CUDA's device 0; ``CUDA_VISIBLE_DEVICES`` decides which GPU that is.
+    """CUDA's device 0. ``CUDA_VISIBLE_DEVICES`` decides which GPU that is.
 
     Raises:
-        EngineError: there is no driver, or it shows no GPU.
+        EngineError: there is no driver, or it finds no GPU.
     """
     try:
         cuda: Any = ctypes.CDLL(_CUDA)
@@ -62,7 +62,8 @@ def gpu_name() -> str:
 def _check(status: int) -> None:
     if status:
         raise EngineError(
-            f"the CUDA driver sees no GPU that it can use (error {status}); see nvidia-smi, and CUDA_VISIBLE_DEVICES"
+            f"expected a GPU, found none that the CUDA driver can use (error {status}); see nvidia-smi, and check "
+            f"CUDA_VISIBLE_DEVICES"
         )
 
 

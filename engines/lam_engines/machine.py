@@ -1,6 +1,6 @@
-"""What this machine, or the container on it, lets a process use. Read here and nowhere else.
+"""What this machine, or its container, lets a process use. No other module reads this.
 
-It is copied into Triton's models, so that it imports the standard library alone.
+This file is copied into Triton's models, so it imports only the standard library and ``contract.py``.
 """
 
 import os
@@ -14,7 +14,7 @@ _PROC, _GROUPS = Path("/proc"), Path("/sys/fs/cgroup")
 
 
 def processors() -> int:
-    """How many processors this process may use: those that it may run on, or the share that a container leaves it.
+    """How many processors this process may use: as many as it may run on, or fewer if a container limits its share.
 
     A share is rounded to whole processors, and is at least one.
     """
@@ -23,7 +23,7 @@ def processors() -> int:
 
 
 def _shares() -> Iterator[float]:
-    """Processors that control groups leave to this process, where they limit it."""
+    """The processors that each limiting control group leaves to this process."""
     for group in _groups("cpu"):
         two = _words(group / "cpu.max")
         one = _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
@@ -33,18 +33,18 @@ def _shares() -> Iterator[float]:
 
 
 def processor_name() -> str:
-    """Of the model, such as ``AMD EPYC 9R14``; of the architecture where the system does not say more."""
+    """The processor's model, such as ``AMD EPYC 9R14``; its architecture if the system does not name the model."""
     return _field(_PROC / "cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
 def available_memory() -> int | None:
-    """Bytes that new work may take before the machine, or the container, runs short; None where nothing says it."""
+    """Bytes that are free for new work on the machine or in the container; None if the system does not say."""
     free = memory_field(_PROC / "meminfo", "MemAvailable")
     return min([*_left(), *([] if free is None else [free])], default=None)
 
 
 def _left() -> Iterator[int]:
-    """Bytes of memory that control groups leave to this process, where they limit it."""
+    """The bytes of memory that each limiting control group leaves to this process."""
     for group in _groups("memory"):
         for limit, used in (("memory.max", "memory.current"), ("memory.limit_in_bytes", "memory.usage_in_bytes")):
             words = _words(group / limit) + _words(group / used)
@@ -53,15 +53,16 @@ def _left() -> Iterator[int]:
 
 
 def memory_field(path: Path, name: str) -> int | None:
-    """Bytes in a line ``NAME:   1234 kB`` of a file of ``/proc``; None if there is none."""
+    """The bytes in the line ``NAME:   1234 kB`` of a file in ``/proc``; None if there is no such line."""
     found = _field(path, name)
     return int(found.split()[0]) * 1024 if found else None
 
 
 def cache_folder() -> Path:
-    """Where results, kernels and Triton's server are kept between runs. Delete it to clear it.
+    """The folder that keeps results, kernels and Triton's server between runs. It may be deleted at any time.
 
-    ``$LAM_EXPORT_CACHE``, or else ``lam-export`` in the user's cache folder (``$XDG_CACHE_HOME``, ``~/.cache``).
+    It is ``$LAM_EXPORT_CACHE`` if set, else ``lam-export`` in the user's cache folder (``$XDG_CACHE_HOME`` or
+    ``~/.cache``).
     """
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named).absolute()
@@ -69,10 +70,10 @@ def cache_folder() -> Path:
 
 
 def _groups(controller: str) -> Iterator[Path]:
-    """Folders of the control groups that this process is in, and of those around them; of both versions.
+    """The folders of this process's control groups (versions 1 and 2) and of their parents.
 
-    Inside a container the path that the system tells is often that of the machine outside. The container's own group is
-    then at the root.
+    Inside a container, the system often reports the path outside the container. The container's own group is then at
+    the root.
     """
     for line in _lines(_PROC / "self" / "cgroup"):  # hierarchy:controllers:path
         number, controllers, path = (*line.split(":", 2), "", "")[:3]
@@ -90,7 +91,7 @@ def _groups(controller: str) -> Iterator[Path]:
 
 
 def _field(path: Path, name: str) -> str:
-    """The value in the first line ``NAME: VALUE``, or nothing."""
+    """The value in the first line ``NAME: VALUE``; empty if there is no such line."""
     pairs = (line.partition(":") for line in _lines(path))
     return next((value.strip() for key, _, value in pairs if key.strip() == name), "")
 

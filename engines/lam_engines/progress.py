@@ -9,6 +9,6 @@ class Progress:
     """Two functions that long work calls. By default they do nothing."""
 
     begin: Callable[[str, int | None], None] = lambda step, pieces: None
-    """Called when a step begins, with its name and its number of pieces; None if that number is not known."""
+    """Called when a step begins, with its name and its number of pieces. The number is None if it is not known."""
     advance: Callable[[int], None] = lambda done: None
-    """Called when pieces of the step are done, with how many since the last call."""
+    """Called with the number of pieces that were done since the last call."""

@@ -10,14 +10,14 @@ from lam_engines.errors import LamError
 from lam_export.version import __version__
 
 PASSED, COULD_NOT_RUN, FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-"""Exit codes: all is well; bad input or usage, or something missing; a check did not hold; Ctrl-C; SIGTERM."""
+"""Exit codes: success; bad input or usage, or something missing; a failed check; Ctrl-C; SIGTERM."""
 
 
 def main() -> None:
-    """Run a command. Mistakes of the user end in one line on standard error and exit code 1, never in a traceback."""
+    """Run a command. A user's mistake prints one line on standard error, never a traceback, and exits with 1."""
     signal.signal(signal.SIGTERM, _terminated)
     for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # a terminal or pipe whose encoding lacks a character
+        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack a character
             stream.reconfigure(errors="replace")
     try:
         code = _app()(standalone_mode=False)
@@ -30,7 +30,7 @@ def main() -> None:
     except LamError as error:
         code = _say(str(error), COULD_NOT_RUN)
     except BrokenPipeError:
-        sys.stderr.close()  # the reader of our output has gone; Python would complain of it at exit
+        sys.stderr.close()  # nobody reads our output any more; Python would report that at exit
         code = COULD_NOT_RUN
     except (MemoryError, OSError) as error:
         code = _say(f"{type(error).__name__}: {error}", COULD_NOT_RUN)
@@ -66,7 +66,7 @@ def _app() -> typer.Typer:
     app = typer.Typer(
         name="lam-export",
         help="Turn a trained LAM checkpoint into verified production artefacts.",
-        epilog="Exit codes: 0 success; 1 could not run (bad input or usage, a missing tool); 2 a check did not hold.",
+        epilog="Exit codes: 0 success; 1 could not run (bad input or usage, a missing tool); 2 a check failed.",
         no_args_is_help=True,
         rich_markup_mode="rich",
         add_completion=False,

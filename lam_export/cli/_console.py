@@ -1,4 +1,4 @@
-"""What the commands share on the terminal: notes on standard error, results on standard output."""
+"""Printing, shared by all commands: results go to standard output, notes to standard error."""
 
 from rich.console import Console
 
@@ -7,15 +7,15 @@ err = Console(stderr=True)
 
 
 def say(console: Console, message: str, style: str = "") -> None:
-    """Print a line that may hold what a user or a file wrote: no markup is read in it, and it is not folded."""
+    """Print a line as it is, unwrapped. It may quote a user or a file, so markup in it is not interpreted."""
     console.print(message, style=style, markup=False, highlight=False, soft_wrap=True)
 
 
 def note(message: str) -> None:
-    """Say on standard error what makes a result doubtful."""
+    """Print a reason to doubt a result, on standard error."""
     say(err, f"note: {message}", style="yellow")
 
 
 def examples(*lines: str) -> str:
-    """A command's examples, as the foot of its help."""
+    """A command's examples, as they end its help."""
     return "Examples:\n\n" + "\n\n".join(lines)

@@ -15,10 +15,11 @@ def embed_with_ray(bundle: Path, source: Path | None, output: Path | None, optio
     """Embed a file or folder into a folder of Parquet files, with progress on standard error.
 
     Raises:
-        LamError: see :func:`lam_engines.bulk.run.embed_folder`.
+        InputError: the input or the output is missing, or the input is standard input.
+        LamError: as for :func:`lam_engines.bulk.run.embed_folder`.
     """
     if source is None or output is None or str(source) == "-":
-        raise InputError("expected files for --ray; name them: --input FOLDER -o FOLDER")
+        raise InputError("expected an input and an output folder with --ray; name them: --input FOLDER -o FOLDER")
     from rich import progress as rich_progress
 
     from lam_engines.bulk.run import embed_folder

@@ -1,4 +1,4 @@
-"""How ``onnx`` and ``validate`` show a comparison with the reference."""
+"""Tables of a comparison with the reference, for ``onnx`` and ``validate``."""
 
 from shlex import quote
 from typing import TYPE_CHECKING
@@ -21,7 +21,7 @@ _SHOWN = 10
 
 
 def parity_tables(report: "ParityReport") -> "Group":
-    """A parity run as a table for each output of each graph, with the worst row of each case."""
+    """One table for each output of each graph, with the worst row of each case."""
     from rich.console import Group
     from rich.markup import escape
     from rich.table import Table
@@ -32,7 +32,7 @@ def parity_tables(report: "ParityReport") -> "Group":
         if table is None:
             where = "" if row.engine == DEFAULT else f" in {row.engine}"
             title = f"{row.graph}{where}, {row.output}, against PyTorch in float64"
-            holds = f"holds where max-abs <= {row.thresholds.max_abs:g} and cosine >= {row.thresholds.cosine}"
+            holds = f"passes where max-abs <= {row.thresholds.max_abs:g} and cosine >= {row.thresholds.cosine}"
             table = Table("case", title=escape(title), caption=holds)
             for column in ("max-abs", "relative RMS", "1 - cosine", ""):
                 table.add_column(column, justify="right")
@@ -44,19 +44,19 @@ def parity_tables(report: "ParityReport") -> "Group":
 
 
 def show_bisection(found: "Bisection", checkpoint: "Path", bundle: "Path") -> None:
-    """Say which parts must stay in float32, and the command that keeps them so."""
+    """Print which parts must stay in float32, and the command that keeps them in float32."""
     search = found.search
     if search.keep is None:
-        say(out, f"Not even float32 throughout holds these thresholds (worst {_figures(search.proposed)}).")
+        say(out, f"Even all parts in float32 exceed these thresholds (worst {_figures(search.proposed)}).")
         return
     if found.confirmed is None:
-        say(out, f"Nothing need stay in float32: all parts in float16 give {_figures(search.all_half)}.")
+        say(out, f"No part has to stay in float32: all parts in float16 give {_figures(search.all_half)}.")
         return
     _show_harm(search)
-    say(out, "The fewest parts to keep in float32, of those none can be spared:", style="bold")
+    say(out, "Parts to keep in float32; each of them is needed:", style="bold")
     for part in search.keep:
         say(out, f"  {part}")
-    verdict = "holds" if found.confirmed else "FAILS"
+    verdict = "passes" if found.confirmed else "FAILS"
     say(out, f"  PyTorch in half precision: all parts in float16 {_figures(search.all_half)}")
     say(out, f"  PyTorch in half precision: with these in float32 {_figures(search.proposed)}")
     say(out, f"  ONNX Runtime: with these in float32 {_figures(found.confirmed)}, {verdict}")
@@ -70,7 +70,7 @@ def _show_harm(search: "PrecisionSearch") -> None:
 
     table = Table(
         "part alone in float16",
-        title="What each part does alone, worst first",
+        title="Error with one part in float16, worst first",
         caption=f"{min(_SHOWN, len(search.alone))} of {len(search.alone)} parts",
     )
     table.add_column("max-abs", justify="right")

@@ -1,4 +1,4 @@
-"""How far a command is: the one display of it, on standard error."""
+"""Shows the progress of every command, on standard error."""
 
 import time
 from collections.abc import Iterator
@@ -15,9 +15,9 @@ if TYPE_CHECKING:
 
 @contextmanager
 def shown_progress() -> Iterator[Progress]:
-    """Show the step that is under way, and a line with its seconds for each that is done.
+    """Show the current step, and print a line with the seconds of each finished step.
 
-    On a terminal a step of counted pieces has a bar, any other a spinner alone. In a log there are the lines alone.
+    On a terminal, a step with a known number of pieces gets a bar, any other step a spinner. A log gets only the lines.
     """
     from rich.markup import escape
     from rich.progress import (

@@ -1,67 +1,58 @@
-"""The options of a model repository, which ``triton`` and ``serve`` share."""
+"""Options of a model repository, for ``triton`` and ``serve``."""
 
 import inspect
 from collections.abc import Callable
 from functools import wraps
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from ._console import out, say
+from ._options import BATCH_TOKENS, DEFAULT_PRECISIONS, PRECISION, THREADS, Device
 
 if TYPE_CHECKING:
     from lam_engines.serving.triton import ServingOptions
 
-BundleArgument = Annotated[Path, typer.Argument(help="The bundle.", show_default=False)]
-
 
 def _shared(
     flavour: Annotated[
-        str, typer.Option(help="What computes: python (ONNX Runtime, CPU), onnxruntime or tensorrt.")
+        str, typer.Option(help="Backend that runs the model: python (CPU), onnxruntime or tensorrt.")
     ] = "python",
-    precision: Annotated[
-        str | None, typer.Option(help="fp32, fp16 or int8.", show_default="fp32; fp16 with tensorrt")
-    ] = None,
-    device: Annotated[
-        str | None,
-        typer.Option(help="cpu or cuda, with the flavour onnxruntime.", show_default="cpu; cuda with tensorrt"),
-    ] = None,
+    precision: Annotated[str | None, typer.Option(help=PRECISION, show_default=DEFAULT_PRECISIONS)] = None,
+    device: Device = None,
     plan: Annotated[
-        str | None, typer.Option(help="With tensorrt: which of the bundle's plans.", show_default="the only one")
+        str | None, typer.Option(help="The bundle's plan to run, with tensorrt.", show_default="the only one")
     ] = None,
     max_tokens: Annotated[
-        int | None, typer.Option(min=8, help="The longest text.", show_default="8192, or the plan's longest")
+        int | None, typer.Option(min=8, help="Tokens of the longest text.", show_default="8192, or the plan's longest")
     ] = None,
     truncation: Annotated[
-        str, typer.Option(help="Refuse or truncate longer texts; answers say which were.")
+        str, typer.Option(help="Longer texts: refuse or truncate. An answer says whether its text was truncated.")
     ] = "refuse",
     max_batch: Annotated[
-        int, typer.Option(min=1, help="Texts of a request, and texts taken from the queue at once.")
+        int, typer.Option(min=1, help="Most texts in a request, and most texts taken from the queue at once.")
     ] = 64,
     batch_tokens: Annotated[
-        int | None, typer.Option(min=1, help="Tokens in a batch.", show_default="512; 16384 on a GPU")
+        int | None, typer.Option(min=1, help=BATCH_TOKENS, show_default="512; 16384 on a GPU")
     ] = None,
-    instances: Annotated[int, typer.Option(min=1, help="Batches computed at the same time.")] = 1,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Threads for a batch, on a CPU.", show_default="all but one")
-    ] = None,
-    queue_size: Annotated[int, typer.Option(min=1, help="Requests that may wait; more are refused.")] = 256,
+    instances: Annotated[int, typer.Option(min=1, help="Batches that run at the same time.")] = 1,
+    threads: Annotated[int | None, typer.Option(min=1, help=THREADS, show_default="all but one")] = None,
+    queue_size: Annotated[int, typer.Option(min=1, help="Requests that may wait. More are refused.")] = 256,
     queue_timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds that a request may wait before it is refused.")
+        float, typer.Option(min=0, help="Seconds that a request may wait. Then it is refused.")
     ] = 30.0,
     queue_delay: Annotated[
-        float, typer.Option(min=0, help="Milliseconds that an idle model waits for more texts.")
+        float, typer.Option(min=0, help="Milliseconds that an idle model waits for more texts to batch.")
     ] = 0.0,
     cache: Annotated[
-        bool, typer.Option("--cache", help="Keep answers, and give them again for the same text.")
+        bool, typer.Option("--cache", help="Cache answers, and answer the same text from the cache.")
     ] = False,
 ) -> None:
-    """Lists the options. Their names and defaults are those of ``ServingOptions``, but for milliseconds."""
+    """Declares the options with names and defaults of ``ServingOptions``. ``queue_delay`` is in milliseconds here."""
 
 
 def with_serving_options(command: Callable[..., None]) -> Callable[..., None]:
-    """Add the options of a model repository to a command, after its arguments. See :func:`serving_options`."""
+    """Add the options of a model repository to a command, after its arguments. :func:`serving_options` reads them."""
     own = inspect.signature(command)
     arguments = [parameter for parameter in own.parameters.values() if parameter.default is parameter.empty]
     options = [parameter for parameter in own.parameters.values() if parameter.default is not parameter.empty]
@@ -76,7 +67,7 @@ def with_serving_options(command: Callable[..., None]) -> Callable[..., None]:
 
 
 def serving_options(context: typer.Context) -> "ServingOptions":
-    """The options of :func:`with_serving_options` that the user gave."""
+    """The values of the options that :func:`with_serving_options` added."""
     from lam_engines.serving.triton import ServingOptions
 
     given = {name: context.params[name] for name in inspect.signature(_shared).parameters}
@@ -84,6 +75,6 @@ def serving_options(context: typer.Context) -> "ServingOptions":
 
 
 def say_limits(resolved: "ServingOptions") -> None:
-    """Say in one line what happens to long texts."""
+    """Print what happens to long texts."""
     done = {"refuse": "refused", "truncate": "cut, and answered with truncated = true"}[resolved.truncation]
     say(out, f"  texts of more than {resolved.max_tokens:,} tokens are {done}")

@@ -1,4 +1,4 @@
-"""``lam-export triton`` with the bundle of a memory."""
+"""``lam-export triton`` for a memory's bundle."""
 
 from pathlib import Path
 from shlex import quote
@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from lam_engines.bundles.bundle import Bundle
 
 IdleTimeout = Annotated[
-    float | None, typer.Option(help="Seconds without a request after which a memory is forgotten.", show_default="600")
+    float | None,
+    typer.Option(
+        help="A memory's bundle: forget a memory after this many seconds without a request.", show_default="600"
+    ),
 ]
 MaxMemories = Annotated[
-    int | None, typer.Option(help="Memories that an instance keeps at once.", show_default="1024, of a memory's bundle")
+    int | None, typer.Option(help="A memory's bundle: most memories that an instance keeps.", show_default="1024")
 ]
 _OF_MEMORIES = ("idle_timeout", "max_memories")
 _SERVING = ("flavour", "device", "max_batch", "instances", "threads", *_OF_MEMORIES)
@@ -29,7 +32,7 @@ def check_options(context: typer.Context, *, memory: bool) -> None:
     """Refuse options that do not apply to a bundle of this kind.
 
     Raises:
-        InputError: an option does not apply; the message names all that do not.
+        InputError: some options do not apply; the message names them all.
     """
     given = [name for name in context.params if _was_given(context, name)]
     fitting = ("bundle", "output", "force", *_SERVING)
@@ -42,7 +45,7 @@ def check_options(context: typer.Context, *, memory: bool) -> None:
 
 
 def write_memory(context: typer.Context, bundle: "Bundle", output: Path, *, force: bool) -> None:
-    """Write the repository of a memory and say what it holds."""
+    """Write a memory's repository, and print what it holds."""
     from lam_engines.serving.triton.memory_repository import MemoryServing, write_memory_repository
 
     with shown_progress() as progress:
@@ -51,7 +54,7 @@ def write_memory(context: typer.Context, bundle: "Bundle", output: Path, *, forc
         chosen = MemoryServing(**{name: value for name, value in given.items() if value is not None})
         write_memory_repository(bundle, output, chosen, force=force)
     say(out, f"Wrote {output}", style="green")
-    say(out, f"  lam_memory keeps a memory for each sequence of requests, for {chosen.idle_timeout:g} s without one")
+    say(out, f"  lam_memory keeps a memory for each sequence, until {chosen.idle_timeout:g} s pass without a request")
     say(out, f"Serve it: tritonserver --model-repository={quote(str(output))}")
 
 

@@ -1,13 +1,12 @@
-"""``lam-export bench``: how fast a bundle is, beside what one would run instead."""
+"""``lam-export bench``: how fast a bundle is, beside its alternatives."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lam_engines.runtimes.registry import names, one_of
-
 from ._console import examples, note, out, say
+from ._options import ENGINE, MADE_FROM, PRECISION, REPEATED, BundleArgument, Json, Teacher, Threads
 from ._progress import shown_progress
 
 EXAMPLES = examples(
@@ -19,52 +18,57 @@ EXAMPLES = examples(
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
+    bundle: BundleArgument,
     engines: Annotated[
         list[str] | None,
-        typer.Option("--engine", help=f"{one_of(names())}; may be repeated.", show_default="all here"),
+        typer.Option("--engine", help=f"{ENGINE} {REPEATED}", show_default="all that run here"),
     ] = None,
     precisions: Annotated[
         list[str] | None,
-        typer.Option("--precision", help="fp32, fp16 or int8; may be repeated.", show_default="all in the bundle"),
+        typer.Option("--precision", help=f"{PRECISION} {REPEATED}", show_default="all in the bundle"),
     ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
-            help="pytorch, compile, minilm-onnx, minilm-openvino, sentence-transformers or a bundle; may be repeated.",
+            help="Alternative to time too: pytorch, compile (PyTorch), minilm-onnx, minilm-openvino, "
+            f"sentence-transformers, or another bundle's folder. {REPEATED}",
             show_default=False,
         ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="The checkpoint that the bundle was made from: the reference then.", show_default=False),
+        typer.Option(help=f"{MADE_FROM}. It becomes the reference.", show_default=False),
     ] = None,
-    teacher: Annotated[Path | None, typer.Option(help="Its teacher, if it needs one.", show_default=False)] = None,
+    teacher: Teacher = None,
     transformer: Annotated[
-        Path | None, typer.Option(help="Folder of a BERT with safetensors.", show_default="the demo's teacher")
+        Path | None,
+        typer.Option(
+            help="BERT for the alternatives that need one (a folder with safetensors).",
+            show_default="the demo's teacher",
+        ),
     ] = None,
     lengths: Annotated[
-        str | None, typer.Option(help="Tokens of single texts: 128,4096.", show_default="128 to 65536")
+        str | None, typer.Option(help="Tokens of the single texts, such as 128,4096.", show_default="128 to 65536")
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="Few lengths and batches, and little time for each.")] = False,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="Measure few lengths and batches, each for a short time.")
+    ] = False,
     seconds: Annotated[
         float | None,
-        typer.Option(min=0, help="To measure each shape, 3 runs at least.", show_default="10; --quick 3"),
+        typer.Option(min=0, help="Seconds to measure each shape; at least 3 runs.", show_default="10; 3 with --quick"),
     ] = None,
-    threads: Annotated[
-        int | None, typer.Option(min=1, max=1024, help="Of each, on a CPU.", show_default="one per core")
-    ] = None,
+    threads: Threads = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the results.", show_default="BUNDLE/reports/bench"),
+        typer.Option("--output", "-o", help="Folder to write to.", show_default="BUNDLE/reports/bench"),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Time a bundle in every engine that runs here: by length, in batches, and on a mix of lengths.
 
-    Each takes its turn in a process of its own. Embeddings are compared first: with PyTorch in float32 if a checkpoint
-    is named, else with ONNX Runtime in fp32; wrong ones get no times, and the exit code is 2. Writes bench.html,
-    bench.md and bench.json.
+    Embeddings are compared first: with PyTorch in float32 if a checkpoint is named, else with ONNX Runtime in fp32.
+    What gives wrong embeddings is not timed, and the exit code is 2. Each engine runs alone, in its own process.
+    Writes bench.html, bench.md and bench.json.
     """
     from lam_export.bench.speed.shapes import parse_lengths
     from lam_export.evidence.record import terminal, to_json

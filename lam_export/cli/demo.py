@@ -1,4 +1,4 @@
-"""``lam-export demo``: a checkpoint to try everything on."""
+"""``lam-export demo``: a checkpoint for trying things out."""
 
 from pathlib import Path
 from shlex import quote
@@ -7,15 +7,16 @@ from typing import Annotated
 import typer
 
 from ._console import examples, out, say
+from ._options import Force
 
 EXAMPLES = examples("lam-export demo demo-checkpoint && lam-export onnx demo-checkpoint -o demo-bundle")
 
 
 def run(
-    folder: Annotated[Path, typer.Argument(help="Where to write it.", show_default=False)],
-    force: Annotated[bool, typer.Option("--force", help="Replace a demo checkpoint that is there.")] = False,
+    folder: Annotated[Path, typer.Argument(help="Folder to write to.", show_default=False)],
+    force: Force = False,
 ) -> None:
-    """Write a small LAM checkpoint that was really trained: distilled from all-MiniLM-L6-v2."""
+    """Write a small, trained LAM checkpoint for trying things out. It was distilled from all-MiniLM-L6-v2."""
     from lam_export.pipelines.write_demo import write_demo
 
     path = write_demo(folder, force=force)

@@ -1,4 +1,4 @@
-"""``lam-export doctor``: what can run here, and what would make the rest run."""
+"""``lam-export doctor``: what can run here, and how to make the rest run."""
 
 import platform
 from dataclasses import dataclass
@@ -24,20 +24,20 @@ _EXPORT_TOOLS = ("torch", "onnx", "onnx-ir", "onnxscript", "polygraphy", "safete
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that may run here."""
+    """Whether an engine or a tool can run here."""
 
     what: str
     works: bool
     detail: str
-    """Versions, or the reason why not and the command that mends it."""
+    """Its versions; or why it cannot run, and the command that fixes that."""
 
 
 def run(
     bundle: Annotated[
-        Path | None, typer.Argument(help="Embed a text with this bundle, on every engine.", show_default=False)
+        Path | None, typer.Argument(help="Also embed a text with this bundle on every engine.", show_default=False)
     ] = None,
 ) -> None:
-    """Say which engines and tools can run on this machine, and for each that cannot, why and what to do.
+    """Show which engines and tools can run on this machine. For each that cannot, say why and how to fix it.
 
     Exits with 2 if no engine can run.
     """

@@ -1,4 +1,4 @@
-"""``lam-export embed``: texts to embeddings. Never imports torch."""
+"""``lam-export embed``: texts to embeddings. It never imports torch."""
 
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -6,10 +6,21 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lam_engines.runtimes.registry import DEFAULT, names, one_of
+from lam_engines.runtimes.registry import DEFAULT
 
 from ._console import err, examples, out, say
 from ._embed_ray import embed_with_ray
+from ._options import (
+    BATCH_TOKENS,
+    DEFAULT_PRECISIONS,
+    PRECISION,
+    BundleArgument,
+    Column,
+    Device,
+    Engine,
+    Force,
+    Threads,
+)
 
 if TYPE_CHECKING:
     import numpy as np
@@ -28,46 +39,50 @@ _SHOWN = 20
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
+    bundle: BundleArgument,
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to embed.", show_default=False)] = None,
     input_file: Annotated[
         Path | None,
         typer.Option(
             "--input",
             "-i",
-            help=".txt, .jsonl, .csv or .parquet, or a folder of one kind; - is standard input.",
+            help="File of texts (.txt, .jsonl, .csv or .parquet), or a folder of one kind; - for standard input.",
             show_default=False,
         ),
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Column of the texts.", show_default="text")] = None,
+    column: Column = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help=".npy, .jsonl or .parquet; a table if left out.", show_default=False),
+        typer.Option(
+            "--output", "-o", help="File to write (.npy, .jsonl or .parquet).", show_default="a table on screen"
+        ),
     ] = None,
-    engine: Annotated[str, typer.Option(help=f"{one_of(names())}.")] = DEFAULT,
-    precision: Annotated[
-        str | None, typer.Option(help="fp32, fp16 or int8.", show_default="fp32; fp16 with tensorrt")
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu or cuda, with onnxruntime.", show_default="cpu; cuda with tensorrt")
-    ] = None,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, show_default="one per core", help="Threads.")] = None,
+    engine: Engine = DEFAULT,
+    precision: Annotated[str | None, typer.Option(help=PRECISION, show_default=DEFAULT_PRECISIONS)] = None,
+    device: Device = None,
+    threads: Threads = None,
     batch_tokens: Annotated[
         int | None,
-        typer.Option(min=1, help="Tokens that go through the model at once.", show_default="512; 16384 on a GPU"),
+        typer.Option(min=1, help=BATCH_TOKENS, show_default="512; 16384 on a GPU"),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace an existing output.")] = False,
+    force: Force = False,
     stream: Annotated[
         bool,
-        typer.Option("--stream", help="Arguments are UTF-8 files, each one text of any length. Memory stays constant."),
+        typer.Option(
+            "--stream",
+            help="Read each argument as a UTF-8 file with one text of any length, in constant memory.",
+        ),
     ] = False,
     ray: Annotated[
         bool,
-        typer.Option("--ray", help="Use several engines, and write a folder of .parquet files. A killed run goes on."),
+        typer.Option(
+            "--ray",
+            help="Run several engines, and write a folder of .parquet files. The same command continues a killed run.",
+        ),
     ] = False,
     workers: Annotated[
         int | None,
-        typer.Option(min=1, max=1024, help="Engines, with --ray.", show_default="one for every four cores"),
+        typer.Option(min=1, max=1024, help="Number of engines, with --ray.", show_default="one for every four cores"),
     ] = None,
     partition_rows: Annotated[
         int | None, typer.Option(min=1, help="Texts in each output file, with --ray.", show_default="8192")
@@ -106,9 +121,11 @@ def run(
         embed_with_ray(bundle, input_file, output, options)
         return
     if workers is not None or partition_rows is not None:
-        raise InputError("--workers and --partition-rows are for --ray; add it, or leave them out")
+        raise InputError(
+            "expected --ray with --workers or --partition-rows, found no --ray; add it, or leave the others out"
+        )
     if (input_file is None) == (not texts):
-        raise InputError("expected texts as arguments, or --input FILE, and not both; see: lam-export embed --help")
+        raise InputError("expected either texts as arguments or --input FILE; see: lam-export embed --help")
 
     with ExitStack() as stack:
         reader = stack.enter_context(read_texts(input_file, column)) if input_file is not None else None
@@ -138,7 +155,7 @@ def run(
 
         shown: list[tuple[str, np.ndarray]] = []
         source: Iterable[str] = reader or texts or ()
-        if writer is None:  # read one more than is shown, to know whether there are more
+        if writer is None:  # one more than is shown tells whether there are more
             source = islice(source, _SHOWN + 1)
         if stream:
             rows = _embed_files(loaded, source, progress)

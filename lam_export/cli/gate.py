@@ -5,9 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lam_engines.runtimes.registry import DEFAULT, names, one_of
+from lam_engines.runtimes.registry import DEFAULT
 
 from ._console import examples, out, say
+from ._options import PRECISION, Engine, Json, Threads
 from ._progress import shown_progress
 
 if TYPE_CHECKING:
@@ -23,26 +24,28 @@ EXAMPLES = examples(
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(help="The bundle with the change.", show_default=False)],
+    bundle: Annotated[Path, typer.Argument(help="Folder of the bundle with the change.", show_default=False)],
     baseline: Annotated[
-        Path, typer.Option(help="report.json of the bundle without it, made with --sts.", show_default=False)
+        Path, typer.Option(help="report.json of the bundle without the change, made with --sts.", show_default=False)
     ],
-    sts: Annotated[Path, typer.Option(help="The benchmark's file that it was made with.", show_default=False)],
-    change: Annotated[str, typer.Option(help="What was changed: one thing.", show_default=False)],
-    precision: Annotated[str, typer.Option(help="Of the bundle with the change.")] = "fp32",
-    engine: Annotated[str, typer.Option(help=f"Runs the bundle with the change: {one_of(names())}.")] = DEFAULT,
-    baseline_precision: Annotated[str, typer.Option(help="Of the baseline.")] = "fp32",
-    baseline_engine: Annotated[str, typer.Option(help="That runs the baseline.")] = DEFAULT,
+    sts: Annotated[Path, typer.Option(help="Benchmark file that the report was made with.", show_default=False)],
+    change: Annotated[
+        str, typer.Option(help="What was changed, in words. Change one thing at a time.", show_default=False)
+    ],
+    precision: Annotated[str, typer.Option(help=PRECISION)] = "fp32",
+    engine: Engine = DEFAULT,
+    baseline_precision: Annotated[str, typer.Option(help="Precision of the baseline.")] = "fp32",
+    baseline_engine: Annotated[str, typer.Option(help="Engine of the baseline.")] = DEFAULT,
     baseline_bundle: Annotated[
-        Path | None, typer.Option(help="The baseline's bundle.", show_default="where the report lies")
+        Path | None, typer.Option(help="The baseline's bundle.", show_default="the one that holds the report")
     ] = None,
-    repeats: Annotated[int, typer.Option(min=5, max=1000, help="Timed runs of each, for each shape.")] = 15,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, show_default="one per core", help="Threads.")] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the trial as JSON.")] = False,
+    repeats: Annotated[int, typer.Option(min=5, max=1000, help="Timed runs of each bundle for each shape.")] = 15,
+    threads: Threads = None,
+    json: Json = False,
 ) -> None:
-    """Hold a change against a baseline: the score must stay within 0.001, and it must be faster beyond doubt.
+    """Accept a change if its score stays within 0.001 of the baseline's and its speed-up is statistically certain.
 
-    Both bundles are timed in turn in one run. Accepted or rejected, the trial is added to the history of both bundles
+    Both bundles are timed in alternation. The trial is added to the history of both bundles, accepted or rejected
     (reports/history.json, drawn in reports/history.html). Exits with 0 if the change is accepted, with 2 if not.
     """
     from lam_export.pipelines.gate import gate

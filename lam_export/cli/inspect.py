@@ -1,22 +1,21 @@
 """``lam-export inspect``: what a checkpoint holds."""
 
 from json import dumps
-from pathlib import Path
-from typing import Annotated
 
 import typer
 
 from ._console import examples, out
+from ._options import CheckpointArgument, Json, Teacher
 
 EXAMPLES = examples("lam-export inspect my-checkpoint", "lam-export inspect student.safetensors --teacher DIR --json")
 
 
 def run(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder, or its weights file.", show_default=False)],
-    teacher: Annotated[Path | None, typer.Option(help="Its teacher, if it needs one.", show_default=False)] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    checkpoint: CheckpointArgument,
+    teacher: Teacher = None,
+    json: Json = False,
 ) -> None:
-    """Read a checkpoint, check every tensor, and say what was found. Nothing is written."""
+    """Read a checkpoint, check every tensor, and show what it holds. Writes nothing."""
     from lam_export.pipelines.inspect_checkpoint import inspect_checkpoint
 
     found = inspect_checkpoint(checkpoint, teacher=teacher)

@@ -1,10 +1,11 @@
-"""``lam-export kernels``: compile the GPU kernels for every target, and say what they cost."""
+"""``lam-export kernels``: compile the GPU kernels for every GPU, and report what they cost."""
 
 from typing import Annotated
 
 import typer
 
 from ._console import examples, out
+from ._options import REPEATED
 from ._progress import shown_progress
 
 EXAMPLES = examples("lam-export kernels", "lam-export kernels --target sm_90 --target sm_80")
@@ -13,10 +14,10 @@ EXAMPLES = examples("lam-export kernels", "lam-export kernels --target sm_90 --t
 def run(
     target: Annotated[
         list[str] | None,
-        typer.Option(help="Only for this GPU, for example sm_90; may be repeated.", show_default=False),
+        typer.Option(help=f"GPU to compile for, such as sm_90. {REPEATED}", show_default="all supported"),
     ] = None,
 ) -> None:
-    """Compile every variant of the fused delta rule, of the published model's sizes, for every GPU generation.
+    """Compile every variant of the fused delta rule, in the published model's sizes, and report what it costs.
 
     Needs no GPU. Exits with 2 if a default variant spills registers to memory.
     """

@@ -1,6 +1,5 @@
-"""``lam-export memory``: one layer of a checkpoint to the bundle of a memory."""
+"""``lam-export memory``: one layer of a checkpoint to a memory's bundle."""
 
-from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
@@ -9,6 +8,7 @@ import typer
 from lam_engines.contract import MEMORY_MODEL
 
 from ._console import examples, out, say
+from ._options import CheckpointArgument, Force, Opset, OutputBundle, Teacher, Verbose
 from ._progress import shown_progress
 
 EXAMPLES = examples(
@@ -19,20 +19,19 @@ EXAMPLES = examples(
 
 
 def run(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder, or its weights file.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output-bundle", "-o", help="The bundle to write.", show_default=False)],
-    teacher: Annotated[
-        Path | None,
-        typer.Option(help="BERT that gives what the checkpoint does not hold (folder).", show_default=False),
+    checkpoint: CheckpointArgument,
+    output: OutputBundle,
+    teacher: Teacher = None,
+    layer: Annotated[
+        int | None, typer.Option(min=0, help="Layer whose weights to use, from 0.", show_default="the last")
     ] = None,
-    layer: Annotated[int | None, typer.Option(min=0, help="Whose weights, from 0.", show_default="the last")] = None,
-    opset: Annotated[int, typer.Option(min=18, max=23, help="ONNX opset.")] = 20,
-    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", help="Show the exporter's messages.")] = False,
+    opset: Opset = 20,
+    force: Force = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Export the memory step: a model that stores vectors one by one, recalls, and keeps its state in a file.
+    """Export one layer as a memory: a model that stores vectors one by one and recalls them.
 
-    The graph is compared with the float64 reference over 300 stores before the bundle is put in its place.
+    The graph is compared with the float64 reference over 300 stores. The bundle is written only if they match.
     """
     from lam_export.pipelines.export_memory import export_memory
 

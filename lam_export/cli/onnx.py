@@ -1,6 +1,5 @@
 """``lam-export onnx``: a checkpoint to a verified bundle."""
 
-from pathlib import Path
 from shlex import quote
 from typing import Annotated
 
@@ -10,6 +9,7 @@ from lam_engines.contract import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from lam_engines.errors import LamError
 
 from ._console import examples, out, say
+from ._options import REPEATED, CheckpointArgument, Force, Opset, OutputBundle, Teacher, Verbose
 from ._parity import parity_tables
 from ._progress import shown_progress
 
@@ -20,16 +20,13 @@ EXAMPLES = examples(
     "lam-export onnx my-checkpoint -o my-model --form recurrent --stream",
 )
 _OUTPUTS = (SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS)
-"""The first is always there."""
+"""Every graph has the first."""
 
 
 def run(
-    checkpoint: Annotated[Path, typer.Argument(help="Checkpoint folder, or its weights file.", show_default=False)],
-    output: Annotated[Path, typer.Option("--output-bundle", "-o", help="The bundle to write.", show_default=False)],
-    teacher: Annotated[
-        Path | None,
-        typer.Option(help="BERT that gives what the checkpoint does not hold (folder).", show_default=False),
-    ] = None,
+    checkpoint: CheckpointArgument,
+    output: OutputBundle,
+    teacher: Teacher = None,
     form: Annotated[
         str, typer.Option(help="Form of the delta rule that the model was trained in: flat, recurrent or parallel.")
     ] = "flat",
@@ -39,47 +36,44 @@ def run(
             min=1,
             max=65536,
             help="Tokens in a chunk, as the model was trained.",
-            show_default="128; recurrent 32; parallel has none",
+            show_default="128; recurrent 32; parallel has no chunks",
         ),
     ] = None,
-    opset: Annotated[
-        int, typer.Option(min=18, max=23, help="ONNX opset. 20 is the lowest with Gelu; 18 spells it out.")
-    ] = 20,
+    opset: Opset = 20,
     output_names: Annotated[
         list[str] | None,
-        typer.Option(
-            "--output", help="Give the graph this output too: token_embeddings (not in int8).", show_default=False
-        ),
+        typer.Option("--output", help=f"Additional output: {TOKEN_EMBEDDINGS} (not in int8).", show_default=False),
     ] = None,
     inline: Annotated[
-        bool, typer.Option("--inline", help="Also write model.inlined.onnx, for runtimes that know no local functions.")
+        bool, typer.Option("--inline", help="Also write model.inlined.onnx, for runtimes without local functions.")
     ] = False,
     stream: Annotated[
         bool,
         typer.Option(
             "--stream",
-            help="With --form recurrent: also write model.stream.onnx, for texts that come in pieces (embed_stream).",
+            help="Also write model.stream.onnx, for texts that come in pieces (embed_stream); with --form recurrent.",
         ),
     ] = False,
     precision: Annotated[
         list[str] | None,
         typer.Option(
-            help="Also write model.fp16.onnx (fp16, for GPUs) or model.int8.onnx (int8, for CPUs); may be repeated.",
-            show_default="fp32, which is always written",
+            help="Also write this precision: fp16 (model.fp16.onnx, for GPUs) or int8 (model.int8.onnx, for CPUs). "
+            f"{REPEATED}",
+            show_default="fp32 only",
         ),
     ] = None,
     keep_fp32: Annotated[
         list[str] | None,
         typer.Option(
-            help="A part that stays float32 in model.fp16.onnx, as layers.3.ffn_in; validate --bisect finds which need "
-            "to; may be repeated.",
+            help="Part to keep in float32 in model.fp16.onnx, as validate --bisect names it: layers.3.ffn_in. "
+            f"{REPEATED}",
             show_default=False,
         ),
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace a bundle that is there.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show the exporter's own messages.")] = False,
+    force: Force = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Export a checkpoint to a bundle with ONNX graphs, compared with the PyTorch reference before it is written."""
+    """Export a checkpoint to a bundle of ONNX graphs. It is written only if it matches the PyTorch reference."""
     from lam_export.pipelines.export_onnx import export_onnx
 
     wanted = set(output_names or ())

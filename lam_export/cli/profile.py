@@ -1,4 +1,4 @@
-"""``lam-export profile``: where the time goes, by part of the model."""
+"""``lam-export profile``: how much time each part of the model takes."""
 
 from pathlib import Path
 from typing import Annotated
@@ -8,6 +8,7 @@ import typer
 from lam_engines.runtimes.registry import DEFAULT, names, one_of
 
 from ._console import examples, note, out, say
+from ._options import DEFAULT_PRECISIONS, MADE_FROM, PRECISION, REPEATED, BundleArgument, Json, Teacher, Threads
 from ._progress import shown_progress
 
 EXAMPLES = examples(
@@ -20,39 +21,43 @@ EXAMPLES = examples(
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
+    bundle: BundleArgument,
     engines: Annotated[
         list[str] | None,
-        typer.Option("--engine", help=f"{one_of((*names(), 'pytorch'))}; may be repeated.", show_default=DEFAULT),
+        typer.Option(
+            "--engine", help=f"Engine to run: {one_of((*names(), 'pytorch'))}. {REPEATED}", show_default=DEFAULT
+        ),
     ] = None,
     precisions: Annotated[
         list[str] | None,
-        typer.Option("--precision", help="fp32, fp16 or int8; may be repeated.", show_default="fp32; tensorrt fp16"),
+        typer.Option("--precision", help=f"{PRECISION} {REPEATED}", show_default=DEFAULT_PRECISIONS),
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(help="The checkpoint that the bundle was made from, for pytorch.", show_default=False),
+        typer.Option(help=f"{MADE_FROM}. The engine pytorch needs it.", show_default=False),
     ] = None,
-    teacher: Annotated[Path | None, typer.Option(help="Its teacher, if it needs one.", show_default=False)] = None,
+    teacher: Teacher = None,
     shapes: Annotated[
         list[str] | None,
         typer.Option(
-            "--shape", help="Texts x tokens: 32x128; may be repeated.", show_default="1x128, 32x32, 1x512, 1x4096"
+            "--shape",
+            help=f"Texts x tokens of a batch, such as 32x128. {REPEATED}",
+            show_default="1x128, 32x32, 1x512, 1x4096",
         ),
     ] = None,
-    layers: Annotated[bool, typer.Option("--layers", help="Show each layer.")] = False,
-    seconds: Annotated[float, typer.Option(min=0, help="To measure each shape, 5 runs at least.")] = 5,
-    threads: Annotated[int | None, typer.Option(min=1, max=1024, help="On a CPU.", show_default="one per core")] = None,
+    layers: Annotated[bool, typer.Option("--layers", help="Also show each layer.")] = False,
+    seconds: Annotated[float, typer.Option(min=0, help="Seconds to measure each shape; at least 5 runs.")] = 5,
+    threads: Threads = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the results.", show_default="BUNDLE/reports/profile"),
+        typer.Option("--output", "-o", help="Folder to write to.", show_default="BUNDLE/reports/profile"),
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the results as JSON.")] = False,
+    json: Json = False,
 ) -> None:
-    """Lay an engine's time to the parts of the model: projections, convolutions, rule, gates, norms, FFN and others.
+    """Show how much time each part of the model takes: projections, convolutions, rule, gates, norms, FFN and others.
 
-    Embeddings are compared first; wrong ones get no times, and the exit code is 2. Plain and profiled runs take turns,
-    so that the cost of profiling is seen. Writes profile.html, profile.md and profile.json.
+    Embeddings are compared first. What gives wrong embeddings is not timed, and the exit code is 2. Plain and profiled
+    runs alternate, so the cost of profiling is known. Writes profile.html, profile.md and profile.json.
     """
     from lam_export.bench.speed.shapes import parse_shape
     from lam_export.evidence.record import terminal, to_json

@@ -1,13 +1,12 @@
-"""``lam-export report``: proof that a bundle gives the reference's embeddings, and the gate to production."""
+"""``lam-export report``: compare a bundle with the reference, and judge whether it may go to production."""
 
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from lam_engines.runtimes.registry import DEFAULT, names, one_of
-
 from ._console import err, examples, note, out, say
+from ._options import MADE_FROM, PRECISION, REPEATED, BundleArgument, Column, Device, Engines, Json, Teacher
 from ._progress import shown_progress
 
 EXAMPLES = examples(
@@ -18,63 +17,63 @@ EXAMPLES = examples(
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
+    bundle: BundleArgument,
     checkpoint: Annotated[
-        Path | None, typer.Option(help="The checkpoint that it was made from: the reference.", show_default=False)
+        Path | None, typer.Option(help=f"{MADE_FROM}. It becomes the reference.", show_default=False)
     ] = None,
-    teacher: Annotated[Path | None, typer.Option(help="Its teacher, if it needs one.", show_default=False)] = None,
-    reference: Annotated[str, typer.Option(help="PyTorch in float64 or float32.")] = "float64",
+    teacher: Teacher = None,
+    reference: Annotated[
+        str, typer.Option(help="PyTorch's precision for the reference: float64 or float32.")
+    ] = "float64",
     against: Annotated[
         Path | None,
-        typer.Option(help="Another bundle, whose fp32 graph is the reference instead.", show_default=False),
+        typer.Option(help="Another bundle; its fp32 graph becomes the reference.", show_default=False),
     ] = None,
     reference_results: Annotated[
         Path | None,
-        typer.Option(help="What a reference gave before, from results/ of its report.", show_default=False),
+        typer.Option(help="Embeddings of a reference, from results/ of an earlier report.", show_default=False),
     ] = None,
     candidates: Annotated[
         list[str] | None,
-        typer.Option("--candidate", help="fp32, fp16 or int8; may be repeated.", show_default="all in the bundle"),
+        typer.Option("--candidate", help=f"{PRECISION} {REPEATED}", show_default="all in the bundle"),
     ] = None,
-    engines: Annotated[
-        list[str] | None,
-        typer.Option("--engine", help=f"Of the candidates: {one_of(names())}; may be repeated.", show_default=DEFAULT),
-    ] = None,
-    device: Annotated[
-        str | None, typer.Option(help="cpu or cuda, for the candidates.", show_default="the engine's")
-    ] = None,
+    engines: Engines = None,
+    device: Device = None,
     texts: Annotated[
         Path | None,
-        typer.Option(help="Texts beside the built-in ones: .txt, .jsonl, .csv or .parquet.", show_default=False),
+        typer.Option(help="More texts than the built-in ones (.txt, .jsonl, .csv or .parquet).", show_default=False),
     ] = None,
-    column: Annotated[str | None, typer.Option(help="Column of the texts.", show_default="text")] = None,
+    column: Column = None,
     sts: Annotated[
-        Path | None, typer.Option(help="CSV of sentence1, sentence2, score, for the benchmark.", show_default=False)
+        Path | None,
+        typer.Option(help="Benchmark file: a CSV with sentence1, sentence2 and score.", show_default=False),
     ] = None,
     output: Annotated[
         Path | None,
-        typer.Option("--output", "-o", help="Folder of the report.", show_default="BUNDLE/reports/accuracy"),
+        typer.Option("--output", "-o", help="Folder to write to.", show_default="BUNDLE/reports/accuracy"),
     ] = None,
     thresholds: Annotated[
-        Path | None, typer.Option(help="TOML file of the gate's thresholds.", show_default=False)
+        Path | None, typer.Option(help="TOML file with thresholds.", show_default="built-in ones")
     ] = None,
     cosine: Annotated[
         float | None,
-        typer.Option(help="Smallest cosine of any text.", show_default="fp32 0.999999; 16 bits 0.9995; int8 0.99"),
+        typer.Option(
+            help="Smallest allowed cosine of any text.", show_default="fp32 0.999999; 16 bits 0.9995; int8 0.99"
+        ),
     ] = None,
     sts_difference: Annotated[
-        float | None, typer.Option(help="Largest change of Spearman's correlation.", show_default="0.001")
+        float | None,
+        typer.Option(help="Largest allowed absolute change of Spearman's correlation.", show_default="0.001"),
     ] = None,
     recall_at_10: Annotated[
-        float | None, typer.Option(help="Smallest recall of nearest neighbours.", show_default="0.99")
+        float | None, typer.Option(help="Smallest allowed recall of the 10 nearest neighbours.", show_default="0.99")
     ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
+    json: Json = False,
 ) -> None:
     """Compare a bundle with the reference on many texts, and judge it.
 
-    Writes report.html, report.md, report.json and each subject's embeddings (results/). Exits with 0 if every threshold
-    holds, with 2 if one does not. Embeddings are cached: a second run, and one after Ctrl-C, goes on where the first
-    ended.
+    Writes report.html, report.md, report.json and all embeddings (results/). Exits with 0 if every threshold is met,
+    with 2 if not. Embeddings are cached, so a second run, or one after Ctrl-C, continues where the first ended.
     """
     from lam_export.evidence.results import results_folder
     from lam_export.pipelines.report import report
@@ -105,7 +104,7 @@ def run(
                 warn=note,
             )
     except (KeyboardInterrupt, SystemExit):
-        say(err, f"what was embedded is kept in {results_folder()}; the same command goes on from there")
+        say(err, f"embeddings so far are kept in {results_folder()}; the same command continues from there")
         raise
     if json:
         typer.echo(to_json(written.report), nl=False)

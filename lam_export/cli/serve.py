@@ -1,17 +1,18 @@
-"""``lam-export serve``: a bundle behind NVIDIA Triton Inference Server, on this machine. Never imports torch."""
+"""``lam-export serve``: run a bundle in NVIDIA Triton Inference Server on this machine. It never imports torch."""
 
 import tempfile
 from contextlib import ExitStack
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lam_export.requirements import require
 
 from ._console import err, examples, out, say
+from ._options import BundleArgument
 from ._progress import shown_progress
-from ._serving import BundleArgument, say_limits, serving_options, with_serving_options
+from ._serving import say_limits, serving_options, with_serving_options
 
 EXAMPLES = examples(
     "lam-export serve my-model",
@@ -19,34 +20,37 @@ EXAMPLES = examples(
     "lam-export serve my-model --max-tokens 512 --truncation truncate --cache",
     "lam-export serve my-model --flavour tensorrt --tritonserver /opt/tritonserver/bin/tritonserver",
 )
-_Port = Annotated[int, typer.Option(min=0, max=65535)]
+
+
+def _port(what: str) -> Any:
+    return typer.Option(min=0, max=65535, help=f"Port of {what}; 0 for any free port.")
 
 
 @with_serving_options
 def run(
     context: typer.Context,
     bundle: BundleArgument,
-    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all.")] = "127.0.0.1",
-    http_port: Annotated[
-        int, typer.Option(min=0, max=65535, help="0 stands for any free port, here and below.")
-    ] = 8000,
-    grpc_port: _Port = 8001,
-    metrics_port: _Port = 8002,
-    openai: Annotated[bool, typer.Option("--openai", help="Serve OpenAI's /v1/embeddings too.")] = False,
-    openai_port: _Port = 8080,
+    host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all addresses.")] = "127.0.0.1",
+    http_port: Annotated[int, _port("HTTP")] = 8000,
+    grpc_port: Annotated[int, _port("gRPC")] = 8001,
+    metrics_port: Annotated[int, _port("the metrics")] = 8002,
+    openai: Annotated[bool, typer.Option("--openai", help="Also serve OpenAI's API, /v1/embeddings.")] = False,
+    openai_port: Annotated[int, _port("OpenAI's API")] = 8080,
     tritonserver: Annotated[
         str | None,
         typer.Option(
-            help="The server, or a command that starts one in a container; arguments are added at its end.",
+            help="Triton's server, or a command that starts it in a container. Arguments are appended to it.",
             show_default="the one on PATH, else PyPI's, installed once",
         ),
     ] = None,
     log: Annotated[
-        Path | None, typer.Option(help="The server's own messages.", show_default="in the user's cache folder")
+        Path | None, typer.Option(help="File for the server's messages.", show_default="in the user's cache folder")
     ] = None,
-    start_timeout: Annotated[float, typer.Option(min=1, help="Seconds until the first text must be embedded.")] = 120.0,
+    start_timeout: Annotated[
+        float, typer.Option(min=1, help="Seconds to start in. By then the first text must be embedded.")
+    ] = 120.0,
     stop_timeout: Annotated[
-        float, typer.Option(min=6, help="Seconds that running requests have to finish when it stops.")
+        float, typer.Option(min=6, help="Seconds that running requests get to finish when the server stops.")
     ] = 15.0,
 ) -> None:
     """Serve a bundle over HTTP and gRPC until Ctrl-C. Triton is restarted when any of its processes dies."""
@@ -74,7 +78,7 @@ def run(
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lam-export-")))
             repository = write_repository(opened, folder / "models", chosen)
             if openai:
-                bound = stack.enter_context(bind(host, openai_port))  # a taken port shows before the server is started
+                bound = stack.enter_context(bind(host, openai_port))  # a taken port is found before the server starts
             progress.begin("starting the server", None)
             server = TritonServer(
                 repository,

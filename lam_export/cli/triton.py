@@ -1,4 +1,4 @@
-"""``lam-export triton``: a bundle to a model repository for NVIDIA Triton Inference Server. Never imports torch."""
+"""``lam-export triton``: a bundle to a model repository for NVIDIA Triton Inference Server. It never imports torch."""
 
 from pathlib import Path
 from shlex import quote
@@ -10,8 +10,9 @@ from lam_export.requirements import require
 
 from . import _triton_memory as memory
 from ._console import examples, out, say
+from ._options import BundleArgument, Force
 from ._progress import shown_progress
-from ._serving import BundleArgument, say_limits, serving_options, with_serving_options
+from ._serving import say_limits, serving_options, with_serving_options
 
 EXAMPLES = examples(
     "lam-export triton my-model -o repository",
@@ -27,22 +28,27 @@ EXAMPLES = examples(
 def run(
     context: typer.Context,
     bundle: BundleArgument,
-    output: Annotated[Path, typer.Option("--output", "-o", help="Where the repository goes.", show_default=False)],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help="Folder of the repository to write.", show_default=False)
+    ],
     idle_timeout: memory.IdleTimeout = None,
     max_memories: memory.MaxMemories = None,
     deploy: Annotated[
         Path | None,
-        typer.Option(help="Folder around the repository for a Dockerfile, Compose and Kubernetes.", show_default=False),
+        typer.Option(
+            help="Also write Docker, Compose and Kubernetes files to this folder. The repository must be inside it.",
+            show_default=False,
+        ),
     ] = None,
     image: Annotated[
-        str | None, typer.Option(help="Image to build on.", show_default="Triton's stock image that fits")
+        str | None, typer.Option(help="Base image, with --deploy.", show_default="the matching stock image of Triton")
     ] = None,
-    force: Annotated[bool, typer.Option("--force", help="Replace what is there.")] = False,
+    force: Force = False,
 ) -> None:
     """Write a model repository for NVIDIA Triton Inference Server: text in, embedding out.
 
-    The model lam_embed takes text (BYTES, UTF-8) and gives sentence_embedding, token_count and truncated. For a
-    memory's bundle, the model lam_memory takes key, value, query and store, and gives recall and stored.
+    The model lam_embed takes text (BYTES, UTF-8) and returns sentence_embedding, token_count and truncated. For a
+    memory's bundle, the model lam_memory takes key, value, query and store, and returns recall and stored.
     """
     from lam_engines.bundles.bundle import Bundle
     from lam_engines.serving.deployment import Deployment, check_deployment, write_deployment

@@ -1,4 +1,4 @@
-"""``lam-export trt``: a bundle's graph to a TensorRT plan."""
+"""``lam-export trt``: build a TensorRT plan from a bundle's graph."""
 
 from pathlib import Path
 from shlex import quote
@@ -9,6 +9,7 @@ import typer
 from lam_engines.errors import LamError
 
 from ._console import examples, out, say
+from ._options import MADE_FROM, REPEATED, BundleArgument, Teacher, Verbose
 from ._progress import shown_progress
 
 EXAMPLES = examples(
@@ -21,45 +22,47 @@ EXAMPLES = examples(
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(help="The bundle; the plan becomes part of it.", show_default=False)],
-    fp16: Annotated[bool, typer.Option("--fp16", help="Build from model.fp16.onnx. This is the default.")] = False,
+    bundle: BundleArgument,
+    fp16: Annotated[bool, typer.Option("--fp16", help="Build from model.fp16.onnx; this is the default.")] = False,
     fp32: Annotated[bool, typer.Option("--fp32", help="Build from model.onnx, without TF32.")] = False,
     profile: Annotated[
         list[str] | None,
         typer.Option(
-            help="Shapes to build for: MIN,OPT,MAX, each BATCHxTOKENS, as 1x1,1x32,64x64; may be repeated.",
-            show_default="for queries, paragraphs and documents",
+            help=f"Shapes to build for: MIN,OPT,MAX, each BATCHxTOKENS, such as 1x1,1x32,64x64. {REPEATED}",
+            show_default="three, for queries, paragraphs and documents",
         ),
     ] = None,
     max_tokens: Annotated[
         int | None,
-        typer.Option(min=1, max=2**20, help="Longest text of the default profiles.", show_default="8192"),
+        typer.Option(min=1, max=2**20, help="Tokens of the longest text in the default profiles.", show_default="8192"),
     ] = None,
     no_plugin: Annotated[
         bool,
-        typer.Option("--no-plugin", help="Build the delta rule from TensorRT's own layers, not from the fused kernel."),
+        typer.Option(
+            "--no-plugin", help="Build the delta rule from TensorRT's own layers instead of the fused kernel."
+        ),
     ] = False,
     workspace: Annotated[
         float | None,
-        typer.Option(min=0.001, help="GPU memory that a layer may use, in GiB.", show_default="all there is"),
+        typer.Option(min=0.001, help="GiB of GPU memory that a layer may use.", show_default="all"),
     ] = None,
     optimization_level: Annotated[
         int | None,
-        typer.Option(min=0, max=5, help="0 is built soonest, 5 tries every kernel.", show_default="TensorRT's own, 3"),
+        typer.Option(
+            min=0, max=5, help="0 builds fastest; 5 tries every kernel.", show_default="TensorRT's default, 3"
+        ),
     ] = None,
     checkpoint: Annotated[
         Path | None,
-        typer.Option(
-            help="What the bundle was made from, to make model.fp16.onnx if it is missing.", show_default=False
-        ),
+        typer.Option(help=f"{MADE_FROM}. Needed only if the bundle lacks model.fp16.onnx.", show_default=False),
     ] = None,
-    teacher: Annotated[Path | None, typer.Option(help="Its teacher, if it needs one.", show_default=False)] = None,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show TensorRT's own messages.")] = False,
+    teacher: Teacher = None,
+    verbose: Verbose = False,
 ) -> None:
-    """Build a TensorRT plan for this machine's GPU, and keep it in the bundle.
+    """Build a TensorRT plan for this machine's GPU, and add it to the bundle.
 
-    A plan is of one model of GPU and one version of TensorRT. It is built on CUDA's first device; choose another with
-    CUDA_VISIBLE_DEVICES.
+    A plan runs only on the GPU model and the TensorRT version that it was built with. It is built on CUDA's first
+    device; choose another with CUDA_VISIBLE_DEVICES.
     """
     from lam_export.pipelines.build_plan import build_plan
 

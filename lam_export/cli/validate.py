@@ -1,4 +1,4 @@
-"""``lam-export validate``: a bundle against its checkpoint."""
+"""``lam-export validate``: compare a bundle with its checkpoint."""
 
 from json import dumps
 from pathlib import Path
@@ -7,9 +7,10 @@ from typing import Annotated
 import typer
 
 from lam_engines.errors import LamError
-from lam_engines.runtimes.registry import DEFAULT, names, one_of
+from lam_engines.runtimes.registry import DEFAULT
 
 from ._console import examples, out, say
+from ._options import MADE_FROM, PRECISION, BundleArgument, Engine, Json, Teacher, Verbose
 from ._parity import parity_tables, show_bisection
 from ._progress import shown_progress
 
@@ -22,29 +23,29 @@ EXAMPLES = examples(
 
 
 def run(
-    bundle: Annotated[Path, typer.Argument(help="The bundle.", show_default=False)],
-    checkpoint: Annotated[Path, typer.Option(help="The checkpoint that it was made from.", show_default=False)],
-    teacher: Annotated[Path | None, typer.Option(help="Its teacher, if it needs one.", show_default=False)] = None,
+    bundle: BundleArgument,
+    checkpoint: Annotated[Path, typer.Option(help=f"{MADE_FROM}.", show_default=False)],
+    teacher: Teacher = None,
     max_abs: Annotated[
-        float | None, typer.Option(help="Largest difference of any element.", show_default="2e-5; fp16 2e-3")
+        float | None, typer.Option(help="Largest allowed difference of any element.", show_default="2e-5; fp16 2e-3")
     ] = None,
     cosine: Annotated[
-        float | None, typer.Option(help="Smallest cosine of any text.", show_default="0.999999; fp16 0.9995")
+        float | None, typer.Option(help="Smallest allowed cosine of any text.", show_default="0.999999; fp16 0.9995")
     ] = None,
-    engine: Annotated[str, typer.Option(help=f"What runs the bundle: {one_of(names())}.")] = DEFAULT,
+    engine: Engine = DEFAULT,
     precision: Annotated[
         str | None,
-        typer.Option(help="fp32, fp16 or int8.", show_default=f"all graphs in {DEFAULT}; else the engine's default"),
+        typer.Option(help=PRECISION, show_default=f"all graphs in {DEFAULT}; else the engine's default"),
     ] = None,
     bisect: Annotated[
-        bool, typer.Option("--bisect", help="Search the fewest parts that must stay in float32 for fp16 to hold.")
+        bool, typer.Option("--bisect", help="Find the fewest parts that must stay in float32 so that fp16 passes.")
     ] = False,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Show Polygraphy's own messages.")] = False,
+    json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
-    """Compare every graph of a bundle with the PyTorch reference in float64: awkward lengths, padded batches.
+    """Compare every graph of a bundle with the PyTorch reference in float64, on awkward lengths and padded batches.
 
-    Exits with 0 only if every text of every case is within the thresholds, with 2 if one is not.
+    Exits with 0 if every text of every case is within the thresholds, with 2 if not.
     """
     from lam_export.pipelines.validate_bundle import validate_bundle
 
@@ -67,7 +68,7 @@ def run(
         typer.echo(dumps(found.to_dict(), indent=2))
     else:
         if found.checkpoint_sha256 != found.made_from_sha256:
-            say(out, f"note: the bundle was made from another file than {found.weights}", style="yellow")
+            say(out, f"note: the bundle was not made from {found.weights}", style="yellow")
         out.print(parity_tables(found.parity))
         out.print("[bold green]PASS[/]" if found.passed else "[bold red]FAIL[/]")
         if found.bisection is not None:

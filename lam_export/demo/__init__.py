@@ -1,4 +1,4 @@
-"""A really trained LAM checkpoint to try everything on; README.md here says what it is and how it was made."""
+"""A small, trained LAM checkpoint for trying things out. README.md here says what it is and how it was made."""
 
 import importlib
 import json
@@ -10,7 +10,7 @@ from lam_engines.contract import CHECKSUMS, TOKENIZER
 from lam_engines.errors import LamError
 
 STUDENT = Path(__file__).parent / "student.safetensors"
-"""The trained part, fp16; embeddings and tokenizer are its teacher's, all-MiniLM-L6-v2."""
+"""The trained weights, in fp16. Embeddings and tokenizer come from the teacher, all-MiniLM-L6-v2."""
 
 _CONFIG, _, _WEIGHTS = _FILES = ("config.json", TOKENIZER, "model.safetensors")
 _KEPT_SETTINGS = (
@@ -61,14 +61,14 @@ def write_demo(folder: Path, force: bool = False) -> Path:
     The folder appears whole or not at all.
 
     Args:
-        folder: where it will be.
-        force: replace a demo checkpoint that is there. A folder that holds any other file is never replaced.
+        folder: where to write it.
+        force: replace an existing demo checkpoint. A folder that holds any other file is never replaced.
 
     Returns:
         ``folder``.
 
     Raises:
-        DemoError: the teacher's package is missing, the place is taken, or it cannot be written.
+        DemoError: the teacher's package is missing, the folder is taken, or it cannot be written.
     """
     teacher = teacher_folder()
     place = check_place(folder, DEMO, force)
@@ -93,7 +93,7 @@ def _write_files(draft: Path, teacher: Path) -> None:
     for name, tensor in load_file(teacher / _WEIGHTS).items():
         if name.startswith("embeddings.") and tensor.dtype == np.float32:  # not the integer position_ids
             tensors[f"teacher_model.{name}"] = tensor
-    # Not save_file: its files are for their owner alone, and a server often runs as another user.
+    # Not save_file: it writes files that only their owner can read, and a server often runs as another user.
     (draft / _WEIGHTS).write_bytes(save(tensors, metadata={"format": "pt"}))
 
     sums = "".join(f"{sha256_of(draft / name)}  {name}\n" for name in _FILES)

@@ -1,4 +1,4 @@
-"""Check an exported model, write its files, and describe them for the manifest."""
+"""Checks exported models, writes their files, and describes them for the manifest."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,22 +14,22 @@ from lam_plugins.fused_delta_rule import OP_DOMAIN
 
 
 class ExportError(LamError):
-    """An export that is not fit to be written."""
+    """An export is not valid, or does not match the reference."""
 
 
 def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path, *, layers: int) -> dict[str, Graph]:
     """Check models and write them.
 
     Args:
-        models: file name in the bundle to model; all but ``model.inlined.onnx`` with local functions.
+        models: the models by their file names. All but ``model.inlined.onnx`` have local functions.
         folder: an existing folder.
-        layers: how many nodes of the fused operator there must be.
+        layers: the number of fused nodes that each model must have.
 
     Returns:
-        File name to its entry in the manifest.
+        The manifest's entry of each file.
 
     Raises:
-        ExportError: a model is not valid ONNX, or not one fused node per layer with its function.
+        ExportError: a model is not valid ONNX, or lacks a fused node per layer with its function.
     """
     for name, model in models.items():
         if name != INLINED_MODEL:
@@ -40,12 +40,12 @@ def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path, *, layers:
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model without local functions, for runtimes that know none (OpenVINO), and without ``window``."""
+    """The same model without local functions and ``window``, for runtimes that support neither, such as OpenVINO."""
     return onnx.inliner.inline_local_functions(of_whole_texts(model))
 
 
 def of_whole_texts(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with ``window`` as a constant, for runtimes that know no inputs that need not be given."""
+    """The same model with ``window`` as a constant, for runtimes without optional inputs."""
     fixed = onnx.ModelProto()
     fixed.CopyFrom(model)
     inputs = [value for value in fixed.graph.input if value.name != WINDOW]
@@ -55,10 +55,10 @@ def of_whole_texts(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def check_fused_nodes(model: onnx.ModelProto, layers: int) -> None:
-    """Exactly one node of the fused operator per layer, each backed by a function that the model carries.
+    """See that a model has one fused node per layer, and the function that defines it.
 
     Raises:
-        ExportError: says what is there instead.
+        ExportError: it has not. The message says what was found.
     """
     nodes = [node.op_type for node in model.graph.node if node.domain == OP_DOMAIN]
     functions = {function.name for function in model.functions if function.domain == OP_DOMAIN}
@@ -80,7 +80,7 @@ def _check_valid(model: onnx.ModelProto, name: str) -> None:
 def _describe(model: onnx.ModelProto, name: str) -> Graph:
     precision = next((precision for precision, graph in GRAPHS.items() if graph == name), "fp32")
     opset = next(o.version for o in model.opset_import if o.domain == "")
-    given = {value.name for value in model.graph.initializer}  # inputs that need not be given
+    given = {value.name for value in model.graph.initializer}  # optional inputs
     return Graph(
         precision=cast(Precision, precision),
         opset=opset,

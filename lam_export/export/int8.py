@@ -1,7 +1,7 @@
-"""The graph for CPUs with 8-bit products: int8 weights, activations rounded to 8 bits with a scale for every row.
+"""The int8 graph for CPUs: weights are int8, and activations are rounded to 8 bits with one scale per row.
 
-ONNX Runtime's own dynamic quantisation takes one scale for a whole tensor, so a text's embedding would depend on the
-texts beside it (cosine 0.98). Here a row, one token, has a scale of its own. All operators are standard ones.
+ONNX Runtime's own dynamic quantisation uses one scale for a whole tensor. A text's embedding would then depend on the
+other texts of its batch (cosine 0.98). Here each row (one token) has its own scale. All operators are standard.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,36 +21,39 @@ _AFTER_GELU = "ffn_out"
 
 _TOP = 255
 _SIGNED = (127, 128)
-"""Steps above zero, and the number that stands for zero, of values of either sign."""
+"""For values of either sign: the steps above zero, and the integer that stands for zero."""
 _GELU = (223, 32)
-"""Of values that GELU gave: hardly any step is spent on what is below zero."""
+"""The same for results of GELU, which need few steps below zero."""
 _GELU_MIN = 0.17
-"""GELU is nowhere below -0.16997."""
+"""The magnitude of GELU's minimum, -0.16997, rounded up."""
 _PAIR_SUM = 32767 // _TOP - 1
-"""x86 processors without VNNI add pairs of products in 16 bits, and cut what does not fit. Two weights of one sign of
-at most this sum never get there; 1 is for their rounding."""
+"""Largest sum of two weights of the same sign. x86 processors without VNNI add pairs of products in 16 bits, which can
+saturate. With this limit they never do. The 1 allows for the rounding of the weights."""
 
 
 def int8_model(model: onnx.ModelProto, calibration: Iterable[Mapping[str, np.ndarray]]) -> onnx.ModelProto:
     """Quantise the products with weights and the table of word embeddings.
 
-    A product ``y = x W`` becomes ``y = (q_x Q_W) * scale_W * scale_x``. ``Q_W`` is int8 with a scale for each column,
-    rounded to nearest and small enough that no sum of 16 bits overflows, so that processors with and without VNNI
-    give the same integers. ``q_x`` is uint8 with a scale for each row, found at run time: its largest magnitude. After
-    a LayerNorm a few channels are far larger than the others and would take all steps; there the channels of ``x`` are
-    evened out first, and ``W``'s rows take the factors (SmoothQuant, Xiao et al. 2022, with alpha 0.5). The embedding
-    table is int8 with a scale for each word. All else stays float32, the fused operator included.
+    A product ``y = x W`` becomes ``y = (q_x Q_W) * scale_W * scale_x``. ``Q_W`` is int8 with a scale for each column.
+    Its values are so small that no 16-bit sum overflows, so processors with and without VNNI give the same integers.
+    ``q_x`` is uint8 with a scale for each row: the row's largest magnitude, found at run time.
 
-    ``token_embeddings`` is left out: a mean over tokens loses little, but some tokens (marks of punctuation, most of
-    all) lose too much, with cosines down to 0.79 on the demo model.
+    After a LayerNorm, a few channels are far larger than the others and would use up all steps. There, the channels of
+    ``x`` are divided by factors that even them out, and the rows of ``W`` are multiplied by the same factors
+    (SmoothQuant, Xiao et al. 2022, with alpha 0.5). The embedding table is int8 with a scale for each word. Everything
+    else stays float32, including the fused operator.
 
-    Values keep their names (``layers.3.ffn_in``); node ``layers.3.ffn_in/MatMul`` is ``layers.3.ffn_in/MatMulInteger``
-    now, and weight ``layers.3.ffn_in.weight.T`` is ``layers.3.ffn_in.weight.T.int8`` with ``.scale`` beside it.
+    The output ``token_embeddings`` is removed. The mean over tokens loses little, but some tokens, mostly punctuation,
+    lose too much: their cosines fall to 0.79 on the demo model.
+
+    Values keep their names (``layers.3.ffn_in``). The node ``layers.3.ffn_in/MatMul`` becomes
+    ``layers.3.ffn_in/MatMulInteger``. The weight ``layers.3.ffn_in.weight.T`` becomes
+    ``layers.3.ffn_in.weight.T.int8``, with its scale in ``layers.3.ffn_in.weight.T.scale``.
 
     Args:
-        model: in float32, as :func:`onnx_from_encoder` makes it; it is not changed.
-        calibration: inputs of the model, without padding. Only the ratios between channels are taken from them, so
-            nothing is ever clipped; the same inputs give the same model.
+        model: the float32 model of :func:`onnx_from_encoder`; it is not changed.
+        calibration: inputs of the model, without padding. Only the ratios between channels are measured on them, so
+            nothing is clipped at run time. The same inputs give the same model.
     """
     quantised = onnx.ModelProto()
     quantised.CopyFrom(model)
@@ -94,7 +97,7 @@ def _module(node: onnx.NodeProto) -> str:
 def _largest_by_channel(
     model: onnx.ModelProto, values: Sequence[str], calibration: Iterable[Mapping[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """Name of a value to its largest magnitude in each channel, ``[hidden]``."""
+    """The largest magnitude in each channel, ``[hidden]``, of each named value."""
     import onnxruntime
 
     tapped = onnx.ModelProto()
@@ -113,13 +116,13 @@ def _largest_by_channel(
 def _row_wise_product(
     node: onnx.NodeProto, weight: np.ndarray, largest: np.ndarray | None, added: dict[str, np.ndarray]
 ) -> list[onnx.NodeProto]:
-    """The nodes that take the place of a product.
+    """The nodes that replace a product.
 
     Args:
         node: the MatMul.
         weight: its matrix, ``[in, out]`` float32.
-        largest: magnitude of each channel of its input, if they are to be evened out.
-        added: initializers; the new ones are put there.
+        largest: the largest magnitude of each input channel, to even them out; None leaves them as they are.
+        added: receives the new initializers.
     """
     module, x = _module(node), node.input[0]
     nodes: list[onnx.NodeProto] = []
@@ -163,9 +166,10 @@ def _row_wise_product(
 
 
 def _evening_factors(largest: np.ndarray, weight: np.ndarray) -> np.ndarray:
-    """By what each channel of the input is divided, ``[in]`` float32.
+    """The factors that the input's channels are divided by, ``[in]`` float32.
 
-    Powers of the root of 2, so that the last bits of a calibration, which differ between processors, change nothing.
+    They are powers of the square root of 2. The last bits of a calibration differ between processors; this rounding
+    removes the difference.
     """
     rows = np.maximum(np.abs(weight).max(axis=1), 1e-6)
     exponent = np.log2(np.sqrt(np.maximum(largest, 1e-3) / rows))
@@ -176,16 +180,16 @@ def _evening_factors(largest: np.ndarray, weight: np.ndarray) -> np.ndarray:
 def _int8_columns(weight: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """A matrix ``[in, out]`` as int8 and a float32 scale for each column, ``[out]``."""
     rows, columns = weight.shape
-    # Kernels add products of neighbours, whose order within four they choose.
+    # Kernels add products of two neighbours, but may reorder each group of four. So every pair in a group counts.
     groups = np.pad(weight, ((0, -rows % 4), (0, 0))).reshape(-1, 4, columns)
     pairs = [np.sort(np.maximum(side, 0), axis=1)[:, 2:].sum(axis=1).max(axis=0) for side in (groups, -groups)]
     scale = np.maximum(np.abs(weight).max(axis=0) / 127, np.maximum(*pairs) / _PAIR_SUM)
-    scale = np.where(scale > 0, scale, 1).astype(np.float32)  # columns that pad a packed matrix are zero
+    scale = np.where(scale > 0, scale, 1).astype(np.float32)  # a packed matrix is padded with zero columns
     return np.rint(weight / scale).astype(np.int8), scale
 
 
 def _word_embeddings(node: onnx.NodeProto, table: np.ndarray, added: dict[str, np.ndarray]) -> list[onnx.NodeProto]:
-    """The nodes that look words up in a table ``[vocab, hidden]`` of int8."""
+    """The nodes that look words up in an int8 table ``[vocab, hidden]``."""
     scale = np.maximum(np.abs(table).max(axis=1, keepdims=True) / 127, 1e-30).astype(np.float32)
     added[f"{_WORDS}.int8"], added[f"{_WORDS}.scale"] = np.rint(table / scale).astype(np.int8), scale
     integers, values, scales = (f"{_WORDS}.{part}" for part in ("rows", "unscaled", "row_scales"))

@@ -20,8 +20,8 @@ def onnx_from_memory(memory: Memory, *, opset: int, verbose: bool = False) -> on
     (bool, ``[batch, 1]``) and the state: ``past_fast`` and ``past_slow`` (``[batch, heads, size, size]``) and
     ``past_psi`` (``[batch, heads]``), zeros for an empty memory. Outputs ``recall`` (``[batch, queries, hidden]``),
     ``stored`` (``[batch, hidden]``) and the state after the store, ``present_fast``, ``present_slow`` and
-    ``present_psi``. A batch row is a memory of its own; batch and queries are dynamic, and there may be no query. What
-    they mean: :meth:`Memory.forward`.
+    ``present_psi``. Each batch row is its own memory. Batch and queries are dynamic, and there may be no query.
+    :meth:`Memory.forward` explains all of them.
 
     Args:
         memory: in float32.
@@ -30,7 +30,7 @@ def onnx_from_memory(memory: Memory, *, opset: int, verbose: bool = False) -> on
     """
     hidden = memory.heads * memory.head_size
     batch, queries = torch.export.Dim("batch"), torch.export.Dim("queries")
-    # An example of one row would be baked in as a constant, and two inputs that are one tensor become one.
+    # The exporter bakes a size of 1 in as a constant, and merges two inputs that are the same tensor.
     vectors, asked = [torch.zeros(2, hidden) for _ in range(2)], torch.zeros(2, 3, hidden)
     example = (*vectors, asked, torch.ones(2, 1, dtype=torch.bool), *memory.empty(2))
     names = [*INPUTS, *PAST]

@@ -1,4 +1,4 @@
-"""The encoder as it is traced for half precision: explicitly typed, with float32 where half would break it."""
+"""The encoder in mixed precision: explicitly typed, with float32 where float16 would break it."""
 
 import copy
 from collections.abc import Collection
@@ -15,28 +15,28 @@ from .operators import fused_layers
 
 
 def half_parts(encoder: Encoder) -> tuple[str, ...]:
-    """The modules that :func:`half_precision` turns to float16, in the order of computation."""
+    """The names of the modules that :func:`half_precision` turns to float16, in the order of computation."""
     inside = ("form.in_proj", *(["form"] if fused_layers(encoder) else []), "o_proj", "ffn_in", "ffn_out")
     return "embeddings.word", *(f"layers.{i}.{part}" for i in range(len(encoder.layers)) for part in inside)
 
 
 def half_precision(encoder: Encoder, keep: Collection[str] = ()) -> Encoder:
-    """A copy whose products with weights and fused operator work on float16; everything else stays float32.
+    """A copy whose weight products and fused operator use float16. Everything else stays float32.
 
-    In float16: the word embeddings (stored), each layer's four products with their activations, and the operator's
-    input and output. The products accumulate in float32 on every runtime worth the name; the operator works in float32
-    inside (its unnormalised output passes 65,504 on ordinary text) and normalises before it rounds.
+    In float16: the stored word embeddings, each layer's four products with their activations, and the operator's input
+    and output. Runtimes accumulate the products in float32. Inside, the operator works in float32, because its
+    unnormalised output exceeds 65,504 on ordinary text. It normalises before it rounds.
 
     In float32: the sum and interpolation of embeddings, the residual stream, all LayerNorms (their eps of 1e-12 is zero
-    in float16), pooling (a sum over many tokens) and the final normalisation; and in the parallel form, which has no
-    operator, all that is between the products.
+    in float16), pooling (a sum over many tokens) and the final normalisation. The parallel form has no operator, so
+    everything between its products is float32 too.
 
     Args:
-        encoder: in float32; it is not changed.
-        keep: names of :func:`half_parts` that stay float32 too.
+        encoder: the float32 encoder; it is not changed.
+        keep: names of :func:`half_parts` that stay float32.
 
     Raises:
-        ExportError: ``keep`` has another name.
+        ExportError: ``keep`` has an unknown name.
     """
     parts = half_parts(encoder)
     if unknown := sorted(set(keep) - set(parts)):
@@ -47,7 +47,7 @@ def half_precision(encoder: Encoder, keep: Collection[str] = ()) -> Encoder:
 
     half = copy.deepcopy(encoder)
     half.embeddings.word = nn.Parameter(half.embeddings.word.to(dtype("embeddings.word")), requires_grad=False)
-    layers: Any = half.layers  # which ModuleList does not know to be of Layer
+    layers: Any = half.layers  # ModuleList does not know that its items are of type Layer
     for i, layer in enumerate(layers):
         form, name = layer.form, f"layers.{i}."
         inner = dtype(f"{name}form") if f"{name}form" in parts else torch.float32
@@ -63,7 +63,7 @@ def half_precision(encoder: Encoder, keep: Collection[str] = ()) -> Encoder:
 
 
 class TypedLinear(nn.Module):
-    """A product in one dtype whose input and output may be of another."""
+    """A product in one dtype. Its input and output may have other dtypes."""
 
     def __init__(self, linear: nn.Linear, dtype: torch.dtype, returns: torch.dtype) -> None:
         super().__init__()

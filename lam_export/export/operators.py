@@ -1,4 +1,4 @@
-"""The operators that stay one node a layer in an exported graph, and the functions that define them."""
+"""The operators that are one node per layer in an exported graph, and the functions that define them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -27,27 +27,28 @@ _DUAL_STATE_CONSTANTS = {
 
 @dataclass(frozen=True)
 class Operator:
-    """An operator with everything but its tensors decided."""
+    """An operator with all its options fixed; only its tensors are open."""
 
     overload: Any
-    """What the encoder calls: a ``torch._ops.OpOverload``."""
+    """The ``torch._ops.OpOverload`` that the encoder calls."""
     op_type: str
     inputs: tuple[str, ...]
     outputs: tuple[str, ...]
     function: onnx.FunctionProto
     translate: Callable[[Callable[..., Any]], Callable[..., Any]]
-    """What makes a node of the tensors alone, to what PyTorch's exporter calls in place of the operator."""
+    """Makes the function that PyTorch's exporter calls instead of the operator. Its argument is a function that makes a
+    node from tensors alone."""
     plugin: bool = False
     """Whether there is a TensorRT plugin for it."""
 
 
 def operator_of(encoder: Encoder, opset: int, *, stream: bool = False) -> Operator | None:
-    """The operator of an encoder's layers, or None if they are made of standard ones.
+    """The operator of an encoder's layers; None if they consist of standard operators.
 
     Args:
-        encoder: all its layers are of one form.
-        opset: of the standard operators in the function.
-        stream: the one that goes on from a place in the text, of the form ``recurrent``.
+        encoder: an encoder whose layers have one form.
+        opset: the opset of the standard operators in the function.
+        stream: whether to take the operator that continues a text, which the form ``recurrent`` has.
     """
     form = cast(Any, encoder.layers[0]).form
     hidden_size = encoder.config.hidden_size
@@ -86,7 +87,7 @@ def operator_of(encoder: Encoder, opset: int, *, stream: bool = False) -> Operat
 
 
 def fused_layers(encoder: Encoder) -> int:
-    """How many nodes of its operator an encoder's graph has."""
+    """The number of operator nodes in an encoder's graph."""
     return sum(isinstance(cast(Any, layer).form, Flat | Recurrent) for layer in encoder.layers)
 
 

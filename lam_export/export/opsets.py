@@ -1,15 +1,15 @@
-"""Which opsets of the standard operators an export may use."""
+"""The ONNX opsets that an export may use."""
 
 from lam_engines.errors import LamError
 
 DEFAULT_OPSET = 20
-"""The lowest opset with Gelu: at 18 it is spelled out in five nodes; 17 cannot be reached by PyTorch's exporter, and 23
-gives the same nodes to fewer runtimes."""
+"""The lowest opset with a Gelu operator. Below it, Gelu is five nodes. PyTorch's exporter cannot write opset 17, and 23
+gives the same nodes, but fewer runtimes load it."""
 OPSETS = range(18, 24)
 
 
 def check_opset(opset: int) -> None:
-    """See that a graph of this opset can be exported.
+    """See that a graph can be exported in this opset.
 
     Raises:
         LamError: it cannot.

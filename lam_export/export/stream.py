@@ -1,4 +1,4 @@
-"""The recurrent form as a stateful graph, for texts that come in windows."""
+"""Exports the recurrent form as a stateful graph, for texts that come in windows."""
 
 import onnx
 import onnx_ir as ir
@@ -17,17 +17,17 @@ OUTPUTS = ("sum", "present_contexts", "present_states")
 
 
 def onnx_from_stream(encoder: Encoder, *, opset: int = DEFAULT_OPSET, verbose: bool = False) -> onnx.ModelProto:
-    """Export a recurrent encoder for use window by window.
+    """Export a recurrent encoder that embeds a text window by window.
 
-    Inputs ``input_ids`` (int64, ``[1, tokens]``), ``window`` (int64, ``[4]``), and the carry, ``past_contexts``
-    (float32, ``[layers, 2, 3 hidden]``) and ``past_states`` (float32, ``[layers, heads, 2, size, size]``), zeros at a
-    text's beginning; outputs ``sum`` (float32, ``[1, hidden]``), of the window's own token embeddings, and the carry
-    after them, ``present_contexts`` and ``present_states``. See :meth:`StreamingEncoder.forward`.
+    Inputs: ``input_ids`` (int64, ``[1, tokens]``), ``window`` (int64, ``[4]``), and the carried ``past_contexts``
+    (float32, ``[layers, 2, 3 hidden]``) and ``past_states`` (float32, ``[layers, heads, 2, size, size]``), which are
+    zeros at a text's beginning. Outputs: ``sum`` (float32, ``[1, hidden]``) of the window's own token embeddings, and
+    ``present_contexts`` and ``present_states``, to carry to the next window. See :meth:`StreamingEncoder.forward`.
 
     Args:
-        encoder: of the form ``recurrent``, in float32.
-        opset: of the standard operators, one of ``opsets.OPSETS``.
-        verbose: let the exporter's own messages through.
+        encoder: a float32 encoder of the form ``recurrent``.
+        opset: the opset of the standard operators, one of ``opsets.OPSETS``.
+        verbose: show the exporter's own messages.
     """
     ids = torch.zeros(1, 7, dtype=torch.int64)
     model = traced(

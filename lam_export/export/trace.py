@@ -1,4 +1,4 @@
-"""Trace the reference into an ONNX graph with one node of its operator per layer."""
+"""Traces the reference into an ONNX graph with one operator node per layer."""
 
 import contextlib
 import logging
@@ -24,7 +24,7 @@ from .passes import passes
 
 
 class _Traced(torch.nn.Module):
-    """The encoder with the outputs that were asked for."""
+    """The encoder with the requested outputs."""
 
     def __init__(self, encoder: Encoder, token_embeddings: bool) -> None:
         super().__init__()
@@ -41,22 +41,22 @@ def onnx_from_encoder(
 ) -> onnx.ModelProto:
     """Export an encoder.
 
-    Inputs ``input_ids`` and ``attention_mask`` (int64, ``[batch, tokens]``, both dynamic, padding on the right), and in
-    the flat form ``window``, which stands at zeros unless it is given (see :meth:`Encoder.forward`);
-    outputs ``sentence_embedding`` (float32, ``[batch, hidden]``) and, if asked for, ``token_embeddings``
-    (``[batch, tokens, hidden]``).
+    Inputs: ``input_ids`` and ``attention_mask`` (int64, ``[batch, tokens]``, both dynamic, padding on the right). The
+    flat form also has ``window``, with zeros as its default (see :meth:`Encoder.forward`). Outputs:
+    ``sentence_embedding`` (float32, ``[batch, hidden]``) and, if requested, ``token_embeddings`` (float32,
+    ``[batch, tokens, hidden]``).
 
     Args:
-        encoder: in float32, or what :func:`half_precision` made of it.
-        opset: of the standard operators, one of ``opsets.OPSETS``.
-        token_embeddings: add that output.
-        verbose: let the exporter's own messages through.
+        encoder: a float32 encoder, or the result of :func:`half_precision`.
+        opset: the opset of the standard operators, one of ``opsets.OPSETS``.
+        token_embeddings: whether to add that output.
+        verbose: show the exporter's own messages.
     """
-    # An example batch of 1 would be baked in as a constant.
+    # The exporter would bake an example batch of 1 in as a constant.
     example = torch.zeros(2, 7, dtype=torch.int64), torch.ones(2, 7, dtype=torch.int64)
     batch, tokens = torch.export.Dim("batch"), torch.export.Dim("tokens")
     sizes = {0: batch, 1: tokens}
-    # State crosses the chunks of the other forms.
+    # Only the flat form can be cut into windows: in the other forms, state crosses the chunks.
     windowed = isinstance(encoder.layers[0].form, Flat)
     model = traced(
         _Traced(encoder, token_embeddings).eval(),
@@ -66,8 +66,8 @@ def onnx_from_encoder(
         outputs=[SENTENCE_EMBEDDING] + [TOKEN_EMBEDDINGS] * token_embeddings,
         operator=operator_of(encoder, opset),
         opset=opset,
-        # The worst of 2,000 single tokens lies near the parity limit in float32, and which one it is changes with the
-        # rounding: graphs that give them keep the fused kernel, with which they are known to hold it.
+        # In float32, the worst of 2,000 single tokens lies near the parity limit, and rounding decides which token it
+        # is. So graphs with token embeddings keep the fused kernel, with which they are known to pass.
         sum_residuals=not token_embeddings,
         verbose=verbose,
     )
@@ -90,17 +90,17 @@ def traced(
     sum_residuals: bool,
     verbose: bool,
 ) -> ir.Model:
-    """A module whose part ``encoder`` is an :class:`Encoder`, as a graph with one node of the operator per layer.
+    """Trace a module into a graph with one operator node per layer.
 
     Args:
-        module: what is traced.
-        example: its arguments.
-        dynamic_shapes: as of :func:`torch.onnx.export`.
-        inputs, outputs: the names that they get.
-        operator: of the encoder's layers; None if they are made of standard ones.
-        opset: of the standard operators.
+        module: the module to trace. Its part ``encoder`` is an :class:`Encoder`.
+        example: example arguments of the module.
+        dynamic_shapes: as for :func:`torch.onnx.export`.
+        inputs, outputs: names for the graph's inputs and outputs.
+        operator: the layers' operator; None if they consist of standard operators.
+        opset: the opset of the standard operators.
         sum_residuals: see :class:`SumResiduals`.
-        verbose: let the exporter's own messages through.
+        verbose: show the exporter's own messages.
     """
     with contextlib.nullcontext() if verbose else quiet(), _bodyless(operator) as translations:
         program = torch.onnx.export(
@@ -124,10 +124,10 @@ def traced(
 
 @contextlib.contextmanager
 def _bodyless(operator: Operator | None) -> Iterator[dict[Any, Callable[..., Any]]]:
-    """For the exporter: an onnxscript call of the operator that stays a node.
+    """Translations that make the exporter write the operator as one node.
 
-    A function with a body would be inlined by the exporter's version converter, so the node is exported without one,
-    against a schema that is registered meanwhile, and the body is attached afterwards.
+    The exporter's version converter would inline a function with a body. So the node is exported without a body, with a
+    temporarily registered schema, and the body is attached afterwards.
     """
     if operator is None:
         yield {}
@@ -153,7 +153,7 @@ def _bodyless(operator: Operator | None) -> Iterator[dict[Any, Callable[..., Any
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep the exporter's chatter (it logs, warns and prints) from the user."""
+    """Silence the exporter, which logs, warns and prints."""
     loggers = [logging.getLogger(name) for name in ("torch", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings(), contextlib.redirect_stdout(None), contextlib.redirect_stderr(None):

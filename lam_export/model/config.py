@@ -1,4 +1,4 @@
-"""The architecture of one LAM checkpoint, as numbers."""
+"""The sizes and constants of a LAM checkpoint."""
 
 import math
 import re
@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Sizes and constants of a LAM encoder; the sizes come from the tensors' shapes, never from a default."""
+    """The sizes and constants of a LAM encoder. The sizes come from the tensors' shapes, never from a default."""
 
     hidden_size: int
     num_hidden_layers: int
@@ -22,17 +22,18 @@ class ModelConfig:
     layer_norm_eps: float = 1e-12
     pad_token_id: int = 0
     ffn_activation_passes: int = 2
-    """How often GELU is applied in the feed-forward part. Two is no typo: trained weights expect it."""
+    """How often GELU is applied in the feed-forward part. Trained weights really expect two."""
     blend: tuple[float, float] = (0.1, 0.9)
     """Weights of the flat form's fast and slow path."""
     cross_coupling: bool = True
-    """Of the recurrent form, like those below: the two states see each other at the end of a chunk."""
+    """Whether the recurrent form's two states are mixed at the end of a chunk."""
     final_norm: Literal["chunk", "end"] = "chunk"
-    """When the states are brought to unit length. After the last chunk no embedding reads them."""
+    """When the recurrent form's states are scaled to unit length: after every chunk, or only at the end of the text.
+    No embedding reads the states after the last chunk."""
     readout_norm: bool = True
-    """The states are brought to unit length before they are read."""
+    """Whether the recurrent form's states are scaled to unit length before they are read."""
     surprise_threshold: float | None = None
-    """The slow state takes up a chunk only where its flux, within 0.01 and 0.99, exceeds this; None: every chunk."""
+    """Flux (0.01 to 0.99) above which the recurrent form's slow state takes up a chunk; None: it takes up all."""
 
     @property
     def head_size(self) -> int:
@@ -42,7 +43,7 @@ class ModelConfig:
         return asdict(self)
 
 
-# Where a config.json may say a size, first name first; `lam_config` may hold any of them one level down.
+# The names of each size in a config.json, the preferred one first. `lam_config` inside it may hold them too.
 _SIZE_NAMES = {
     "hidden_size": ("hidden_size", "d_model"),
     "num_hidden_layers": ("num_hidden_layers", "num_layers"),
@@ -68,27 +69,26 @@ _FINAL_NORMS = ("chunk", "end")
 def config_from_shapes(
     shapes: Mapping[str, tuple[int, ...]], declared: Mapping[str, Any]
 ) -> tuple[ModelConfig, list[str]]:
-    """The configuration of the model that holds tensors of these shapes.
+    """The configuration of a model whose tensors have these shapes.
 
     Args:
         shapes: tensor name to shape, in the names of :mod:`lam_export.model.checkpoint.schema`.
-        declared: the checkpoint's ``config.json`` (may be empty); read for the constants that no shape shows, and
-            compared with the shapes for the rest.
+        declared: the checkpoint's ``config.json``, which may be empty. Constants are read from it, and its sizes are
+            compared with the shapes.
 
     Returns:
-        The configuration, and one sentence for each size that ``declared`` states differently from the tensors
-        (the tensors win).
+        The configuration, and one sentence for each size in ``declared`` that differs from the tensors. The
+        configuration has the tensors' sizes.
 
     Raises:
-        KeyError: a tensor that decides a size is not there.
-        ValueError: a tensor that decides a size is no matrix, or a constant in ``declared`` is not of its type, or is
-            one the model cannot have.
+        KeyError: a tensor that decides a size is missing.
+        ValueError: a tensor that decides a size is not a matrix, or a constant in ``declared`` is invalid.
     """
     flat = {**declared, **(declared.get("lam_config") or {})}
     vocab_size, hidden_size = _matrix_shape(shapes, "embeddings.word_embeddings.weight")
     sizes: dict[str, Any] = {
         "hidden_size": hidden_size,
-        # Counted, not the highest index: a gap is then reported as the missing layer, and a wild index costs nothing.
+        # Counted, not the highest index. So a gap is reported as a missing layer, and a huge index does no harm.
         "num_hidden_layers": len({m[1] for n in shapes if (m := re.match(r"deltanet_layers\.(\d+)\.", n))}),
         "num_attention_heads": _matrix_shape(shapes, "deltanet_layers.0.b_proj.weight")[0],
         "intermediate_size": _matrix_shape(shapes, "deltanet_ffns.0.dense.weight")[0],

@@ -9,7 +9,7 @@ from .forms import CHUNK_SIZES, form_class
 
 
 class Encoder(nn.Module):
-    """A text's embedding is a function of its own tokens alone: batch, padding and neighbours do not move it."""
+    """The reference encoder. A text's embedding depends only on its own tokens, not on batch, padding or neighbours."""
 
     def __init__(self, checkpoint: Checkpoint, form: str = "flat", chunk_size: int | None = None) -> None:
         """Build the encoder from a checked checkpoint, in float32, on the CPU, ready for inference.
@@ -17,7 +17,7 @@ class Encoder(nn.Module):
         Args:
             checkpoint: what :func:`load_checkpoint` read.
             form: one of ``forms.FORMS``.
-            chunk_size: tokens in a chunk; None is the form's own. Without meaning in a form that has no chunks.
+            chunk_size: tokens in a chunk; None: the form's default. A form without chunks ignores it.
 
         Raises:
             KeyError: there is no form of that name.
@@ -35,20 +35,21 @@ class Encoder(nn.Module):
     def forward(self, input_ids: Tensor, attention_mask: Tensor, window: Tensor | None = None) -> tuple[Tensor, Tensor]:
         """Embed a batch of tokenised texts.
 
-        A text that is too long for the memory can be given in windows, if the form is ``flat``. A layer lets a token
-        see its own chunk, two tokens before that and one token ahead, so N layers let it see N chunks back and N tokens
-        ahead: with so many more tokens on either side of it, a window's own tokens come out as in the whole text.
+        In the form ``flat``, a text that does not fit into memory can be given in windows. In one layer, a token sees
+        its own chunk, two tokens before the chunk, and one token ahead. So in N layers it sees N chunks back and N
+        tokens ahead. If a window has that many more tokens on either side, its own tokens come out as in the
+        whole text.
 
         Args:
             input_ids: ``[B, L]`` int64.
             attention_mask: ``[B, L]`` int64, ones then zeros: padding is on the right.
-            window: ``[4]`` int64, if the rows are a window of a longer text: which of the text's tokens their first is
-                (a multiple of the chunk), how many tokens the text has, and from which row to which row (not included)
-                the window's own tokens lie. None and zeros: whole texts.
+            window: ``[4]`` int64, for a window of a longer text: the first row's place in the text (a multiple of the
+                chunk size), the text's number of tokens, the window's first own row, and the row after its last own
+                row. None or zeros: the rows are whole texts.
 
         Returns:
-            ``sentence_embedding [B, M]`` of unit length (zero for a text of no tokens), or the sum of the window's own
-            rows; and ``token_embeddings [B, L, M]``, zero in padded rows.
+            ``sentence_embedding [B, M]``, of unit length, or zero for a text without tokens; for a window, the sum of
+            its own rows instead. And ``token_embeddings [B, L, M]``, zero in padded rows.
         """
         lengths = attention_mask.sum(1, dtype=torch.int32)
         if window is None:
@@ -82,8 +83,8 @@ class EmbeddingTables(nn.Module):
 
     def forward(self, input_ids: Tensor, lengths: Tensor, first: Tensor | int = 0) -> Tensor:
         """``input_ids [B, L]`` and ``lengths [B]`` to ``[B, L, M]``; ``first`` as in :func:`position_rows`."""
-        # Type 0 is every token's; added to the table rather than to each token. Rows of the table are blended with
-        # weights that sum to one, so this changes nothing.
+        # Every token has type 0. Its row is added to the position table rather than to each token. The result is the
+        # same, because rows of the table are blended with weights that sum to one.
         table = self.position + self.token_type[0]
         row, fraction = position_rows(lengths, input_ids.shape[1], table.shape[0], table.dtype, first)
         fraction = fraction[..., None]
@@ -96,22 +97,22 @@ class EmbeddingTables(nn.Module):
 def position_rows(
     lengths: Tensor, tokens: int, rows: int, dtype: torch.dtype, first: Tensor | int = 0
 ) -> tuple[Tensor, Tensor]:
-    """Where in the position table each token looks, by the true length of its own text.
+    """The place of each token in the position table, computed from its text's true length.
 
-    A text of n <= R tokens uses rows 0..n-1; a longer one is spread over all R rows: token t looks at row
-    ``t (R-1) / (n-1)``, between two rows. Integers throughout, so that a text of 100,000 tokens is as exact as a short
-    one; and no branch, so that a trace holds for every length.
+    A text of n <= R tokens uses rows 0..n-1. A longer text is spread over all R rows: token t is at row
+    ``t (R-1) / (n-1)``, between two rows. The computation uses integers, so a text of 100,000 tokens is as exact as a
+    short one. It has no branch, so a trace is right for every length.
 
     Args:
         lengths: ``[B]``.
         tokens: L, the padded length.
         rows: R.
-        dtype: of the fraction.
-        first: the first token's place in its text, if the rows are a window.
+        dtype: dtype of the fraction.
+        first: the first token's place in its text; not 0 in a window.
 
     Returns:
-        The lower row ``[B, L]`` int64, and the fraction ``[B, L]`` of the way to the next. Padded tokens are given rows
-        inside the table.
+        The lower row ``[B, L]`` int64, and the fraction ``[B, L]`` of the way to the next row. Padded tokens get rows
+        inside the table too.
     """
     t = torch.arange(tokens, device=lengths.device)[None, :] + first
     n = lengths[:, None].long()
@@ -124,7 +125,7 @@ def position_rows(
 
 
 class Layer(nn.Module):
-    """Mixer and feed-forward part, each with its residual and norm after it."""
+    """Mixer and feed-forward part, each followed by its residual sum and norm."""
 
     def __init__(self, checkpoint: Checkpoint, index: int, form: str, chunk_size: int | None) -> None:
         super().__init__()
@@ -144,7 +145,7 @@ class Layer(nn.Module):
         return self.after_form(x, self.form(x, lengths))
 
     def after_form(self, x: Tensor, heads: Tensor) -> Tensor:
-        """The layer's input and what the form makes of it, ``[B, L, M]`` each, to the layer's result."""
+        """The layer's result, from its input ``x`` and the form's result ``heads``; all are ``[B, L, M]``."""
         x = self.mixer_norm(x + self.o_proj(heads))
         inner = self.ffn_in(x)
         for _ in range(self.activation_passes):

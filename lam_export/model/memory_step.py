@@ -1,4 +1,4 @@
-"""Form 4, the memory step: one layer of a checkpoint as a memory that is written and asked vector by vector."""
+"""Form 4, the memory step: one layer of a checkpoint as a memory that stores and recalls single vectors."""
 
 import torch
 import torch.nn.functional as F
@@ -11,19 +11,19 @@ from lam_plugins.memory_step.naive import Entry, State, recall, store
 from .checkpoint import Checkpoint, CheckpointError
 
 _OWN_TAP = CONV_KERNEL // 2
-"""Which tap of the short convolution sees the token itself. A text of one token sees no other."""
+"""The tap of the short convolution that sees the token itself. A text of one token uses no other tap."""
 _FLUX = ("W_bilinear", "temp", "flux_net.0.weight", "flux_net.0.bias", "flux_net.2.weight", "flux_net.2.bias")
 
 
 class Memory(nn.Module):
-    """The reference: what a layer's mixer makes of a text of one token, up to its k, v and q, and a state to keep."""
+    """The reference of the memory step. It computes k, v and q as a layer's mixer does for a text of one token."""
 
     def __init__(self, checkpoint: Checkpoint, layer: int | None = None) -> None:
         """Build the memory from a checked checkpoint, in float32, on the CPU.
 
         Args:
             checkpoint: what :func:`load_checkpoint` read.
-            layer: whose weights are taken, from 0; the last one's if left out.
+            layer: the layer whose weights are used, from 0; if left out, the last.
 
         Raises:
             CheckpointError: there is no such layer.
@@ -49,19 +49,20 @@ class Memory(nn.Module):
     def forward(
         self, key: Tensor, value: Tensor, query: Tensor, store_flag: Tensor, fast: Tensor, slow: Tensor, psi: Tensor
     ) -> tuple[Tensor, ...]:
-        """Store one memory in each batch row where it is asked for, then ask each row's state.
+        """Store a value in each flagged batch row, then recall from every row's state.
 
         Args:
-            key: ``[B, M]``, what the layer's mixer would read: its k, beta and decays come from this.
-            value: ``[B, M]``, its v comes from this; the same vector, or what is to be found by the key.
-            query: ``[B, Q, M]``, each a question of its own, asked after the store.
-            store_flag: ``[B, 1]`` bool; false leaves the row's state as it is.
-            fast: ``[B, H, D, D]`` of the state; so is ``slow``.
-            psi: ``[B, H]`` of the state.
+            key: ``[B, M]``, the mixer's input that k, beta and the decays are computed from.
+            value: ``[B, M]``, the mixer's input that v is computed from: the key again, or another vector that the
+                key shall find.
+            query: ``[B, Q, M]``, independent queries, answered after the store.
+            store_flag: ``[B, 1]`` bool; false leaves the row's state unchanged.
+            fast, slow: ``[B, H, D, D]``, the two states.
+            psi: ``[B, H]``, the flux of the last store.
 
         Returns:
-            ``recall [B, Q, M]``, the heads side by side; ``stored [B, M]``, the value that was written, before beta:
-            what a recall of it comes near; and the state after the store.
+            ``recall [B, Q, M]``, the heads side by side; ``stored [B, M]``, the written value before beta, which a
+            good recall comes near to; and the state after the store.
         """
         split = (self.heads, self.head_size)
         v = self.v_proj(value)
@@ -77,7 +78,7 @@ class Memory(nn.Module):
         return recall(state, self.q_proj(query).unflatten(-1, split)).flatten(2), v, *state
 
     def empty(self, batch: int) -> State:
-        """The state of so many memories that nothing is stored in, in the module's dtype."""
+        """The state of ``batch`` empty memories, in the module's dtype."""
         like = self.decay_bias
         fast, slow = (like.new_zeros(batch, self.heads, self.head_size, self.head_size) for _ in range(2))
         return State(fast, slow, like.new_zeros(batch, self.heads))

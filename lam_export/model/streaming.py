@@ -1,4 +1,4 @@
-"""The recurrent encoder window by window: what a text's rows so far left behind goes in, and out again."""
+"""The recurrent encoder for texts in windows. Each window takes the states of the previous one and returns its own."""
 
 from typing import Any, cast
 
@@ -9,13 +9,12 @@ from .encoder import Encoder
 
 
 class StreamingEncoder(nn.Module):
-    """A recurrent encoder that takes a text of any length in windows, with the embedding of the whole text.
+    """A recurrent encoder that takes a text of any length in windows, and gives the embedding of the whole text.
 
-    A layer needs the states before a chunk, the two rows before it, the chunk, and one row after it: the convolution
-    looks one token ahead, and a chunk's flux and decays are means over all of it. So N layers look N chunks ahead:
-    where the rows reach N chunks beyond a window's own ones, those that layer i (from 0) reads are right but for the
-    last i chunks. What is handed on is what the own rows leave behind; the look-ahead is computed again in the next
-    window.
+    For one chunk, a layer needs the states before it, the two rows before it, and one row after it: the convolution
+    looks one token ahead, and the chunk's flux and decays are means over the whole chunk. So N layers look N chunks
+    ahead. If the rows reach N chunks beyond a window's own rows, the input of layer i (from 0) is right except in the
+    last i chunks. The states after the own rows are handed on. The next window computes the look-ahead again.
     """
 
     def __init__(self, encoder: Encoder) -> None:
@@ -29,15 +28,15 @@ class StreamingEncoder(nn.Module):
         """Sum the token embeddings of a window's own rows.
 
         Args:
-            input_ids: ``[1, L]`` int64: the own rows, and N chunks of look-ahead, or all that the text has.
-            window: ``[4]`` int64: which of the text's tokens the first row is (a multiple of the chunk), how many
-                tokens the text has, 0, and how many rows are own: whole chunks, or all up to the text's end.
-            contexts: ``[N, 2, 3M]``, what each layer's convolution has to know of the two rows before; zeros at the
+            input_ids: ``[1, L]`` int64: the own rows, then N chunks of look-ahead, or fewer at the text's end.
+            window: ``[4]`` int64: the first row's place in the text (a multiple of the chunk size), the text's number
+                of tokens, 0, and the number of own rows: whole chunks, or all rows to the text's end.
+            contexts: ``[N, 2, 3M]``, for each layer the convolution's inputs of the two previous rows; zeros at the
                 text's beginning.
-            states: ``[N, H, 2, D, D]``, of each layer, before the first row; zeros at the text's beginning.
+            states: ``[N, H, 2, D, D]``, each layer's states before the first row; zeros at the text's beginning.
 
         Returns:
-            The sum ``[1, M]`` over the own rows, and contexts and states after them, for the next window.
+            The sum ``[1, M]`` over the own rows, and the contexts and states after them for the next window.
         """
         own = window[3:]
         x = self.encoder.embeddings(input_ids, window[1:2], window[0])

@@ -1,5 +1,5 @@
-"""What each command does, as a Python function with typed options: one a file, under its name.
+"""The work of each command as a Python function with typed options. Each file is named after its function.
 
-Options are checked first, then the packages that the work needs are looked for, and only then is anything heavy
-imported. So importing a pipeline is cheap, and a mistake is answered at once.
+A pipeline checks its options first, then looks for the packages that it needs, and only then imports anything heavy. So
+importing a pipeline is cheap, and a mistake is reported at once.
 """

@@ -1,4 +1,4 @@
-"""A bundle that lacks its mixed-precision graph is given it, once the graph is seen to equal the reference."""
+"""Add the mixed-precision graph to a bundle that lacks it, after comparing the graph with the reference."""
 
 import tempfile
 from pathlib import Path
@@ -30,17 +30,17 @@ def add_fp16_graph(
     """Trace ``model.fp16.onnx`` as ``lam-export onnx --precision fp16`` does, compare it, and add it to the bundle.
 
     Args:
-        bundle: one that has ``model.onnx``, whose opset and outputs the new graph gets too.
-        checkpoint: the very one that the bundle was made from.
-        verbose: let the exporter's and Polygraphy's messages through.
-        progress: told of the steps.
+        bundle: a bundle with ``model.onnx``. The new graph gets the same opset and outputs.
+        checkpoint: the checkpoint that the bundle was made from.
+        verbose: show the exporter's and Polygraphy's messages.
+        progress: told of each step.
 
     Returns:
-        The bundle as it is now.
+        The extended bundle.
 
     Raises:
         BundleError: the bundle was made from another checkpoint, or cannot be written.
-        LamError: the bundle is of an unknown form.
+        LamError: the bundle's form is unknown.
         ExportError: the graph does not match the reference; the bundle is unchanged.
     """
     manifest = bundle.manifest
@@ -71,7 +71,7 @@ def add_fp16_graph(
 
     def change(current: Manifest) -> Manifest:
         return current.model_copy(
-            update={"graphs": current.graphs | graphs, "parity": current.parity | worst}  # of the new graph alone
+            update={"graphs": current.graphs | graphs, "parity": current.parity | worst}  # worst: the new graph's alone
         )
 
     return extend_bundle(bundle.path, {FP16_MODEL: content}, change)

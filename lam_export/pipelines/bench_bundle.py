@@ -1,4 +1,4 @@
-"""What ``lam-export bench`` does: time a bundle beside what one would run instead."""
+"""``lam-export bench``: time a bundle beside its alternatives."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -15,17 +15,19 @@ from lam_engines.progress import Progress
 from lam_engines.runtimes import registry
 from lam_export.requirements import require
 
+from .inputs import path_or_none
+
 if TYPE_CHECKING:
     from lam_export.bench.speed.schema import SpeedResult
     from lam_export.evidence.record import Shown
 
 FOLDER = Path(REPORTS, "bench")
-"""Where a benchmark lies in its bundle."""
+"""The benchmark's folder inside its bundle."""
 
 
 @dataclass(frozen=True)
 class WrittenBenchmark:
-    """A benchmark, and where it was written."""
+    """A benchmark, and the folder that it was written to."""
 
     shown: "Shown"
     folder: Path
@@ -37,38 +39,40 @@ def bench_bundle(
     engines: Sequence[str] | None = None,
     precisions: Sequence[str] | None = None,
     against: Sequence[str] = (),
-    checkpoint: Path | None = None,
-    teacher: Path | None = None,
-    transformer: Path | None = None,
+    checkpoint: Path | str | None = None,
+    teacher: Path | str | None = None,
+    transformer: Path | str | None = None,
     lengths: Sequence[int] | None = None,
     quick: bool = False,
     seconds: float | None = None,
     threads: int | None = None,
-    output: Path | None = None,
+    output: Path | str | None = None,
     progress: Progress = Progress(),
     warn: Callable[[str], None] = warnings.warn,
     interrupted: "Callable[[Shown], None]" = lambda shown: None,
 ) -> WrittenBenchmark:
     """Time a bundle in every engine that runs here: by length, in batches, and on a mix of lengths.
 
-    Each subject takes its turn in a process of its own. Embeddings are compared first; wrong ones get no times.
+    Each subject runs in a process of its own, one at a time. Embeddings are compared first; a subject whose embeddings
+    are wrong is not timed.
 
     Args:
         bundle: the bundle's folder.
-        engines: runtimes; all that run here if left out.
-        precisions: all that the bundle has if left out.
-        against: names of :data:`lam_export.evidence.subjects.named.NAMES`, or other bundles' folders.
-        checkpoint: what the bundle was made from: the reference then, and for ``pytorch`` and ``compile``.
-        teacher: the checkpoint's teacher, if it needs one.
-        transformer: a BERT's folder; the demo's teacher if left out.
-        lengths: tokens of single texts; 128 to 65,536 if left out.
-        quick: few lengths and batches, and little time for each.
-        seconds: about how long to measure each shape; 10, with ``quick`` 3, if left out.
-        threads: of each subject on a CPU; one per core if left out.
-        output: folder of the results; ``reports/bench`` of the bundle if left out.
+        engines: runtimes to time; if left out, all that run here.
+        precisions: precisions to time; if left out, all that the bundle has.
+        against: alternatives: names of :data:`lam_export.evidence.subjects.named.NAMES`, or other bundles' folders.
+        checkpoint: the checkpoint that the bundle was made from. If named, it is the reference; ``pytorch`` and
+            ``compile`` need it.
+        teacher: the checkpoint's teacher (a BERT); needed only if the checkpoint lacks weights or the tokenizer.
+        transformer: the folder of a BERT to compare with; if left out, the demo's teacher.
+        lengths: tokens of single texts; if left out, 128 to 65,536.
+        quick: measure few lengths and batches, each for a short time.
+        seconds: about how long to measure each shape; if left out, 10, or 3 with ``quick``.
+        threads: CPU threads for each batch; if left out, one per core.
+        output: folder of the results; if left out, ``reports/bench`` in the bundle.
         progress: told of each step.
-        warn: told what makes the figures doubtful.
-        interrupted: told of what was measured until Ctrl-C.
+        warn: called with every reason to doubt the figures.
+        interrupted: called on Ctrl-C with the results so far.
 
     Raises:
         LamError: a package or a file is missing, or nothing could be timed.
@@ -87,7 +91,7 @@ def bench_bundle(
     from lam_export.evidence.subjects.pytorch import CheckpointFiles
 
     opened = Bundle(bundle)
-    folder = output or opened.path / FOLDER
+    folder = path_or_none(output) or opened.path / FOLDER
     check_folder(folder)
     shapes = work.shapes(
         tokenizer_of(opened),
@@ -98,8 +102,8 @@ def bench_bundle(
     setting = Setting.here(threads)
     subject_of = partial(engine_subject, opened, threads=setting.threads)
     subjects = [subject_of(*names) for names in chosen_engines(opened, engines, precisions)]
-    files = None if checkpoint is None else CheckpointFiles(checkpoint, teacher)
-    others = NamedSubjects(opened, setting.threads, files, transformer)
+    files = None if checkpoint is None else CheckpointFiles(Path(checkpoint), path_or_none(teacher))
+    others = NamedSubjects(opened, setting.threads, files, path_or_none(transformer))
     held = list(dict.fromkeys(against))
     others.check(held)
     if warning := setting.warning():
@@ -114,7 +118,7 @@ def bench_bundle(
             progress.advance(1)
         names = [subject.info.name for subject in subjects]
         if len(set(names)) < len(names):
-            raise LamError(f"expected bundles of different names, found {', '.join(names)}; rename a folder")
+            raise LamError(f"expected bundles with different names, found {', '.join(names)}; rename a folder")
         baselines = () if len(subjects) == 1 else names[-len(held) :] if held else names[:1]
         summary = partial(record, opened, setting, reference, baselines, subjects, shapes, results)
         try:

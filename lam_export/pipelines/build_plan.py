@@ -1,4 +1,4 @@
-"""A bundle's graph to a TensorRT plan, which becomes part of the bundle."""
+"""``lam-export trt``: build a TensorRT plan from a bundle's graph, and add it to the bundle."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -31,11 +31,11 @@ class AddedPlan:
     """What :func:`build_plan` added to a bundle."""
 
     bundle: Bundle
-    """As it is now."""
+    """The extended bundle."""
     name: str
-    """Of the plan in the bundle, ``engines/fp16-sm90-trt10.9.0-0123456789ab.plan``."""
+    """The plan's file in the bundle, such as ``engines/fp16-sm90-trt10.9.0-0123456789ab.plan``."""
     plan: Plan
-    """Its entry in the manifest."""
+    """The plan's entry in the manifest."""
 
 
 def build_plan(
@@ -54,8 +54,8 @@ def build_plan(
 ) -> AddedPlan:
     """Build a plan for this machine's GPU, and keep it in the bundle.
 
-    A plan is of one model of GPU and one version of TensorRT. It is built on CUDA's first device; choose another with
-    ``CUDA_VISIBLE_DEVICES``. Ctrl-C and SIGTERM end the build at its next step.
+    A plan runs only on the GPU model and the TensorRT version that it was built with. It is built on CUDA's first
+    device; choose another with ``CUDA_VISIBLE_DEVICES``. Ctrl-C and SIGTERM end the build at its next step.
 
     Example::
 
@@ -63,25 +63,28 @@ def build_plan(
         added.name, added.plan.tactics
 
     Args:
-        bundle: of the form flat, open or its folder.
-        precision: ``fp16``, from ``model.fp16.onnx``, or ``fp32``, from ``model.onnx`` and without TF32.
-        profiles: shapes to build for, each ``MIN,OPT,MAX`` of ``BATCHxTOKENS``; for queries, paragraphs and documents
-            if none is given.
-        max_tokens: longest text of the default profiles; 8192 if left out.
-        plugin: build the delta rule from the fused kernel; else from TensorRT's own layers.
-        workspace: GPU memory that a layer may use, in GiB; all there is if left out.
-        optimization_level: 0, built soonest, to 5, every kernel tried; TensorRT's own, 3, if left out.
-        checkpoint: what the bundle was made from, to make ``model.fp16.onnx`` if it is missing.
-        teacher: its teacher, if it needs one.
+        bundle: an open bundle of the form flat, or its folder.
+        precision: ``fp16``, built from ``model.fp16.onnx``, or ``fp32``, built from ``model.onnx`` without TF32.
+        profiles: shapes to build for, each ``MIN,OPT,MAX`` of ``BATCHxTOKENS``; if left out, three profiles for
+            queries, paragraphs and documents.
+        max_tokens: longest text of the default profiles; if left out, 8192.
+        plugin: build the delta rule from the fused kernel; if False, from TensorRT's own layers.
+        workspace: GPU memory that a layer may use, in GiB; if left out, all of it.
+        optimization_level: from 0, the fastest build, to 5, which tries every kernel; if left out, TensorRT's
+            default, 3.
+        checkpoint: the checkpoint that the bundle was made from; needed only if ``model.fp16.onnx`` is missing and
+            must be made.
+        teacher: the checkpoint's teacher (a BERT); needed only if the checkpoint lacks weights or the tokenizer.
         verbose: show TensorRT's own messages.
-        progress: told of the steps.
+        progress: told of each step.
 
     Raises:
         LamError: a package is missing.
         EngineError: there is no GPU here.
-        PlanError: an option has no such value or goes with no other, TensorRT is missing, or it cannot build the plan.
-        BundleError: there is no bundle, it is of another form, lacks the graph, or was made from another checkpoint.
-        ExportError: the graph that was missing does not match the reference; the bundle is unchanged.
+        PlanError: an option has a wrong value, two options exclude each other, TensorRT is missing, or it cannot build
+            the plan.
+        BundleError: there is no bundle, it has another form, lacks the graph, or was made from another checkpoint.
+        ExportError: the new ``model.fp16.onnx`` does not match the reference; the bundle is unchanged.
     """
     shapes = profiles_from_options(profiles, max_tokens)
     _check_options(precision, workspace, optimization_level)
@@ -89,12 +92,12 @@ def build_plan(
     form, chunk_size = before.manifest.form, before.manifest.chunk_size
     if form != "flat" or chunk_size is None:
         raise BundleError(
-            f"expected a bundle of the form flat, found {form}; plans of the other forms are not built yet"
+            f"expected a bundle of the form flat, found {form}; there are no plans for the other forms yet"
         )
     absent = precision == "fp16" and FP16_MODEL not in before.manifest.files
     if absent and checkpoint is None:
         raise BundleError(
-            f"expected {FP16_MODEL} in {before.path}, found none; name what the bundle was made from: --checkpoint "
+            f"expected {FP16_MODEL} in {before.path}, found none; name its checkpoint: --checkpoint "
             f"CHECKPOINT, or make it again: lam-export onnx CHECKPOINT -o {before.path} --precision fp16 --force"
         )
     before.graph("fp32" if absent else precision)
@@ -145,13 +148,13 @@ def _check_options(precision: str, workspace: float | None, optimization_level: 
 
 @dataclass(frozen=True)
 class _Prepared:
-    """A graph as TensorRT's parser is to see it."""
+    """A graph as it is given to TensorRT's parser."""
 
     model: "onnx.ModelProto"
     nodes: Sequence[str] = ()
     """The fused nodes' names; empty without the plugin."""
     variants: Mapping[int, str] = field(default_factory=dict)
-    """Tactic of the plugin to the kernel's variant."""
+    """The kernel's variant for each tactic of the plugin."""
 
 
 def _prepared(

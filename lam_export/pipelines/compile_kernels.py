@@ -1,4 +1,4 @@
-"""The GPU kernels of the fused delta rule for every target, and what they cost."""
+"""``lam-export kernels``: compile the fused delta rule's GPU kernels, and report what they cost."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,27 +9,27 @@ from lam_engines.progress import Progress
 from lam_export.requirements import require
 
 _HIDDEN, _HEAD_SIZE, _WIDTH, _CHUNK_SIZE = 384, 32, 1600, 128
-"""Of the published model."""
+"""Sizes of the published model."""
 
 
 @dataclass(frozen=True)
 class KernelCost:
-    """What a compiled kernel takes of a GPU."""
+    """The GPU resources that a compiled kernel uses."""
 
     target: str
-    """The GPU, ``sm_90``."""
+    """The GPU, such as ``sm_90``."""
     variant: str
     default: bool
     """Whether this is the variant that is used unless another is chosen."""
     registers: int
     spill_bytes: int
-    """Registers' content that is kept in memory instead, for each thread."""
+    """Bytes per thread that do not fit into registers and go to memory instead."""
     shared_bytes: int
     ptx_version: str
 
     @property
     def is_fault(self) -> bool:
-        """A default variant must not spill."""
+        """Whether a default variant spills registers, which it must not."""
         return self.default and self.spill_bytes > 0
 
 
@@ -37,11 +37,11 @@ def compile_kernels(targets: Sequence[str] = (), *, progress: Progress = Progres
     """Compile every variant of the fused delta rule, of the published model's sizes in float16. Needs no GPU.
 
     Args:
-        targets: GPUs like ``sm_90``; every one that there are kernels for if left out.
+        targets: GPUs such as ``sm_90``; if left out, all supported ones.
         progress: told of each target.
 
     Raises:
-        LamError: a package is missing, there is no such target, or a kernel cannot be compiled.
+        LamError: a package is missing, a target is unknown, or a kernel cannot be compiled.
     """
     require("triton", "torch", extra="kernels")
     from lam_plugins.aot import TARGETS, FusedDeltaRuleBuild, KernelBuildError, compile_kernel

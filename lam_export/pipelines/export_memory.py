@@ -1,4 +1,4 @@
-"""A checkpoint to the bundle of a memory that was seen to equal the reference; one that does not is not written."""
+"""``lam-export memory``: export a memory, and write its bundle only if it matches the reference."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -29,23 +29,23 @@ def export_memory(
     verbose: bool = False,
     progress: Progress = Progress(),
 ) -> Bundle:
-    """Export one layer as a memory, compare it with the float64 reference, and only then put the bundle in its place.
+    """Export one layer as a memory. The bundle is written only if it matches the float64 reference.
 
     Args:
         checkpoint: its folder or weights file, or what ``load_checkpoint`` read.
         output: the bundle's folder.
-        teacher: folder of the BERT that gives what the checkpoint does not hold.
-        layer: from 0; the last if left out.
-        opset: of the graph, 18 to 23.
-        force: replace a bundle that is there.
-        verbose: let the exporter's messages through.
-        progress: told of the steps.
+        teacher: the checkpoint's teacher (a BERT); needed only if the checkpoint lacks weights or the tokenizer.
+        layer: the layer whose weights the memory gets, from 0; if left out, the last.
+        opset: the graph's ONNX opset, 18 to 23.
+        force: replace an existing bundle.
+        verbose: show the exporter's messages.
+        progress: told of each step.
 
     Returns:
-        The bundle; its manifest has the worst figures of the comparison as ``parity``.
+        The bundle. Its manifest's ``parity`` holds the worst figures of the comparison.
 
     Raises:
-        LamError: there is no such opset, or a package is missing.
+        LamError: the opset is out of range, or a package is missing.
         CheckpointError: there is no checkpoint, it is broken, or it has no such layer.
         ExportError: the graph is not valid or does not match the reference; nothing was written.
         BundleError: ``output`` is taken or cannot be written.

@@ -1,4 +1,4 @@
-"""A checkpoint to a bundle that was seen to equal the reference; one that does not is not written."""
+"""``lam-export onnx``: export a checkpoint, and write its bundle only if it matches the reference."""
 
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from lam_export.validate.parity import ParityReport
 
 _CALIBRATION = (300, 1000)
-"""Tokens of the texts that an int8 graph is fitted to."""
+"""Tokens of the texts that an int8 graph is calibrated on."""
 _MAX_CHUNK_SIZE = 65536
 
 
@@ -45,7 +45,7 @@ class ExportedBundle:
 
     bundle: Bundle
     parity: "ParityReport"
-    """Every comparison that let it be written."""
+    """The comparisons with the reference. All of them passed."""
 
 
 def export_onnx(
@@ -65,7 +65,7 @@ def export_onnx(
     verbose: bool = False,
     progress: Progress = Progress(),
 ) -> ExportedBundle:
-    """Export, compare with the float64 reference, and only then put the bundle in its place.
+    """Export a checkpoint to a bundle. It is written only if it matches the float64 reference.
 
     Example::
 
@@ -75,29 +75,29 @@ def export_onnx(
     Args:
         checkpoint: its folder or weights file, or what ``load_checkpoint`` read.
         output: the bundle's folder.
-        teacher: folder of the BERT that gives what the checkpoint does not hold.
-        form: of the delta rule: ``flat``, ``recurrent`` or ``parallel``, as the model was trained.
-        chunk_size: tokens in a chunk, as the model was trained; None is the form's own.
-        opset: of the graph, 18 to 23.
-        token_embeddings: give the graph that output too; not the one of int8, see :func:`int8_model`.
-        inline: also write ``model.inlined.onnx``, for runtimes that know no local functions.
-        stream: also write ``model.stream.onnx``, of the form ``recurrent``.
-        precisions: also write the graphs of these: ``fp16``, the mixed-precision graph for GPUs, and ``int8``, the
-            quantised graph for CPUs. ``fp32`` is always written.
+        teacher: the checkpoint's teacher (a BERT); needed only if the checkpoint lacks weights or the tokenizer.
+        form: the form of the delta rule that the model was trained in: ``flat``, ``recurrent`` or ``parallel``.
+        chunk_size: tokens in a chunk, as the model was trained; if left out, the form's default.
+        opset: the graph's ONNX opset, 18 to 23.
+        token_embeddings: add the output ``token_embeddings``; the int8 graph never has it, see :func:`int8_model`.
+        inline: also write ``model.inlined.onnx``, for runtimes without local functions.
+        stream: also write ``model.stream.onnx``; only in the form ``recurrent``.
+        precisions: also write the graphs of these precisions: ``fp16``, the mixed-precision graph for GPUs, and
+            ``int8``, the quantised graph for CPUs. ``fp32`` is always written.
         keep_fp32: parts that stay float32 in the fp16 graph, as ``lam-export validate --bisect`` names them.
-        force: replace a bundle that is there.
-        verbose: let the exporter's and Polygraphy's messages through.
-        progress: told of the steps.
+        force: replace an existing bundle.
+        verbose: show the exporter's and Polygraphy's messages.
+        progress: told of each step.
 
     Raises:
-        LamError: an option has no such value or goes with no other, or a package is missing.
+        LamError: an option has a wrong value, two options exclude each other, or a package is missing.
         CheckpointError: there is no checkpoint, it is broken, or it has no tokenizer.
         ExportError: the exported graph is not valid or does not match the reference; nothing was written.
         BundleError: ``output`` is taken or cannot be written.
     """
     _check_precisions(precisions, keep_fp32)
     check_opset(opset)
-    check_place(Path(output), BUNDLE, force)  # before the minutes of work, not after
+    check_place(Path(output), BUNDLE, force)  # fail now rather than after minutes of work
     progress.begin("reading the checkpoint", None)
     require_export()
     _check_form(form, chunk_size, stream)
@@ -197,7 +197,7 @@ def _traced(
     verbose: bool,
     progress: Progress,
 ) -> "dict[str, onnx.ModelProto]":
-    """File name in the bundle to model."""
+    """The models, by their file names in the bundle."""
     from functools import partial
 
     from lam_export.evidence.cases import parity_cases
@@ -228,7 +228,9 @@ def _traced(
 def _failure(report: "ParityReport") -> str:
     row = next(row for row in report.rows if not row.diff)
     remedy = (
-        "leave out --precision int8: this model does not bear it" if row.graph == INT8_MODEL else "try another --opset"
+        "leave out --precision int8: int8 is too coarse for this model"
+        if row.graph == INT8_MODEL
+        else "try another --opset"
     )
     return (
         f"the export does not match the reference and was not written: {row.graph}, {row.output}, {row.case}: max-abs "

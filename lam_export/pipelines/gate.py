@@ -1,4 +1,4 @@
-"""What ``lam-export gate`` does: hold a change against a baseline."""
+"""``lam-export gate``: compare a change with a baseline, and accept or reject it."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,6 +10,8 @@ from lam_engines.progress import Progress
 from lam_engines.runtimes import registry
 from lam_export.requirements import require
 
+from .inputs import path_or_none
+
 if TYPE_CHECKING:
     from lam_export.bench.gate.history import Trial
 
@@ -17,36 +19,36 @@ if TYPE_CHECKING:
 def gate(
     bundle: Path | str,
     *,
-    baseline: Path,
-    sts: Path,
+    baseline: Path | str,
+    sts: Path | str,
     change: str,
     precision: str = "fp32",
     engine: str = registry.DEFAULT,
     baseline_precision: str = "fp32",
     baseline_engine: str = registry.DEFAULT,
-    baseline_bundle: Path | None = None,
+    baseline_bundle: Path | str | None = None,
     repeats: int = 15,
     threads: int | None = None,
     progress: Progress = Progress(),
 ) -> "Trial":
     """Score and time a change beside its baseline, and add the trial to the history of both bundles.
 
-    A change is accepted if its score is within 0.001 of the baseline's and it is faster beyond doubt.
+    A change is accepted if its score is within 0.001 of the baseline's and its speed-up is statistically certain.
 
     Args:
         bundle: the bundle with the change.
-        baseline: ``report.json`` of the bundle without it, made with ``sts``.
+        baseline: ``report.json`` of the bundle without the change, made with ``sts``.
         sts: the benchmark's file that the report was made with.
         change: what was changed, in words.
-        precision, engine: of the bundle with the change.
-        baseline_precision, baseline_engine: of the baseline.
-        baseline_bundle: the baseline's bundle; the one in whose folder the report lies if left out.
-        repeats: timed runs of each, for each shape.
-        threads: of a CPU; one per core if left out.
+        precision, engine: run the bundle with the change so.
+        baseline_precision, baseline_engine: run the baseline so.
+        baseline_bundle: the baseline's bundle; if left out, the bundle whose folder holds the report.
+        repeats: timed runs of each bundle, for each shape.
+        threads: CPU threads for each batch; if left out, one per core.
         progress: told of each step.
 
     Returns:
-        The trial; ``accepted`` is the verdict, ``reasons`` say why not.
+        The trial: ``accepted`` is the verdict, and ``reasons`` say why a change is rejected.
 
     Raises:
         LamError: a package is missing, the two cannot be compared, or one of them cannot run.
@@ -60,9 +62,11 @@ def gate(
     from .reported_score import read_score, score_of, scored
 
     opened = Bundle(bundle)
-    held = read_score(baseline, baseline_bundle, engine=baseline_engine, precision=baseline_precision)
+    held = read_score(
+        Path(baseline), path_or_none(baseline_bundle), engine=baseline_engine, precision=baseline_precision
+    )
     history = read_history(held.bundle.path)
-    corpus = read_corpus(None, sts, builtin=False)
+    corpus = read_corpus(None, Path(sts), builtin=False)
     same = opened.path.resolve() == held.bundle.path.resolve()
     if same and (engine, precision) == (baseline_engine, baseline_precision):
         raise LamError("expected a change, found the baseline itself; name another bundle, --precision or --engine")

@@ -1,4 +1,4 @@
-"""What pipelines are given: a path, or what was read from it before."""
+"""Reads what pipelines are given: a path as a string or a ``Path``, or an object that was read from it before."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,21 +11,26 @@ if TYPE_CHECKING:
     from lam_export.model.checkpoint import Checkpoint
 
 
+def path_or_none(path: Path | str | None) -> Path | None:
+    """The path as a ``Path``; None if it was left out."""
+    return None if path is None else Path(path)
+
+
 def open_bundle(bundle: Bundle | Path | str) -> Bundle:
-    """The bundle of an encoder.
+    """Open the bundle of an encoder, unless it is open already.
 
     Raises:
-        BundleError: there is none, or one of a memory.
+        BundleError: there is no bundle, or it is a memory's.
     """
     return bundle if isinstance(bundle, Bundle) else Bundle(bundle)
 
 
 def read_checkpoint(checkpoint: "Checkpoint | Path | str", teacher: Path | str | None) -> "Checkpoint":
-    """The checkpoint, with its teacher's tensors if it needs one.
+    """Read a checkpoint, unless it was read already. Its teacher's tensors are added if it needs them.
 
     Raises:
-        CheckpointError: there is none, or it is broken or not a LAM's.
-        LamError: a teacher is named for a checkpoint that was read before.
+        CheckpointError: there is no checkpoint, it is broken, or it is not a LAM's.
+        LamError: a teacher is named for a checkpoint that was read already.
     """
     from lam_export.model.checkpoint import load_checkpoint
 
@@ -33,14 +38,14 @@ def read_checkpoint(checkpoint: "Checkpoint | Path | str", teacher: Path | str |
         return load_checkpoint(checkpoint, teacher)
     if teacher is not None:
         raise LamError(
-            f"expected a teacher with the path of a checkpoint, found it with one that was read before; give it to "
-            f"load_checkpoint: {teacher}"
+            f"expected a teacher with the path of a checkpoint, found the teacher {teacher} with a checkpoint that was "
+            f"read already; give the teacher to load_checkpoint"
         )
     return checkpoint
 
 
 def teacher_source(checkpoint: "Checkpoint") -> Source | None:
-    """The teacher's file as a manifest names it; None if the checkpoint needed none."""
+    """The manifest's entry of the teacher's file; None if the checkpoint needed no teacher."""
     from lam_export.model.checkpoint import sha256_of
 
     teacher = checkpoint.teacher

@@ -1,4 +1,4 @@
-"""What a checkpoint holds."""
+"""``lam-export inspect``: what a checkpoint holds."""
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -9,26 +9,26 @@ from lam_export.requirements import require
 
 @dataclass(frozen=True)
 class CheckpointFacts:
-    """What :func:`inspect_checkpoint` found: every tensor is there, of its shape, and finite."""
+    """What :func:`inspect_checkpoint` found. Every tensor is present, has the right shape, and is finite."""
 
     weights: Path
     sha256: str
     layout: str
     teacher: Path | None
-    """The teacher's weights, if it was needed and stands beside the checkpoint."""
+    """The teacher's weights file; None if no teacher was named."""
     tokenizer: Path | None
     parameters: int
     dtypes: tuple[str, ...]
     flux: Literal["per head", "shared"]
-    """Of the resonance flux: whether each head has a bilinear form of its own."""
+    """Whether each head has its own bilinear form in the resonance flux, or all share one."""
     tensors_from_teacher: int
     tensors: int
     config: dict[str, Any]
     notes: tuple[str, ...]
-    """Where the config and the tensors disagree."""
+    """One sentence for each disagreement between the config and the tensors."""
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON."""
+        """The facts as JSON values."""
         return {
             name: str(value) if isinstance(value, Path) else list(value) if isinstance(value, tuple) else value
             for name, value in asdict(self).items()
@@ -40,7 +40,7 @@ def inspect_checkpoint(checkpoint: Path | str, *, teacher: Path | str | None = N
 
     Args:
         checkpoint: its folder or weights file.
-        teacher: folder of the BERT that gives what the checkpoint does not hold.
+        teacher: the checkpoint's teacher (a BERT); needed only if the checkpoint lacks weights or the tokenizer.
 
     Raises:
         LamError: a package is missing.

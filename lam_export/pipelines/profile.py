@@ -1,4 +1,4 @@
-"""What ``lam-export profile`` does: lay an engine's time to the parts of the model."""
+"""``lam-export profile``: how much time each part of the model takes in an engine."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,16 +13,18 @@ from lam_engines.progress import Progress
 from lam_engines.runtimes import registry
 from lam_export.requirements import require
 
+from .inputs import path_or_none
+
 if TYPE_CHECKING:
     from lam_export.evidence.record import Shown
 
 FOLDER = Path(REPORTS, "profile")
-"""Where a profile lies in its bundle."""
+"""The profile's folder inside its bundle."""
 
 
 @dataclass(frozen=True)
 class WrittenProfile:
-    """A profile, and where it was written."""
+    """A profile, and the folder that it was written to."""
 
     shown: "Shown"
     folder: Path
@@ -33,33 +35,34 @@ def profile(
     *,
     engines: Sequence[str] = (registry.DEFAULT,),
     precisions: Sequence[str] | None = None,
-    checkpoint: Path | None = None,
-    teacher: Path | None = None,
+    checkpoint: Path | str | None = None,
+    teacher: Path | str | None = None,
     shapes: Sequence[tuple[int, int]] | None = None,
     layers: bool = False,
     seconds: float = 5,
     threads: int | None = None,
-    output: Path | None = None,
+    output: Path | str | None = None,
     progress: Progress = Progress(),
     warn: Callable[[str], None] = warnings.warn,
 ) -> WrittenProfile:
-    """Profile a bundle in its engines, or its checkpoint in PyTorch, by part of the model.
+    """Measure how much time each part of the model takes, in a bundle's engines or in PyTorch.
 
-    Embeddings are compared first; wrong ones get no times. Plain and profiled runs take turns.
+    Embeddings are compared first; an engine whose embeddings are wrong is not timed. Plain and profiled runs alternate,
+    so the cost of profiling is known.
 
     Args:
         bundle: the bundle's folder.
         engines: runtimes, and ``pytorch``.
-        precisions: each runtime's default if left out.
-        checkpoint: what the bundle was made from, for ``pytorch``.
-        teacher: the checkpoint's teacher, if it needs one.
-        shapes: texts and tokens of each; 1 x 128, 32 x 32, 1 x 512 and 1 x 4,096 if left out.
+        precisions: precisions to run; if left out, each runtime's default.
+        checkpoint: the checkpoint that the bundle was made from; ``pytorch`` needs it.
+        teacher: the checkpoint's teacher (a BERT); needed only if the checkpoint lacks weights or the tokenizer.
+        shapes: pairs of a number of texts and the tokens of each; if left out, 1 x 128, 32 x 32, 1 x 512, 1 x 4,096.
         layers: show each layer on the terminal and in Markdown too.
         seconds: about how long to measure each shape.
-        threads: of a CPU; one per core if left out.
-        output: folder of the results; ``reports/profile`` of the bundle if left out.
+        threads: CPU threads for each batch; if left out, one per core.
+        output: folder of the results; if left out, ``reports/profile`` in the bundle.
         progress: told of each step.
-        warn: told what makes the figures doubtful.
+        warn: called with every reason to doubt the figures.
 
     Raises:
         LamError: a package or a file is missing, or nothing could be timed.
@@ -73,9 +76,9 @@ def profile(
     from lam_export.evidence.subjects.pytorch import CheckpointFiles
 
     opened = Bundle(bundle)
-    folder = output or opened.path / FOLDER
+    folder = path_or_none(output) or opened.path / FOLDER
     check_folder(folder)
-    files = None if checkpoint is None else CheckpointFiles(checkpoint, teacher)
+    files = None if checkpoint is None else CheckpointFiles(Path(checkpoint), path_or_none(teacher))
     wanted = chosen(opened, engines, precisions, files)
     setting = Setting.here(threads)
     if warning := setting.warning():

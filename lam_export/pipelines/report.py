@@ -1,4 +1,4 @@
-"""What ``lam-export report`` does: proof that a bundle gives the reference's embeddings, and the gate to production."""
+"""``lam-export report``: compare a bundle with the reference, and judge whether it may go to production."""
 
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,18 +13,20 @@ from lam_engines.progress import Progress
 from lam_engines.runtimes import registry
 from lam_export.requirements import require
 
+from .inputs import path_or_none
+
 if TYPE_CHECKING:
     from lam_export.evidence.results import Results
     from lam_export.evidence.subject import Subject
     from lam_export.validate.report.schema import Report
 
 FOLDER = Path(REPORTS, "accuracy")
-"""Where a report lies in its bundle."""
+"""The report's folder inside its bundle."""
 
 
 @dataclass(frozen=True)
 class WrittenReport:
-    """A report, and where it was written."""
+    """A report, and the folder that it was written to."""
 
     report: "Report"
     folder: Path
@@ -33,19 +35,19 @@ class WrittenReport:
 def report(
     bundle: Path | str,
     *,
-    checkpoint: Path | None = None,
-    teacher: Path | None = None,
+    checkpoint: Path | str | None = None,
+    teacher: Path | str | None = None,
     reference: str = "float64",
-    against: Path | None = None,
-    reference_results: Path | None = None,
+    against: Path | str | None = None,
+    reference_results: Path | str | None = None,
     candidates: Sequence[str] | None = None,
     engines: Sequence[str] | None = None,
     device: str | None = None,
-    texts: Path | None = None,
+    texts: Path | str | None = None,
     column: str | None = None,
-    sts: Path | None = None,
-    output: Path | None = None,
-    thresholds: Path | None = None,
+    sts: Path | str | None = None,
+    output: Path | str | None = None,
+    thresholds: Path | str | None = None,
     cosine: float | None = None,
     sts_difference: float | None = None,
     recall_at_10: float | None = None,
@@ -54,35 +56,35 @@ def report(
 ) -> WrittenReport:
     """Compare a bundle with a reference on many texts, judge it, and write report.html, report.md and report.json.
 
-    Embeddings are cached: a second run, and one that was interrupted, goes on where the first ended.
+    Embeddings are cached, so a second run, or one after an interruption, continues where the first ended.
 
     Args:
         bundle: the bundle's folder.
-        checkpoint: what the bundle was made from: the reference. Exactly one of ``checkpoint``, ``against`` and
-            ``reference_results`` is the reference; with ``reference_results`` the checkpoint is used for the
-            comparison layer by layer.
-        teacher: the checkpoint's teacher, if it needs one.
-        reference: PyTorch in ``float64`` or ``float32``.
-        against: another bundle, whose fp32 graph is the reference.
+        checkpoint: the checkpoint that the bundle was made from, as the reference. Name exactly one reference:
+            ``checkpoint``, ``against`` or ``reference_results``. With ``reference_results`` a checkpoint may be named
+            too; it is then used only to compare layer by layer.
+        teacher: the checkpoint's teacher (a BERT); needed only if the checkpoint lacks weights or the tokenizer.
+        reference: PyTorch's precision for the reference, ``float64`` or ``float32``.
+        against: another bundle; its fp32 graph is the reference.
         reference_results: a file of an earlier report's ``results`` folder.
-        candidates: precisions; all that the bundle has if left out.
-        engines: runtimes of the candidates; the default runtime if left out.
-        device: ``cpu`` or ``cuda``, for the candidates; each runtime's default if left out.
-        texts: a file of texts beside the built-in ones.
-        column: of ``texts``, if it is a table.
-        sts: a CSV file of ``sentence1, sentence2, score``, for the benchmark.
-        output: the report's folder; ``reports/accuracy`` of the bundle if left out.
-        thresholds: a TOML file of the gate's thresholds.
+        candidates: precisions to judge; if left out, all that the bundle has.
+        engines: runtimes of the candidates; if left out, the default runtime.
+        device: ``cpu`` or ``cuda``, for the candidates; if left out, each runtime's default.
+        texts: a file of texts to embed in addition to the built-in ones.
+        column: the column of ``texts`` to read, if it is a table.
+        sts: a CSV file with the columns ``sentence1``, ``sentence2`` and ``score``, for the benchmark.
+        output: the report's folder; if left out, ``reports/accuracy`` in the bundle.
+        thresholds: a TOML file with thresholds.
         cosine, sts_difference, recall_at_10: single thresholds, for all precisions.
         progress: told of each step.
-        warn: told what makes the verdict doubtful.
+        warn: called with every reason to doubt the verdict.
 
     Raises:
-        LamError: a package is missing, a file or an option is not as it must be, or nothing can be compared.
+        LamError: a package is missing, a file or an option is wrong, or nothing can be compared.
 
     Example::
 
-        written = report("my-model", checkpoint=Path("my-checkpoint"))
+        written = report("my-model", checkpoint="my-checkpoint")
         print(written.report.passed, written.folder / "report.html")
     """
     require("torch", "safetensors", "onnx", "polygraphy", "scipy", "jinja2", extra="report")
@@ -99,26 +101,27 @@ def report(
 
     if (against is None) == (checkpoint is None and reference_results is None):
         raise LamError("expected one reference: --checkpoint CHECKPOINT, --against BUNDLE or --reference-results FILE")
-    limits = read_limits(thresholds, {"cosine": cosine, "sts_difference": sts_difference, "recall_at_10": recall_at_10})
+    options = {"cosine": cosine, "sts_difference": sts_difference, "recall_at_10": recall_at_10}
+    limits = read_limits(path_or_none(thresholds), options)
     opened = Bundle(bundle)
-    folder = output or opened.path / FOLDER
+    folder = path_or_none(output) or opened.path / FOLDER
     check_folder(folder)
     chosen = _candidates(opened, engines or [registry.DEFAULT], candidates)
-    corpus = read_corpus(texts, sts, column=column)
+    corpus = read_corpus(path_or_none(texts), path_or_none(sts), column=column)
     progress.begin("reading the reference", None)
-    files = None if checkpoint is None else CheckpointFiles(checkpoint, teacher)
+    files = None if checkpoint is None else CheckpointFiles(Path(checkpoint), path_or_none(teacher))
     loaded = None if files is None else files.load()
     encoder = None if loaded is None else encoder_of(opened, loaded)
     made_from = opened.manifest.checkpoint.sha256
     if loaded is not None and loaded.sha256 != made_from:
         warn(
-            f"the bundle was made from another file than {loaded.weights} (expected sha256 {made_from[:12]}..., found "
-            f"{loaded.sha256[:12]}...); if checks fail, name that one: --checkpoint"
+            f"expected the checkpoint that the bundle was made from (sha256 {made_from[:12]}...), found "
+            f"{loaded.weights} ({loaded.sha256[:12]}...); if checks fail, name the right one: --checkpoint"
         )
     if reference_results is not None:
-        held: Subject | Results = load_results(reference_results, corpus.sha256)
+        held: Subject | Results = load_results(Path(reference_results), corpus.sha256)
     elif against is not None:
-        held = other_bundle(opened, against)
+        held = other_bundle(opened, Path(against))
     elif files is not None:
         held = pytorch_subject(opened, files, dtype=reference)
     found, results = build_report(
@@ -144,7 +147,7 @@ def _candidates(bundle: Bundle, engines: Sequence[str], precisions: Sequence[str
     ]
     if not chosen:
         raise LamError(
-            f"expected something in the bundle {bundle.path} that {', '.join(engines)} can run, its manifest lists "
+            f"expected a file in the bundle {bundle.path} that {', '.join(engines)} can run, found only "
             f"{', '.join(bundle.manifest.files)}; see: lam-export doctor {bundle.path}"
         )
     return chosen

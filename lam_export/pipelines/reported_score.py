@@ -1,4 +1,4 @@
-"""What a change is held against: a report, the bundle that it is of, and the benchmark that it scored on."""
+"""The baseline of a gate: a bundle, and its score in an earlier report."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -23,29 +23,29 @@ from lam_export.validate.report.schema import Comparison, Report
 
 @dataclass(frozen=True)
 class ReportedScore:
-    """A bundle, its score in a report, and what it scored on."""
+    """A bundle, its score in a report, and the pairs that were scored."""
 
     bundle: Bundle
     subject: ScoredSubject
     gold: tuple[float, ...]
-    """Scores that people gave, one a pair."""
+    """The score that people gave to each pair."""
     reference: tuple[float, ...]
-    """The reference's cosines of the pairs."""
+    """The reference's cosine of each pair."""
     starts: frozenset[str]
-    """The beginnings of its texts."""
+    """The beginnings of the report's texts."""
 
 
 def read_score(report: Path, bundle: Path | None, *, engine: str, precision: str) -> ReportedScore:
-    """Find what a report is of.
+    """Read a score from a report, and open the bundle that it belongs to.
 
     Args:
         report: ``report.json`` of ``lam-export report --sts``.
-        bundle: that it is of; None for the one in whose folder it lies.
-        engine: of the comparison in the report.
-        precision: of the comparison in the report.
+        bundle: the bundle that the report was made of; None: the bundle whose folder holds the report.
+        engine: the engine whose comparison to take from the report.
+        precision: the precision whose comparison to take from the report.
 
     Raises:
-        LamError: no such report, one without the benchmark or without that comparison, or one of another bundle.
+        LamError: there is no report, it lacks the benchmark or that comparison, or it belongs to another bundle.
     """
     try:
         found = Report.model_validate_json(report.read_bytes())
@@ -61,16 +61,21 @@ def read_score(report: Path, bundle: Path | None, *, engine: str, precision: str
     comparison = _comparison(found, report, engine, precision)
     if comparison.sts is None:
         raise LamError(
-            f"{report} has no score; make it again with the benchmark's file: lam-export report BUNDLE --sts FILE"
+            f"expected a score in {report}, found none; make the report again with the benchmark's file: lam-export "
+            f"report BUNDLE --sts FILE"
         )
     folder = bundle or next((parent for parent in report.absolute().parents if (parent / MANIFEST).is_file()), None)
     if folder is None:
-        raise LamError(f"{report} lies in no bundle's folder; name the bundle that it is of: --baseline-bundle BUNDLE")
+        raise LamError(
+            f"expected {report} in a bundle's folder, found no bundle around it; name its bundle: --baseline-bundle "
+            f"BUNDLE"
+        )
     opened = Bundle(folder)
     if (digest := opened.manifest_sha256) != found.manifest_sha256:
         raise LamError(
-            f"expected the bundle of {report} (manifest {found.manifest_sha256[:12]}...), found another or changed one "
-            f"in {folder} ({digest[:12]}...); make the report again: lam-export report {folder} --sts FILE"
+            f"expected the bundle that {report} was made of (manifest {found.manifest_sha256[:12]}...), found "
+            f"another or a changed one in {folder} ({digest[:12]}...); make the report again: lam-export report "
+            f"{folder} --sts FILE"
         )
     subject = scored(opened, engine, precision, comparison.sts.spearman.candidate)
     return ReportedScore(
@@ -93,7 +98,7 @@ def _comparison(report: Report, path: Path, engine: str, precision: str) -> Comp
 
 
 def scored(bundle: Bundle, engine: str, precision: str, score: float) -> ScoredSubject:
-    """What the history keeps of a bundle."""
+    """A bundle and its score, as the history records them."""
     return ScoredSubject(
         bundle=bundle.path.resolve().name,
         manifest_sha256=bundle.manifest_sha256,
@@ -112,15 +117,15 @@ def score_of(
     precision: str,
     progress: Callable[[int], None] = lambda done: None,
 ) -> float:
-    """A bundle's Spearman correlation on the pairs that the baseline scored on.
+    """A bundle's Spearman correlation on the pairs that the baseline was scored on.
 
     Args:
         bundle: an open bundle.
         corpus: the pairs and their texts.
-        baseline: says which pairs they must be.
-        engine: what runs the bundle.
-        precision: of the bundle.
-        progress: told of every batch of texts that is done.
+        baseline: the baseline, whose pairs the corpus must hold.
+        engine: the engine that runs the bundle.
+        precision: the precision to run.
+        progress: told how many texts each finished batch had.
 
     Raises:
         LamError: the corpus has other pairs, or the engine cannot run.

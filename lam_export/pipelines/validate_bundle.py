@@ -1,4 +1,4 @@
-"""A bundle against its checkpoint: is it what the reference is, and which parts must stay in float32?"""
+"""``lam-export validate``: compare a bundle with its checkpoint, and find the parts that must stay in float32."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Bisection:
-    """Which parts must stay in float32, and what becomes of it in ONNX Runtime."""
+    """The parts that must stay in float32, and the result with them in ONNX Runtime."""
 
     search: "PrecisionSearch"
     confirmed: "EmbeddingDiff | None"
-    """The worst row in ONNX Runtime with those parts in float32; None if there is nothing to keep, or no way."""
+    """The worst row in ONNX Runtime with those parts in float32; None if no part need stay, or if nothing helps."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Validation:
     """The checkpoint's file."""
     checkpoint_sha256: str
     made_from_sha256: str
-    """Of the checkpoint that the bundle says it was made from."""
+    """The hash of the checkpoint that the bundle was made from, as its manifest states."""
     bisection: Bisection | None
     """None if it was not asked for."""
 
@@ -46,7 +46,7 @@ class Validation:
         return self.parity.passed
 
     def to_dict(self) -> dict[str, Any]:
-        """For JSON; without the bisection."""
+        """The comparison as JSON values, without the bisection."""
         sources = {"checkpoint_sha256": self.checkpoint_sha256, "bundle_made_from_sha256": self.made_from_sha256}
         return {**self.parity.to_dict(), **sources}
 
@@ -72,22 +72,23 @@ def validate_bundle(
         found.passed, found.parity.worst()
 
     Args:
-        bundle: open, or its folder.
-        checkpoint: what it was made from: its folder or weights file, or what ``load_checkpoint`` read.
-        teacher: its teacher, if it needs one.
-        max_abs: largest difference of any element; the precision's own if left out.
-        cosine: smallest cosine of any text; the precision's own if left out.
-        engine: what runs the bundle.
-        precision: of the graph or plan; all graphs in ONNX Runtime, another engine's default, if left out.
-        bisect: also search the fewest parts that must stay in float32 for fp16 to hold the thresholds.
+        bundle: an open bundle, or its folder.
+        checkpoint: the checkpoint that the bundle was made from: its folder or weights file, or what
+            ``load_checkpoint`` read.
+        teacher: the checkpoint's teacher (a BERT); needed only if the checkpoint lacks weights or the tokenizer.
+        max_abs: largest allowed difference of any element; if left out, the precision's own.
+        cosine: smallest allowed cosine of any text; if left out, the precision's own.
+        engine: the engine that runs the bundle.
+        precision: precision to compare; if left out, all graphs in ONNX Runtime, or another engine's default.
+        bisect: also find the fewest parts that must stay in float32 so that fp16 keeps within the thresholds.
         verbose: show Polygraphy's own messages.
         progress: told of the steps.
 
     Raises:
-        LamError: a package is missing, or the bundle is of a form unknown to this version.
+        LamError: a package is missing, or this version does not know the bundle's form.
         CheckpointError: there is no checkpoint, or it is broken.
-        BundleError: there is no bundle, a file of it was altered, it is of another model than the checkpoint, or it
-            has none of that precision.
+        BundleError: there is no bundle, a file of it was altered, it was made from another model than the checkpoint,
+            or it lacks that precision.
         EngineError: there is no such engine, or it cannot run here.
     """
     progress.begin("reading the bundle and the checkpoint", None)

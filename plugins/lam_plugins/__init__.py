@@ -1,1 +1,1 @@
-"""LAM's operators: one folder each, every face of an operator beside the others."""
+"""LAM's operators. Each folder holds all implementations of one operator."""

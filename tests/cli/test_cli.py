@@ -14,7 +14,10 @@ import pytest
 import torch
 from commands import MAIN, lam_export, lam_export_process, refusal
 
-COMMANDS = ("demo", "inspect", "onnx", "validate", "report", "gate", "bench", "trt", "embed", "kernels", "doctor")
+COMMANDS = (
+    *("demo", "inspect", "onnx", "memory", "validate", "report", "gate", "bench", "profile", "trt", "embed", "triton"),
+    *("serve", "kernels", "doctor"),
+)
 
 
 def test_help_names_every_command() -> None:

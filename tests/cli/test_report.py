@@ -90,7 +90,7 @@ def test_another_checkpoint_is_said_to_be_another(
     other = tiny.write_checkpoint(tmp_path / "other", tensors=tensors)
     result = lam_export("report", tiny_bundle, "--checkpoint", other, *texts, "-o", tmp_path / "report")
     assert result.returncode == 2, result.stderr
-    assert "note: the bundle was made from another file than" in result.stderr
+    assert "note: expected the checkpoint that the bundle was made from" in result.stderr
     assert "FAIL" in result.stdout
     (cosine,) = [line for line in result.stdout.splitlines() if "is below 0.999999 by" in line and "itself" not in line]
     assert "ONNX Runtime fp32: cosine 0.9" in cosine
@@ -123,7 +123,7 @@ def test_an_interrupt_keeps_what_was_embedded(tiny_bundle: Path, tiny_checkpoint
     process.send_signal(signal.SIGINT)
     _, stderr = process.communicate(timeout=60)
     assert process.returncode == 130, stderr
-    assert f"what was embedded is kept in {kept}; the same command goes on from there" in stderr
+    assert f"embeddings so far are kept in {kept}; the same command continues from there" in stderr
     assert "Traceback" not in stderr
     assert not (tmp_path / "out").exists()
     before = {path: path.stat().st_mtime_ns for path in kept.glob("*.json")}

@@ -20,5 +20,5 @@ def test_no_driver() -> None:
 
 
 def test_a_driver_that_sees_no_gpu() -> None:
-    with pytest.raises(EngineError, match=r"error 100\); see nvidia-smi, and CUDA_VISIBLE_DEVICES"):
+    with pytest.raises(EngineError, match=r"error 100\); see nvidia-smi, and check CUDA_VISIBLE_DEVICES"):
         gpu._check(100)

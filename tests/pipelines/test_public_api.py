@@ -2,6 +2,7 @@
 
 import shutil
 from importlib.util import find_spec
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +31,13 @@ def test_every_name_is_a_function_with_a_page_of_its_own() -> None:
         assert function.__doc__
     with pytest.raises(AttributeError, match="no attribute 'export_tflite'"):
         lam_export.export_tflite  # noqa: B018
+
+
+def test_every_path_may_be_a_string() -> None:
+    for name in set(lam_export.__all__) - {"__version__"}:
+        for parameter in signature(getattr(lam_export, name)).parameters.values():
+            if "Path" in str(parameter.annotation):
+                assert "str" in str(parameter.annotation), f"{name}: {parameter}"
 
 
 @pytest.mark.heavy

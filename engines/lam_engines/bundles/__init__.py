@@ -1,1 +1,1 @@
-"""The artefact: its manifest, reading with every hash checked, writing whole or not at all."""
+"""Bundles: read with every hash checked, written whole or not at all."""

@@ -1,4 +1,4 @@
-"""The artefact folder, read with every hash checked."""
+"""Reads a bundle's folder, and checks every hash."""
 
 import hashlib
 from pathlib import Path
@@ -13,18 +13,18 @@ _KINDS = {"encoder": "an encoder", "memory": "a memory"}
 
 
 class Bundle:
-    """A bundle on disk. Its manifest is checked when it is opened, each file when it is read."""
+    """A bundle on disk. Opening it checks the manifest; reading a file checks that file."""
 
     def __init__(self, path: Path | str, *, kind: Literal["encoder", "memory"] | None = "encoder") -> None:
         """Open a bundle.
 
         Args:
             path: its folder.
-            kind: what it must be of: an ``encoder`` (``lam-export onnx``) or a ``memory`` (``lam-export memory``);
-                None: either.
+            kind: the kind that it must have: ``encoder`` (``lam-export onnx``) or ``memory`` (``lam-export memory``);
+                None allows both.
 
         Raises:
-            BundleError: there is none, its manifest is not to be trusted, or it is of the other kind.
+            BundleError: there is no bundle, its manifest is damaged, or it has the other kind.
         """
         self.path = Path(path)
         self.manifest, self.manifest_sha256 = self._read_manifest()
@@ -39,9 +39,9 @@ class Bundle:
     def _read_manifest(self) -> tuple[Manifest, str]:
         """The manifest and its hash.
 
-        While a ``SHA256SUMS`` is in place no file that it lists changes, and an extension replaces it in one step (see
-        ``writing.py``). So what does not fit to it was changed by an extension if there is another one by now, and is
-        damaged if there is not.
+        A file does not change while ``SHA256SUMS`` lists it, and an extension replaces ``SHA256SUMS`` in one step (see
+        ``writing.py``). So when the manifest does not match, ``SHA256SUMS`` is read again. If it has changed, an
+        extension was at work, and reading starts over. If not, the bundle is damaged.
         """
         checksums = self._checksums()
         while True:
@@ -81,17 +81,17 @@ class Bundle:
         return manifest, checksums.manifest_sha256
 
     def read(self, name: str) -> bytes:
-        """The content of one of the bundle's files, equal to what was written when the bundle was made.
+        """The content of one of the bundle's files, as it was when the bundle was made.
 
-        The bytes that were hashed are the bytes returned, so nothing can change between check and use.
+        The returned bytes are the hashed bytes, so nothing can change between check and use.
 
         Raises:
-            BundleError: the file is not listed, missing, outside the folder, or differs from its hash.
+            BundleError: the file is not listed, is missing, lies outside the folder, or differs from its hash.
         """
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(
-                f"expected {name} in the bundle {self.path}, its manifest lists {', '.join(self.manifest.files)}; "
+                f"expected {name} in the bundle {self.path}, found only {', '.join(self.manifest.files)}; "
                 f"make it again: lam-export onnx CHECKPOINT -o {self.path} --force"
             )
         content = self._content(name)
@@ -104,10 +104,10 @@ class Bundle:
         return content
 
     def graph(self, precision: str) -> str:
-        """The name of the graph of a precision.
+        """The name of the graph in a precision.
 
         Raises:
-            BundleError: the bundle has none of it.
+            BundleError: the bundle has no graph in that precision.
         """
         if precision not in GRAPHS:
             raise BundleError(f"expected precision {', '.join(GRAPHS)}, found {precision!r}")
@@ -115,7 +115,7 @@ class Bundle:
         if name not in self.manifest.files:
             there = ", ".join(p for p, graph in GRAPHS.items() if graph in self.manifest.files)
             raise BundleError(
-                f"expected {name} in the bundle {self.path}, it has {there or 'no graph'}; make it "
+                f"expected {name} in the bundle {self.path}, found {there or 'no graph'}; make it "
                 f"again: lam-export onnx CHECKPOINT -o {self.path} --precision {precision} --force"
             )
         return name
@@ -125,7 +125,7 @@ class Bundle:
         try:
             if not path.resolve().is_relative_to(self.path.resolve()):
                 raise BundleError(f"{path} leads outside the bundle and is not read; put the file itself there")
-            if path.exists() and not path.is_file():  # reading a pipe would wait for ever
+            if path.exists() and not path.is_file():  # reading a pipe would wait forever
                 raise BundleError(f"expected a file at {path}, found something else; copy the bundle again")
             return path.read_bytes()
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
@@ -145,7 +145,7 @@ def entry_of(content: bytes) -> FileEntry:
 def _is_missing(path: Path) -> bool:
     try:
         return not path.exists()
-    except OSError:  # reading it will say why
+    except OSError:  # the error on reading will say why
         return False
 
 

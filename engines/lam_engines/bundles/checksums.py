@@ -1,7 +1,7 @@
 """``SHA256SUMS``: the hash of every file of a bundle, as ``sha256sum`` writes it and ``sha256sum -c`` checks it.
 
-A line is the hash, two spaces and the name. Names in a bundle are plain (no backslash, no line end), so that none needs
-the escapes that ``sha256sum`` has for others.
+A line is the hash, two spaces and the name. Names in a bundle have no backslash and no line end, so none of them needs
+the escapes of ``sha256sum``.
 """
 
 import re
@@ -12,19 +12,19 @@ from ..errors import BundleError
 from .manifest import is_plain_relative
 
 AGAIN = "copy the bundle again, or make it again: lam-export onnx"
-"""The way out where a bundle is damaged."""
+"""The remedy for a damaged bundle."""
 _LINE = re.compile("([0-9a-f]{64})  (.+)")
 
 
 @dataclass(frozen=True)
 class Checksums:
-    """What ``SHA256SUMS`` says."""
+    """The content of ``SHA256SUMS``."""
 
     manifest: str
-    """The file that is the manifest: ``manifest.json``, or ``manifest.next.json`` while the bundle is extended."""
+    """The manifest's file: ``manifest.json``, or ``manifest.next.json`` while the bundle is being extended."""
     manifest_sha256: str
     files: dict[str, str]
-    """Name of every other file to its hash."""
+    """The hash of every other file, by its name."""
 
     def to_bytes(self) -> bytes:
         """The file's content: a line for each file, in the order of their names."""
@@ -36,7 +36,8 @@ class Checksums:
         """Read the file's content, trusting nothing in it.
 
         Raises:
-            BundleError: a line is not as ``sha256sum`` writes it or repeats a name, or not one manifest is listed.
+            BundleError: a line is not in the format of ``sha256sum``, a name is repeated, or the number of manifests is
+                not one.
         """
         hashes: dict[str, str] = {}
         *lines, rest = content.split(b"\n")

@@ -1,4 +1,4 @@
-"""What a bundle says of itself: the schema of ``manifest.json``."""
+"""The schema of ``manifest.json``, which describes a bundle."""
 
 import json
 import reprlib
@@ -13,9 +13,9 @@ FORMAT_VERSION = 1
 
 
 def is_plain_relative(name: str) -> bool:
-    """Whether a name leads to a file below the folder, by the same spelling for every reader."""
+    """Whether a name is a path below the folder that every reader spells the same way."""
     path = PurePosixPath(name)
-    # isprintable: names are shown in messages of one line.
+    # isprintable: messages show names on one line.
     plain = str(path) == name != "." and "\\" not in name and ":" not in name and name.isprintable()
     return plain and not path.is_absolute() and ".." not in path.parts
 
@@ -39,40 +39,55 @@ class FileEntry(_Strict):
     """A file of the bundle, as it was written."""
 
     sha256: Sha256
+    """The SHA-256 hash of the file's content, in lower-case hexadecimal."""
     bytes: Annotated[int, Field(ge=0)]
+    """The file's size in bytes."""
 
 
 class Source(_Strict):
-    """A file that the bundle was made from; its name alone, without a path."""
+    """A file that the bundle was made from."""
 
     file: str
+    """The file's name, without its folder."""
     sha256: Sha256
+    """The SHA-256 hash of the file's content, in lower-case hexadecimal."""
 
 
 class TensorSpec(_Strict):
-    """An input or output of a graph; a dynamic dimension is given by its name."""
+    """An input or output of a graph."""
 
     name: str
+    """The tensor's name in the graph."""
     dtype: str
+    """The tensor's element type as NumPy names it, such as ``int64``."""
     shape: tuple[int | str, ...]
+    """The tensor's dimensions. A fixed one is a number, and a dynamic one is its name, such as ``batch``."""
 
 
 class Graph(_Strict):
     """One ONNX file of the bundle."""
 
     precision: Precision
+    """The precision of the graph's weights."""
     opset: int
+    """The opset of the standard ONNX operators."""
     inlined: bool
+    """Whether local functions were replaced by the standard operators that they consist of."""
     inputs: tuple[TensorSpec, ...]
+    """The inputs that must be given. Inputs with a default value are left out."""
     outputs: tuple[TensorSpec, ...]
+    """The outputs."""
 
 
 class Range(_Strict):
-    """What a dimension may be in an optimization profile, and what its kernels were chosen for."""
+    """One dimension of an optimization profile."""
 
     min: Annotated[int, Field(ge=1)]
+    """The smallest size that the plan takes."""
     opt: int
+    """The size that the plan's kernels were chosen for."""
     max: int
+    """The largest size that the plan takes."""
 
     @model_validator(mode="after")
     def _is_ordered(self) -> "Range":
@@ -82,56 +97,79 @@ class Range(_Strict):
 
 
 class OptimizationProfile(_Strict):
-    """A TensorRT optimization profile: the shapes ``[batch, tokens]`` that it takes."""
+    """A TensorRT optimization profile: a range of shapes ``[batch, tokens]``."""
 
     batch: Range
+    """The number of texts in a batch."""
     tokens: Range
+    """The number of tokens of each text, padding included."""
 
     def __str__(self) -> str:
-        """As ``lam-export trt --profile`` takes it, ``1x1,1x32,64x64``."""
+        """The profile as ``lam-export trt --profile`` takes it, such as ``1x1,1x32,64x64``."""
         batch, tokens = self.batch, self.tokens
         return f"{batch.min}x{tokens.min},{batch.opt}x{tokens.opt},{batch.max}x{tokens.max}"
 
 
 class Plan(_Strict):
-    """A serialised TensorRT engine: of one GPU model and one TensorRT version."""
+    """A serialised TensorRT engine. It runs only on the GPU model and the TensorRT version that it was built with."""
 
     graph: RelativePath
-    """The graph that it was built from; its hash is in ``graph_sha256``."""
+    """The file of the graph that the plan was built from."""
     graph_sha256: Sha256
+    """The hash that the graph had when the plan was built."""
     precision: Precision
+    """The precision of the graph that the plan was built from."""
     plugin: bool
-    """Whether the fused operator is the kernel baked into the plan, or TensorRT's own layers."""
+    """Whether the fused operator runs as the plugin's kernel. If false, it runs as TensorRT's own layers."""
     tensorrt: str
-    """Full version, 10.9.0.34."""
+    """The full TensorRT version, such as ``10.9.0.34``."""
     compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
+    """The GPU's compute capability, such as ``9.0``."""
     gpu: str
+    """The GPU's name, as its driver gives it."""
     driver: str
+    """The driver's release on the machine that built the plan."""
     profiles: Annotated[tuple[OptimizationProfile, ...], Field(min_length=1)]
+    """The shapes that the plan takes."""
     tactics: dict[str, str]
-    """Fused node to the kernel variant that TensorRT chose; empty without the plugin."""
+    """The kernel variant that TensorRT chose for each fused node. It is empty without the plugin."""
     inspector: RelativePath
-    """The engine inspector's JSON, beside the plan."""
+    """The file with the engine inspector's JSON."""
 
 
 class ModelInfo(_Strict):
     """The encoder's sizes and constants."""
 
     hidden_size: Annotated[int, Field(gt=0)]
+    """The number of elements in an embedding."""
     num_hidden_layers: int
+    """The number of layers."""
     num_attention_heads: Annotated[int, Field(gt=0)]
+    """The number of heads in each layer."""
     intermediate_size: int
+    """The inner width of the feed-forward part."""
     vocab_size: Annotated[int, Field(gt=0)]
+    """The number of tokens in the vocabulary."""
     type_vocab_size: int
+    """The number of rows in the token type table. Only the first is used."""
     position_rows: int
+    """The number of rows in the position table. It does not limit the length of a text."""
     layer_norm_eps: float
+    """The epsilon of every LayerNorm."""
     pad_token_id: Annotated[int, Field(ge=0)]
+    """The token that fills shorter texts in a batch."""
     ffn_activation_passes: int
+    """The number of times that GELU is applied in the feed-forward part."""
     blend: tuple[float, float]
+    """The weights of the flat form's fast and slow path."""
     cross_coupling: bool = True
+    """Whether the recurrent form's two states are mixed at the end of a chunk."""
     final_norm: Literal["chunk", "end"] = "chunk"
+    """When the recurrent form's states are scaled to unit length: after every chunk, or only at the end."""
     readout_norm: bool = True
+    """Whether the recurrent form's states are scaled to unit length before they are read."""
     surprise_threshold: float | None = None
+    """The flux above which the recurrent form's slow state takes up a chunk. If null, it takes up every chunk."""
 
     @model_validator(mode="after")
     def _pad_is_a_token(self) -> "ModelInfo":
@@ -141,28 +179,36 @@ class ModelInfo(_Strict):
 
 
 class Manifest(_Strict):
-    """``manifest.json``. Its own hash is in ``SHA256SUMS``, beside those of the files that it lists."""
+    """The content of ``manifest.json``. ``SHA256SUMS`` holds its hash, and those of the files that it lists."""
 
     format_version: Literal[1]
+    """The version of the bundle format."""
     model: ModelInfo
+    """The model's sizes and constants."""
     form: str
+    """The form of the delta rule: ``flat``, ``recurrent`` or ``parallel``; ``memory`` in a memory's bundle."""
     chunk_size: int | None
-    """Tokens in a chunk; None for a form without chunks."""
+    """The number of tokens in a chunk. It is null in a form without chunks."""
     memory_layer: Annotated[int, Field(ge=0)] | None = None
-    """Of a memory's bundle, the layer whose weights it has; None: the bundle is an encoder's."""
+    """The layer whose weights a memory has, counted from 0. It is null in an encoder's bundle."""
     checkpoint: Source
+    """The checkpoint that the bundle was made from."""
     teacher: Source | None
+    """The teacher's file that the bundle was made from. It is null if no teacher was named."""
     files: dict[RelativePath, FileEntry]
+    """The bundle's files, by their paths inside the bundle."""
     graphs: dict[RelativePath, Graph]
+    """The ONNX graphs among the files."""
     plans: dict[RelativePath, Plan] = {}
+    """The TensorRT plans among the files."""
     timing_cache: dict[str, RelativePath] = {}
-    """TensorRT's timing cache, by TensorRT version and GPU."""
+    """The file of TensorRT's timing cache for each TensorRT version and GPU."""
     max_tokens_tested: int
-    """The longest text of the parity run that let this bundle be written."""
+    """The length of the longest text that the export compared with the reference."""
     parity: dict[RelativePath, dict[str, float]]
-    """The worst figures of that run, for each graph."""
+    """The worst differences from the reference that the export found in each graph."""
     tools: dict[str, str]
-    """Versions of what made the bundle."""
+    """The versions of the tools that made the bundle."""
 
     def to_json(self) -> str:
         """The file's content, in ASCII."""
@@ -173,7 +219,7 @@ class Manifest(_Strict):
         """Read a manifest, trusting nothing in it.
 
         Raises:
-            BundleError: it is no JSON, says something twice, is of another format version, or breaks the schema.
+            BundleError: it is not JSON, a field is repeated, its format version is unknown, or it breaks the schema.
         """
         try:
             fields = json.loads(content, object_pairs_hook=_fields_once, parse_constant=_refuse_constant)
@@ -206,7 +252,7 @@ class Manifest(_Strict):
 
 
 def _fields_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """Readers do not agree which of two fields of the same name counts, so neither does."""
+    """The fields, each once. Readers disagree about which of two equal names counts, so a repeated name is refused."""
     fields = dict(pairs)
     if len(fields) != len(pairs):
         raise ValueError("a field stands twice")

@@ -1,6 +1,6 @@
-"""Files and folders that are written whole or not at all: drafted beside their place, and renamed there.
+"""Writes files and folders whole or not at all: a draft is written beside the place and then renamed.
 
-What a killed process leaves is a draft: a hidden file or folder beside the place, which no reader looks at.
+A killed process leaves only a draft: a hidden file or folder beside the place. No reader looks at it.
 """
 
 import os
@@ -18,17 +18,17 @@ from typing import BinaryIO
 from ..errors import LamError
 
 DRAFT_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.partial")
-"""The name of a file's draft: hidden, after the file, and unlike any other."""
+"""The name of a file's draft: hidden, begun with the file's name, and unique."""
 _KEPT = 50
-"""Characters of a file's name in that of its draft, which would else be too long for some file systems."""
+"""How many characters of the file's name a draft's name has. Longer names exceed the limit of some file systems."""
 
 
 @contextmanager
 def drafted_file(place: Path) -> Iterator[BinaryIO]:
-    """Open a draft of a file, beside its place. It is gone at the end of the block unless it was put in place.
+    """Open a draft of a file, beside its place. The end of the block deletes it unless it was put in place.
 
     Args:
-        place: where :func:`put_file_in_place` will put it; its folder must be there.
+        place: where :func:`put_file_in_place` will put it. Its folder must exist.
 
     Raises:
         OSError: the draft cannot be made.
@@ -38,17 +38,17 @@ def drafted_file(place: Path) -> Iterator[BinaryIO]:
     try:
         yield file
     finally:
-        with suppress(OSError):  # a full disk cannot take what is still in the buffer
+        with suppress(OSError):  # a full disk cannot take the rest of the buffer
             file.close()
         with suppress(OSError):
             draft.unlink()
 
 
 def put_file_in_place(draft: BinaryIO, place: Path) -> None:
-    """Flush a draft to the disk, close it, and rename it to ``place``, over a file that is there.
+    """Flush a draft to the disk, close it, and rename it to ``place``. A file at ``place`` is replaced.
 
     Raises:
-        OSError: what was at ``place`` is unchanged.
+        OSError: the draft could not be put in place; ``place`` is unchanged.
     """
     draft.flush()
     os.fsync(draft.fileno())
@@ -58,10 +58,10 @@ def put_file_in_place(draft: BinaryIO, place: Path) -> None:
 
 
 def write_whole(place: Path, content: bytes) -> None:
-    """Write a file. Makes its folder if need be.
+    """Write a file, whole or not at all. Its folder is made if it is missing.
 
     Raises:
-        OSError: what was there is unchanged.
+        OSError: the file could not be written; ``place`` is unchanged.
     """
     place.parent.mkdir(parents=True, exist_ok=True)
     with drafted_file(place) as draft:
@@ -70,38 +70,38 @@ def write_whole(place: Path, content: bytes) -> None:
 
 
 def drafts_of(place: Path) -> Iterator[Path]:
-    """Drafts of a file that are there: of writers at work, and of those that were killed."""
+    """The drafts of a file beside its place. Their writers are at work or were killed."""
     found = place.parent.glob(f".{escape(place.name[:_KEPT])}.*.partial")
     return (draft for draft in found if DRAFT_NAME.fullmatch(draft.name))
 
 
 @dataclass(frozen=True)
 class FolderKind:
-    """A kind of folder that commands write, and replace if they are told to."""
+    """A kind of folder that commands write, and replace only when told to."""
 
     noun: str
-    """What a user calls it, such as ``bundle``."""
+    """The name that users know, such as ``bundle``."""
     remedy: str
-    """What a user can do when its place is of no use, such as ``choose another place: -o BUNDLE``."""
+    """What a user can do when a place cannot be used, such as ``choose another place: -o BUNDLE``."""
     is_ours: Callable[[Path], bool]
-    """Whether what is at a place is of this kind. Nothing else is ever replaced, but an empty folder."""
+    """Whether a place holds a folder of this kind. Only such a folder, or an empty one, is ever replaced."""
     error: type[LamError]
-    """Raised when it cannot be written."""
+    """The error to raise when a folder cannot be written."""
 
 
 def check_place(path: Path, kind: FolderKind, force: bool) -> Path:
-    """Refuse a place for a folder that is taken.
+    """See that a folder may be written to a place.
 
     Args:
-        path: where the folder is to be.
-        kind: what it will be.
-        force: whether one of its kind that is there may be replaced.
+        path: where to write the folder.
+        kind: the kind of folder.
+        force: whether an existing folder of this kind may be replaced.
 
     Returns:
-        The place with all links followed: a link cannot be replaced by a folder, and ``.`` has no name.
+        The place with all links followed, because a link cannot be replaced by a folder, and ``.`` has no name.
 
     Raises:
-        LamError: the kind's error. Something else is there, or one of its kind and ``force`` is false.
+        LamError: the kind's error. The place holds something else, or a folder of this kind and ``force`` is false.
     """
     try:
         empty = path.is_dir() and not any(path.iterdir())
@@ -120,14 +120,14 @@ def check_place(path: Path, kind: FolderKind, force: bool) -> Path:
 
 @contextmanager
 def drafted_folder(place: Path, kind: FolderKind) -> Iterator[Path]:
-    """Make a draft of a folder, beside its place. It is gone at the end of the block unless it was put in place.
+    """Make a draft of a folder, beside its place. The end of the block deletes it unless it was put in place.
 
     Args:
-        place: where :func:`put_folder_in_place` will put it. The folders that it is in are made.
-        kind: what it will be.
+        place: where :func:`put_folder_in_place` will put it. Missing parent folders are made.
+        kind: the kind of folder.
 
     Raises:
-        LamError: the kind's error, for any OSError inside the block too. What was there is unchanged.
+        LamError: the kind's error, also for any OSError inside the block; ``place`` is unchanged.
     """
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
@@ -145,23 +145,23 @@ def drafted_folder(place: Path, kind: FolderKind) -> Iterator[Path]:
 def put_folder_in_place(draft: Path, place: Path, *, replace: bool, flush: bool = True) -> None:
     """Flush all of a draft to the disk and rename it to ``place``.
 
-    Killed between the two renames that replacing takes, it leaves the old folder beside its place, named
+    Replacing a folder takes two renames. A kill between them leaves the old folder beside its place, named
     ``.NAME.xxxxxxxx.old``.
 
     Args:
-        draft: of :func:`drafted_folder`.
-        place: where it is to be; empty, unless ``replace``.
-        replace: put it in place of a folder, which stays whole until then.
-        flush: False leaves it to the system when the content reaches the disk, for what can be made again.
+        draft: the draft of :func:`drafted_folder`.
+        place: where to put it. Without ``replace``, it must be empty.
+        replace: replace the folder at ``place``, which stays whole until then.
+        flush: whether to wait until the content is on the disk. False is for content that can be made again.
 
     Raises:
-        OSError: what was at ``place`` is there again.
+        OSError: the draft could not be put in place; ``place`` holds what it held before.
     """
     if flush:
         for path in (draft, *draft.rglob("*")):
             if not path.is_symlink():
                 _flush(path)
-    draft.chmod(0o755)  # mkdtemp's folder is for its owner alone; a server often runs as another user
+    draft.chmod(0o755)  # only its owner can read mkdtemp's folder, and a server often runs as another user
     old = draft.with_name(f"{draft.name}.old")
     if replace and place.exists():
         place.rename(old)
@@ -170,7 +170,7 @@ def put_folder_in_place(draft: Path, place: Path, *, replace: bool, flush: bool 
     except OSError:
         if old.exists() and not place.exists():
             old.rename(place)
-        shutil.rmtree(old, ignore_errors=True)  # of no use if another writer's folder is there now
+        shutil.rmtree(old, ignore_errors=True)  # useless if another writer's folder is there now
         raise
     shutil.rmtree(old, ignore_errors=True)
     _flush(place.parent)
@@ -179,10 +179,10 @@ def put_folder_in_place(draft: Path, place: Path, *, replace: bool, flush: bool 
 def _flush(path: Path) -> None:
     """Wait until a file's content, or the names in a folder, are on the disk."""
     if path.is_dir():
-        with suppress(OSError):  # Windows opens no folders, some network file systems flush none
+        with suppress(OSError):  # Windows cannot open folders, and some network file systems cannot flush them
             _sync(path, os.O_RDONLY)
     else:
-        _sync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows flushes only what may be written to
+        _sync(path, os.O_RDWR if os.name == "nt" else os.O_RDONLY)  # Windows flushes only writable files
 
 
 def _sync(path: Path, flags: int) -> None:

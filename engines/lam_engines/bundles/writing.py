@@ -1,17 +1,19 @@
-"""Bundles are written whole, and extended in one step: a reader sees the bundle as it was or as it will be.
+"""Writes bundles whole, and extends them in one step: a reader sees either the old or the new bundle.
 
-A new bundle is a folder that is renamed. An extension changes a bundle in its place, and two of its files with it, the
-manifest and ``SHA256SUMS``. It is one step all the same, because the second one says which file is the manifest:
+A new bundle is written beside its place and renamed. An extension changes two files of an existing bundle, the manifest
+and ``SHA256SUMS``. It is one step all the same, because ``SHA256SUMS`` says which file is the manifest:
 
-1. New files are written, and the new manifest as ``manifest.next.json``. No reader looks for them.
-2. ``SHA256SUMS`` is replaced by one that lists them, ``manifest.next.json`` and not ``manifest.json``: the commit.
-3. ``manifest.json``, which is not listed now, is replaced by a copy of the new manifest.
-4. ``SHA256SUMS`` is replaced by one that lists it in the other's place. ``manifest.next.json`` and dropped files go.
+1. The new files are written, and the new manifest as ``manifest.next.json``. No reader looks for them.
+2. ``SHA256SUMS`` is replaced. It now lists the new files, and ``manifest.next.json`` instead of ``manifest.json``. This
+   is the commit.
+3. ``manifest.json``, which is no longer listed, is replaced by a copy of the new manifest.
+4. ``SHA256SUMS`` is replaced. It lists ``manifest.json`` again. ``manifest.next.json`` and dropped files are deleted.
 
-Each file is flushed to the disk before the next one. So as long as a ``SHA256SUMS`` is in place, no file that it lists
-changes or goes, and ``sha256sum -c`` passes at every moment. A kill before the commit leaves the bundle as it was. A
-kill after it leaves the new one, as of step 2 or 3, which readers take as well and the next extension settles. A reader
-that read an old ``SHA256SUMS`` and then a new manifest looks again, finds another ``SHA256SUMS``, and starts over.
+Each file is flushed to the disk before the next one. So no file changes or disappears while ``SHA256SUMS`` lists it,
+and ``sha256sum -c`` passes at every moment. A kill before the commit leaves the old bundle. A kill after it leaves the
+new bundle in the state of step 2 or 3. Readers accept both states, and the next extension finishes the steps. A reader
+may read an old ``SHA256SUMS`` and then a new manifest. It then reads ``SHA256SUMS`` again, finds it changed, and starts
+over.
 """
 
 import os
@@ -32,7 +34,7 @@ _BEGINNING = b'{\n  "format_version": '
 
 
 def _is_bundle(path: Path) -> bool:
-    """Whether a manifest is there, be it damaged; other tools' folders may hold a ``manifest.json`` of their own."""
+    """Whether a folder holds a bundle's manifest, intact or damaged. Other tools' ``manifest.json`` does not count."""
     manifest = path / MANIFEST
     if not manifest.is_file():
         return False
@@ -45,14 +47,14 @@ BUNDLE = FolderKind("bundle", "choose another place: -o BUNDLE", _is_bundle, Bun
 
 @contextmanager
 def write_bundle(path: Path | str, *, force: bool = False) -> Iterator[tuple[Path, Callable[[Manifest], None]]]:
-    """Build a bundle beside its place and rename it there once it is whole.
+    """Build a bundle beside its place, and rename it when it is whole.
 
-    Yields the temporary folder to write files into, and a function to call last: it writes the manifest and puts the
-    bundle in place. If it is not called, or anything raises, nothing is left behind and what was at ``path`` stays.
+    Yields the temporary folder to write files into, and a function to call last. The function writes the manifest and
+    puts the bundle in place. If it is not called, or anything raises, nothing is left behind and ``path`` is unchanged.
 
     Args:
-        path: where the bundle will be.
-        force: replace a bundle that is there. A folder that is no bundle is never replaced.
+        path: where to write the bundle.
+        force: replace an existing bundle. A folder that is not a bundle is never replaced.
 
     Raises:
         BundleError: ``path`` is taken, or cannot be written.
@@ -63,7 +65,7 @@ def write_bundle(path: Path | str, *, force: bool = False) -> Iterator[tuple[Pat
         def commit(manifest: Manifest) -> None:
             write_manifest(draft, manifest)
             if force and (place / REPORTS).is_dir():
-                shutil.copytree(place / REPORTS, draft / REPORTS)  # what was tried on the model, and how it did
+                shutil.copytree(place / REPORTS, draft / REPORTS)  # the history of changes to the model
             with _one_writer(place):
                 check_place(place, BUNDLE, force)
                 put_folder_in_place(draft, place, replace=force)
@@ -72,10 +74,10 @@ def write_bundle(path: Path | str, *, force: bool = False) -> Iterator[tuple[Pat
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
-    """Write ``manifest.json`` and ``SHA256SUMS`` into a folder with a bundle's files that nobody reads yet.
+    """Write ``manifest.json`` and ``SHA256SUMS`` into a draft that holds a bundle's files.
 
     Raises:
-        BundleError: a reader would refuse them.
+        BundleError: readers would refuse the bundle.
         OSError: they cannot be written.
     """
     content = manifest.to_json().encode("ascii")
@@ -85,9 +87,9 @@ def write_manifest(folder: Path, manifest: Manifest) -> None:
 
 
 def _checksums(manifest: Manifest, name: str, content: bytes) -> Checksums:
-    """The checksums of a manifest's files, and of the manifest in the file ``name``."""
+    """The checksums of a manifest's files, and of the manifest itself in the file ``name``."""
     if reserved := {MANIFEST, NEXT_MANIFEST, CHECKSUMS} & manifest.files.keys():
-        raise BundleError(f"{min(reserved)} is a name that every bundle uses itself; give the file another name")
+        raise BundleError(f"the name {min(reserved)} is reserved in every bundle; give the file another name")
     hashes = {file: entry.sha256 for file, entry in manifest.files.items()}
     return Checksums(name, entry_of(content).sha256, hashes)
 
@@ -98,18 +100,18 @@ def extend_bundle(
     change: Callable[[Manifest], Manifest],
     drop: Iterable[str] = (),
 ) -> Bundle:
-    """Add files to a bundle that is there, all of them or none: see above. Several writers wait for each other.
+    """Add files to an existing bundle, all of them or none, in the steps above. Writers wait for each other.
 
-    A file of the bundle is never overwritten: new content gets a new name.
+    No file of the bundle is ever overwritten: new content gets a new name.
 
     Args:
         path: the bundle.
-        files: name to content. A name that the bundle has must come with the content that it has.
-        change: the manifest to the new one; the entries of ``files`` and ``drop`` are made here.
-        drop: files that are no longer of use; removed once the new manifest is in place.
+        files: the content of each new file, by its name. A name that the bundle has must keep its content.
+        change: makes the new manifest from the old one. Entries for ``files`` and ``drop`` are updated here.
+        drop: files to delete once the new manifest is in place.
 
     Raises:
-        BundleError: the bundle is broken, a name is taken, or the disk is full; the bundle is as it was.
+        BundleError: the bundle is broken, a name is taken, or the disk is full; the bundle is unchanged.
     """
     folder = Bundle(path).path.resolve()
     drop = set(drop) - set(files)
@@ -118,7 +120,7 @@ def extend_bundle(
             _settle(folder)
             manifest = Bundle(folder).manifest
             _commit(folder, files, manifest, _extended(folder, manifest, files, change, drop))
-            with suppress(OSError):  # what is committed is whole as it is; the next extension settles it
+            with suppress(OSError):  # the committed bundle is whole; the next extension finishes the steps
                 _settle(folder)
                 for name in drop:
                     (folder / name).unlink(missing_ok=True)
@@ -134,7 +136,7 @@ def _extended(
     change: Callable[[Manifest], Manifest],
     drop: set[str],
 ) -> Manifest:
-    """The new manifest, which a reader is seen not to refuse."""
+    """The new manifest, checked as a reader checks it."""
     entries = {name: entry_of(content) for name, content in files.items()}
     if taken := [name for name, entry in entries.items() if manifest.files.get(name, entry) != entry]:
         raise BundleError(f"{', '.join(taken)} in {folder} has other content and is not overwritten; remove it first")
@@ -147,7 +149,7 @@ def _extended(
 
 
 def _commit(folder: Path, files: Mapping[str, bytes], manifest: Manifest, extended: Manifest) -> None:
-    """Steps 1 and 2; what fails before the commit leaves nothing behind."""
+    """Take steps 1 and 2. A failure before the commit leaves nothing behind."""
     before = (folder / CHECKSUMS).read_bytes()
     content = extended.to_json().encode("ascii")
     checksums = _checksums(extended, NEXT_MANIFEST, content).to_bytes()
@@ -165,7 +167,7 @@ def _commit(folder: Path, files: Mapping[str, bytes], manifest: Manifest, extend
 
 
 def _settle(folder: Path) -> None:
-    """Steps 3 and 4, for an extension that was committed, be it by a process that was killed then."""
+    """Take steps 3 and 4 of a committed extension. Its process may have been killed after the commit."""
     checksums = Checksums.from_bytes((folder / CHECKSUMS).read_bytes(), str(folder / CHECKSUMS))
     if checksums.manifest == NEXT_MANIFEST:
         write_whole(folder / MANIFEST, (folder / NEXT_MANIFEST).read_bytes())
@@ -175,9 +177,9 @@ def _settle(folder: Path) -> None:
 
 @contextmanager
 def _one_writer(folder: Path) -> Iterator[None]:
-    """Wait until no other writer is at work on a bundle, and keep others waiting. Nobody waits for one that was killed.
+    """Let only one writer at a time change a bundle; others wait. A killed writer's lock is gone at once.
 
-    Where folders cannot be locked (Windows, some network file systems), writers at the same time are not kept apart.
+    Where folders cannot be locked (Windows, some network file systems), concurrent writers are not kept apart.
     """
     handle = None
     with suppress(ImportError, OSError):

@@ -1,1 +1,1 @@
-"""A folder for each runtime, and the registry: nothing outside it compares the name of one."""
+"""One folder for each runtime, and the registry. Only the registry compares runtimes' names."""

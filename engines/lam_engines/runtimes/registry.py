@@ -1,7 +1,7 @@
-"""The registry of runtimes. Nothing else compares the name of one.
+"""The registry of runtimes. Only this file compares their names.
 
 A runtime is a folder beside this file. Its ``runtime.py`` defines ``RUNTIME``, and imports neither the runtime itself
-nor numpy: a command's help lists all of them.
+nor numpy, because every command's help lists all runtimes.
 """
 
 from abc import ABC, abstractmethod
@@ -28,37 +28,37 @@ class Runtime(ABC):
     """What a runtime declares of itself."""
 
     name: ClassVar[str]
-    """Its folder's name, which users type."""
+    """Its folder's name. Users type it."""
     title: ClassVar[str]
-    """Its name in tables: ``ONNX Runtime``."""
+    """Its name in tables, such as ``ONNX Runtime``."""
     precisions: ClassVar[tuple[str, ...]]
     """Precisions that it can run, the default first."""
     devices: ClassVar[tuple[str, ...]]
-    """``cpu``, ``cuda``; the default first."""
+    """Devices that it can use: ``cpu`` or ``cuda``, the default first."""
     takes_threads: ClassVar[bool] = True
-    """Whether the user can say how many threads of a CPU it uses."""
+    """Whether the user can choose its number of CPU threads."""
     shows_inner_values: ClassVar[bool] = False
-    """Whether ONNX Runtime computes it, which can show what a graph computes on its way."""
+    """Whether it can return the inner values of a graph, not only its outputs."""
 
     @abstractmethod
     def version(self) -> str:
-        """The installed version, ``1.31.1``.
+        """The installed version, such as ``1.31.1``.
 
         Raises:
-            EngineError: it is not installed, or this version cannot be used; says what to install.
+            EngineError: it is not installed, or this version cannot be used. The message says what to install.
         """
 
     @abstractmethod
     def precisions_of(self, bundle: "Bundle") -> tuple[str, ...]:
-        """The precisions of a bundle that it can run, as far as the bundle's manifest says."""
+        """The precisions of a bundle that it could run, judged by the bundle's manifest alone."""
 
     @abstractmethod
     def file_of(self, bundle: "Bundle", precision: str) -> str:
-        """The name of the file of a bundle that it runs here.
+        """The name of the bundle's file that it runs on this machine.
 
         Raises:
-            BundleError: the bundle has none for this precision and this machine.
-            EngineError: the runtime or its device is not here, where that decides the file.
+            BundleError: the bundle has no file for this precision and this machine.
+            EngineError: the file depends on the runtime or its device, and that is missing here.
         """
 
     @abstractmethod
@@ -66,41 +66,42 @@ class Runtime(ABC):
         """Load a bundle. The options have been checked.
 
         Raises:
-            BundleError: the file is missing, altered, or not one that the runtime can load.
-            EngineError: the runtime or the device is not here.
+            BundleError: the file is missing, was altered, or cannot be loaded.
+            EngineError: the runtime or the device is missing.
         """
 
     def run_graph(self, graph: Path, threads: int | None) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
-        """Any ONNX file on the CPU, with the options that a bundle's graph gets.
+        """Load any ONNX file on the CPU, with the same options as a bundle's graph.
 
         Args:
-            graph: with the inputs and the output of an encoder's graph.
-            threads: for each operator; the runtime's own choice if left out.
+            graph: a file with the inputs and the output of an encoder's graph.
+            threads: CPU threads; if left out, the runtime's default.
 
         Returns:
-            A function of ``input_ids`` and ``attention_mask``, ``[B, L]`` int64, to ``[B, hidden]`` float32.
+            A function that takes ``input_ids`` and ``attention_mask``, int64 ``[B, L]``, and returns float32
+            ``[B, hidden]``.
 
         Raises:
-            EngineError: the runtime is not here, or runs no ONNX files.
+            EngineError: the runtime is missing, or cannot run ONNX files.
         """
         raise EngineError(f"expected a runtime that runs ONNX files, found {self.name}; choose another engine")
 
     def here(self, device: str) -> str:
-        """What would run on a device of this machine, with its version: ``onnxruntime 1.31.1``.
+        """The package that would run on a device of this machine, and its version, such as ``onnxruntime 1.31.1``.
 
         Raises:
-            EngineError: nothing would; says why, and what to do.
+            EngineError: nothing can run there. The message says why, and what to do.
         """
         return f"{self.name} {self.version()}"
 
     def variant(self, bundle: "Bundle") -> str:
-        """What is special in how it runs a bundle, for tables: ``native operator``. Empty if nothing is."""
+        """How it runs a bundle in a special way, for tables, such as ``native operator``; usually empty."""
         return ""
 
     def fingerprint(self, bundle: "Bundle", precision: str, device: str) -> tuple[str, ...]:
-        """All that decides an embedding beside the text: results of another fingerprint are not this one's.
+        """Everything besides the text that decides an embedding. Cached results count only for the same fingerprint.
 
-        Versions, the file's hash and the processor, whose name decides which kernels a runtime chooses.
+        It holds versions, the file's hash, and the processor or GPU, because a runtime chooses kernels by it.
 
         Raises:
             LamError: as for :meth:`version` and :meth:`file_of`.
@@ -121,11 +122,11 @@ class Runtime(ABC):
             bundle: an open bundle.
             precision: one of :attr:`precisions`; the first if left out.
             device: one of :attr:`devices`; the first if left out.
-            threads: of a CPU, for each operator; the runtime's own choice if left out.
+            threads: CPU threads; if left out, the runtime's default.
 
         Raises:
-            BundleError: the file is missing, altered, or not one that the runtime can load.
-            EngineError: the runtime or the device is not here, or there is no such option.
+            BundleError: the file is missing, was altered, or cannot be loaded.
+            EngineError: the runtime or the device is missing, or an option is invalid.
         """
         precision = self._choice("precision", precision, self.precisions)
         device = self._choice("device", device, self.devices)
@@ -168,10 +169,10 @@ def names() -> tuple[str, ...]:
 
 
 def runtime(name: str) -> Runtime:
-    """The runtime of that name.
+    """The runtime with that name.
 
     Raises:
-        EngineError: there is none.
+        EngineError: there is no such runtime.
     """
     if name not in names():
         raise EngineError(f"expected engine {one_of(names())}, found {name!r}")
@@ -185,5 +186,5 @@ def all_runtimes() -> tuple[Runtime, ...]:
 
 
 def one_of(known: Sequence[str]) -> str:
-    """``a, b or c``."""
+    """The names joined for a sentence: ``a, b or c``."""
     return " or ".join(filter(None, (", ".join(known[:-1]), known[-1])))

@@ -1,4 +1,4 @@
-"""What an exported graph goes through before it is written: one pass a file, and their order here."""
+"""The passes that edit an exported graph before it is written. Each file has one pass; their order is here."""
 
 from collections.abc import Collection
 
@@ -15,13 +15,13 @@ from .signature import Sign
 def passes(
     root: str, with_weight: Collection[str], operator: Operator | None, *, sum_residuals: bool
 ) -> ir.passes.Sequential:
-    """The passes in order. Names come first, for they are read from what the last one drops.
+    """The passes in order. Naming comes first, because it reads metadata that the last pass drops.
 
     Args:
         root: the module that names are relative to; see :class:`NameParts`.
         with_weight: names of the modules that have a parameter ``weight``.
-        operator: of the layers; None if they are made of standard ones.
-        sum_residuals: whether residual sums are written as ``Sum``.
+        operator: the layers' operator; None if they consist of standard operators.
+        sum_residuals: whether to write residual sums as ``Sum``.
     """
     chosen: list[ir.passes.InPlacePass] = [NameParts(root, with_weight)]
     if sum_residuals:

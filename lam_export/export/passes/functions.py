@@ -1,4 +1,4 @@
-"""Give the fused nodes their definition."""
+"""Adds the definition of the fused nodes."""
 
 import onnx_ir as ir
 
@@ -7,17 +7,17 @@ from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 
 
 class AttachFunction(ir.passes.InPlacePass):
-    """Add the operator's function to the model, and to its nodes the attributes by which TensorRT finds its plugin."""
+    """Adds the operator's function to the model, and gives its nodes the attributes that name TensorRT's plugin."""
 
     def __init__(self, operator: Operator) -> None:
-        """Take the operator whose nodes the graph has."""
+        """Take the operator whose nodes are in the graph."""
         self._operator = operator
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Change the model in place."""
         body = ir.serde.deserialize_function(self._operator.function)
         body.opset_imports[""] = model.opset_imports[""]
-        # TensorRT's parser takes an outer tensor of the same name for a function's formal input.
+        # TensorRT's parser confuses a function's formal input with an outer tensor of the same name.
         for value in body.inputs:
             value.name = f"{body.name}.{value.name}"
         model.functions[body.identifier()] = body

@@ -1,4 +1,4 @@
-"""Give an exported graph the names of the modules that it came from."""
+"""Gives an exported graph the names of the PyTorch modules that it came from."""
 
 from collections import Counter
 from collections.abc import Collection
@@ -6,21 +6,20 @@ from collections.abc import Collection
 import onnx_ir as ir
 
 _SCOPES = "pkg.torch.onnx.name_scopes"
-"""Where the exporter keeps the modules of a node, outermost first, and the node's own name last."""
+"""The metadata with a node's modules, the outermost first, and the node's own name last."""
 
 
 class NameParts(ir.passes.InPlacePass):
-    """Name nodes, module outputs and weights as PyTorch does.
+    """Names nodes, module outputs and weights as PyTorch does.
 
-    A node is called after its module and operator (``layers.3.ffn_in/MatMul``), a module's result after the module
-    (``layers.3.ffn_in``), and a matrix that the exporter transposed after its parameter
-    (``layers.3.ffn_in.weight.T``). So a profiler, an inspector and a comparison with the reference, whose
-    ``get_submodule`` takes the same names, speak of the same parts. Names of inputs and outputs stay. The exporter's
-    metadata must still be there.
+    A node is named after its module and operator (``layers.3.ffn_in/MatMul``), and a module's result after the module
+    (``layers.3.ffn_in``). A matrix that the exporter transposed is named after its parameter
+    (``layers.3.ffn_in.weight.T``). So profilers and inspectors use the same names as the reference's
+    ``get_submodule``. Names of inputs and outputs stay. The pass needs the exporter's metadata.
     """
 
     def __init__(self, root: str, with_weight: Collection[str]) -> None:
-        """Take what the names depend on.
+        """Take the root module and its parts.
 
         Args:
             root: the module that the names are relative to, ``encoder``.

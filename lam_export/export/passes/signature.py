@@ -1,4 +1,4 @@
-"""Drop what the exporter remembers of the machine it ran on, and sign the model."""
+"""Removes traces of the exporting machine, and signs the model."""
 
 import onnx_ir as ir
 
@@ -6,7 +6,7 @@ from lam_export.version import __version__
 
 
 class Sign(ir.passes.InPlacePass):
-    """Leave no stack traces, local paths or notes in a model; say who made it."""
+    """Removes stack traces, local paths and notes from a model, and writes its producer."""
 
     def call(self, model: ir.Model) -> ir.passes.PassResult:
         """Change the model in place."""

@@ -1,7 +1,7 @@
-"""A bundle's graph to a TensorRT plan. Only ``build.py`` needs TensorRT itself, and ``gpu.py`` a driver."""
+"""A bundle's graph to a TensorRT plan. Only ``build.py`` and ``environment.py`` need TensorRT itself."""
 
 from lam_engines.errors import LamError
 
 
 class PlanError(LamError):
-    """A plan that cannot be built: of these options, or here."""
+    """A plan cannot be built with these options, or not on this machine."""

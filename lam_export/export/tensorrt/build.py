@@ -1,4 +1,4 @@
-"""The build itself: all that needs TensorRT."""
+"""The build of a plan with TensorRT."""
 
 import tempfile
 from collections.abc import Callable, Sequence
@@ -28,18 +28,18 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class BuildOptions:
-    """What the builder may spend."""
+    """Limits for the builder."""
 
     workspace: int | None = None
-    """Bytes of GPU memory that a layer may use besides its tensors; all of the GPU's if None."""
+    """Bytes of GPU memory that a layer may use besides its tensors; None: all of the GPU's memory."""
     optimization_level: int | None = None
-    """0, built at once, to 5, every kernel tried; TensorRT's default of 3 if None."""
+    """From 0, the fastest build, to 5, which tries every kernel; None: TensorRT's default of 3."""
     verbose: bool = False
-    """Let the builder's own messages through."""
+    """Show the builder's own messages."""
 
 
 class PlanFromGraph(BaseLoader):
-    """A Polygraphy loader: a graph to a plan whose types are the graph's."""
+    """A Polygraphy loader that builds a plan from a graph. The plan keeps the graph's types."""
 
     def __init__(
         self,
@@ -50,13 +50,13 @@ class PlanFromGraph(BaseLoader):
         timing_cache: bytes | None = None,
         progress: BuildProgress | None = None,
     ) -> None:
-        """Take what a build needs.
+        """Take the graph and the options of a build.
 
         Args:
-            model: from :mod:`.graph`.
+            model: the graph from :mod:`.graph`.
             profiles: shapes to build for, at least one.
-            options: what the builder may spend.
-            timing_cache: of an earlier build with this TensorRT on this GPU.
+            options: limits for the builder.
+            timing_cache: the timing cache of an earlier build with this TensorRT on this GPU.
             progress: told of the builder's phases.
         """
         self._model = model
@@ -66,10 +66,10 @@ class PlanFromGraph(BaseLoader):
         self._progress = progress
 
     def call_impl(self) -> BuiltPlan:
-        """Build, then look at the plan.
+        """Build the plan, then inspect it.
 
         Raises:
-            PolygraphyException: TensorRT failed; why, it said in its log alone.
+            PolygraphyException: TensorRT failed. Only its log says why.
         """
         import tensorrt as trt
 
@@ -81,12 +81,12 @@ class PlanFromGraph(BaseLoader):
             config = CreateConfig(
                 profiles=[_trt_profile(profile) for profile in self._profiles],
                 load_timing_cache=None if self._timing_cache is None else str(known),
-                profiling_verbosity=trt.ProfilingVerbosity.DETAILED,  # so that the inspector names tactics
+                profiling_verbosity=trt.ProfilingVerbosity.DETAILED,  # lets the inspector name tactics
                 memory_pool_limits=None if limit is None else {trt.MemoryPoolType.WORKSPACE: limit},
                 builder_optimization_level=self._options.optimization_level,
                 progress_monitor=None if self._progress is None else _monitor(self._progress),
             )
-            # TensorRT 11 knows no other typing and ignores the flag.
+            # TensorRT 11 ignores the flag, because it has no other typing.
             network = NetworkFromOnnxBytes(self._model.SerializeToString(), strongly_typed=True)
             plan = bytes(EngineBytesFromNetwork(network, config, save_timing_cache=str(measured))())
             timing_cache = measured.read_bytes() if measured.exists() else None
@@ -106,11 +106,11 @@ def run_builder(
 ) -> BuiltPlan:
     """Build a plan. Ctrl-C and SIGTERM end the build at its next step.
 
-    Arguments as for :class:`PlanFromGraph`; ``environment`` is for the message.
+    The arguments are those of :class:`PlanFromGraph`. ``environment`` is for the error message.
 
     Raises:
-        PlanError: TensorRT could not build it; with what TensorRT said first.
-        Exception: what ``progress`` raised when it was told.
+        PlanError: TensorRT could not build it. The message quotes TensorRT's first error.
+        Exception: any exception that ``progress`` raised.
     """
     told = BuildProgress(progress)
     loader = PlanFromGraph(model, profiles, options=options, timing_cache=timing_cache, progress=told)
@@ -122,8 +122,8 @@ def run_builder(
                 raise told.error from error
             reason = " ".join((errors or [str(error)])[0].split())
             raise PlanError(
-                f"TensorRT {environment.tensorrt} could not build the plan: {reason[:500]}; see all that it said "
-                f"with --verbose; smaller profiles ask less of it, and so does --no-plugin"
+                f"TensorRT {environment.tensorrt} could not build the plan: {reason[:500]}; see all its messages "
+                f"with --verbose; try smaller profiles, or --no-plugin"
             ) from error
     if told.error is not None:
         raise told.error
@@ -159,15 +159,15 @@ def _monitor(progress: BuildProgress) -> Any:
 
 
 def stoppable(work: Callable[[], _T], stop: Callable[[], None]) -> _T:
-    """Do work that hears no signals in another thread, and stop it when this one is told to end.
+    """Do work in another thread, which gets no signals, and stop the work when this thread is interrupted.
 
-    TensorRT calls back into Python from functions that must not raise: a signal's exception there ends the process.
+    TensorRT calls Python from functions that must not raise. A signal's exception there would end the process.
     """
     with ThreadPoolExecutor(max_workers=1) as pool:
         future = pool.submit(work)
         try:
             while not future.done():
-                wait([future], timeout=0.2)  # in short turns, for Windows hears Ctrl-C only between them
+                wait([future], timeout=0.2)  # in short turns, because Windows notices Ctrl-C only between them
             return future.result()
         except BaseException:
             stop()

@@ -1,4 +1,4 @@
-"""Which TensorRT builds here, and for which GPU."""
+"""The TensorRT version and the GPU that a plan is built with."""
 
 import re
 from dataclasses import dataclass
@@ -10,35 +10,35 @@ from lam_plugins.fused_delta_rule.tensorrt import plugin_fault
 from . import PlanError
 
 OLDEST = (10, 0)
-"""The first TensorRT with opset 20 and with int64 tensors."""
+"""The first TensorRT version with opset 20 and int64 tensors."""
 
 
 @dataclass(frozen=True)
 class BuildEnvironment:
-    """What a plan is bound to: it is deserialised by this TensorRT on this model of GPU, and nowhere else."""
+    """What a plan is bound to. Only this TensorRT version on this GPU model can load it."""
 
     tensorrt: str
-    """Full version, 10.9.0.34."""
+    """The full version, such as 10.9.0.34."""
     gpu: str
     compute_capability: str
-    """Like 9.0."""
+    """The GPU's compute capability, such as 9.0."""
     driver: str
 
     @property
     def target(self) -> str:
-        """The GPU as kernels are compiled for it, like sm_90."""
+        """The GPU's name as a compile target, such as sm_90."""
         return f"sm_{self.compute_capability.replace('.', '')}"
 
 
 def find_environment(*, plugin: bool) -> BuildEnvironment:
-    """Look at TensorRT and the GPU, and see that they can build such a plan.
+    """Find TensorRT and the GPU, and see that they can build a plan.
 
     Args:
-        plugin: whether the fused operator is to be the kernel of ``lam_plugins``.
+        plugin: whether the fused operator runs as the kernel of ``lam_plugins``.
 
     Raises:
-        PlanError: TensorRT is missing, too old, or cannot take the plugin; there is no GPU, or no kernel for it. Says
-            what to install or which option to use.
+        PlanError: TensorRT is missing, too old, or cannot take the plugin; there is no GPU, or no kernel for it. The
+            message says what to install or which option to use.
     """
     try:
         import tensorrt
@@ -54,10 +54,10 @@ def find_environment(*, plugin: bool) -> BuildEnvironment:
 
 
 def check_version(version: str, *, plugin: bool) -> None:
-    """See that a TensorRT of this version can build a plan, with the plugin if so asked.
+    """See that this TensorRT version can build a plan, with the plugin if requested.
 
     Raises:
-        PlanError: says what to do instead.
+        PlanError: it cannot. The message says what to do instead.
     """
     found = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     if found < OLDEST:
@@ -68,10 +68,10 @@ def check_version(version: str, *, plugin: bool) -> None:
 
 
 def check_gpu(environment: BuildEnvironment, *, plugin: bool) -> None:
-    """See that there is a kernel for this GPU, if one is asked for.
+    """See that the plugin, if requested, has a kernel for this GPU.
 
     Raises:
-        PlanError: there is none.
+        PlanError: it has none.
     """
     if plugin and environment.target not in TARGETS:
         raise PlanError(

@@ -1,4 +1,4 @@
-"""A bundle's graph as TensorRT's parser is to see it."""
+"""Prepares a bundle's graph for TensorRT's parser."""
 
 import onnx
 import onnx_ir as ir
@@ -13,11 +13,11 @@ from . import PlanError
 
 
 def load_graph(bundle: Bundle, name: str) -> onnx.ModelProto:
-    """One of a bundle's graphs, its hash checked.
+    """Load one of a bundle's graphs, after checking its hash.
 
     Raises:
-        BundleError: it is missing or was altered.
-        PlanError: it is not what ``lam-export onnx`` writes.
+        BundleError: the graph is missing or was altered.
+        PlanError: it was not written by ``lam-export onnx``.
     """
     try:
         model = onnx.load_model_from_string(bundle.read(name))
@@ -33,15 +33,15 @@ def load_graph(bundle: Bundle, name: str) -> onnx.ModelProto:
 
 
 def fused_nodes(model: onnx.ModelProto) -> list[str]:
-    """Names of the fused operator's nodes, one a layer."""
+    """The names of the fused operator's nodes, one per layer."""
     return [node.name for node in model.graph.node if node.domain == OP_DOMAIN]
 
 
 def with_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose fused nodes name the plugin, and have no other definition.
+    """A copy whose fused nodes name the plugin and have no local function.
 
-    Without the local function the parser takes the plugin or fails. With it, some versions of the parser would inline
-    the function unasked, and the plan would be slow and say nothing of it.
+    Without the local function, the parser takes the plugin or fails. With it, some parser versions silently inline the
+    function, and the plan would be slow.
     """
     copy = of_whole_texts(model)
     kept = [function for function in model.functions if function.domain != OP_DOMAIN]
@@ -50,17 +50,17 @@ def with_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
     for node in copy.graph.node:
         if node.domain == OP_DOMAIN:
             del node.attribute[:]
-            # As TensorRT's parser reads them: aot asks for the kernel that is baked into the plan.
+            # TensorRT's parser reads these. aot asks for a kernel that is compiled into the plan.
             attributes = {"plugin_namespace": PLUGIN_NAMESPACE, "plugin_version": "1", "aot": 1}
             node.attribute.extend(onnx.helper.make_attribute(key, value) for key, value in attributes.items())
     return copy
 
 
 def without_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy of standard operators alone, its constants folded.
+    """A copy with standard operators only, and with folded constants.
 
-    Folding is more than tidiness: the function finds its sizes with Shape and casts its convolution's weights, and
-    TensorRT wants the number of channels, and the weights of a convolution in groups, as constants.
+    Folding is necessary. The function computes its sizes with Shape and casts its convolution's weights, but TensorRT
+    needs the number of channels and the weights of a grouped convolution as constants.
     """
     graph = ir.from_proto(inlined(model))
     onnxscript.optimizer.optimize(graph)

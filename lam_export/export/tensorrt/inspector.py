@@ -1,4 +1,4 @@
-"""What the engine inspector says of the fused operator's nodes."""
+"""Reads the fused operator's nodes from the engine inspector's JSON."""
 
 import json
 import re
@@ -10,18 +10,18 @@ _ORIGIN = re.compile(r"ONNX Layer: ([^\]\x1e]+)")
 
 
 def fused_tactics(inspector: str, nodes: Iterable[str], variants: Mapping[int, str]) -> dict[str, str]:
-    """Which of the plugin's tactics TensorRT chose for each node.
+    """The plugin's tactic that TensorRT chose for each node.
 
-    The inspector's JSON differs between versions of TensorRT, and is a record, not a contract: what cannot be read is
-    left out.
+    The inspector's JSON has no fixed format and differs between TensorRT versions. Nodes that cannot be read are left
+    out.
 
     Args:
         inspector: JSON of all layers, ``{"Layers": [{"Name": .., "LayerType": .., "TacticValue": ..}, ..], ..}``.
         nodes: names of the fused nodes in the graph.
-        variants: tactic to its name.
+        variants: the name of each tactic.
 
     Returns:
-        Node to variant; where profiles differ, ``"rows16 [profile 0], rows64 [profile 1]"``.
+        The variant of each node; where profiles differ, ``"rows16 [profile 0], rows64 [profile 1]"``.
     """
     wanted = set(nodes)
     found: dict[str, dict[str, str]] = {}
@@ -37,7 +37,7 @@ def fused_tactics(inspector: str, nodes: Iterable[str], variants: Mapping[int, s
 
 
 def onnx_nodes(inspector: str) -> dict[str, tuple[str, ...]]:
-    """The nodes of the graph that each layer was made from, by the layer's name; ``inspector`` as above."""
+    """The graph's nodes that each layer was made from, by the layer's name. ``inspector`` is as above."""
     found: dict[str, tuple[str, ...]] = {}
     for layer in _layers(inspector):
         name = layer_name(str(layer.get("Name", "")))
@@ -46,7 +46,7 @@ def onnx_nodes(inspector: str) -> dict[str, tuple[str, ...]]:
 
 
 def layer_name(name: str) -> str:
-    """Without the profile that TensorRT puts behind it where there are several."""
+    """A layer's name without the profile that TensorRT appends when there are several."""
     return _PROFILE.sub("", name)
 
 
@@ -56,7 +56,7 @@ def _layers(inspector: str) -> list[dict[str, Any]]:
     except ValueError:
         return []
     layers = content.get("Layers") if isinstance(content, dict) else None
-    # A plan built with less verbosity names its layers and says no more.
+    # In a plan built with less verbosity, a layer is only its name.
     return [layer for layer in layers if isinstance(layer, dict)] if isinstance(layers, list) else []
 
 

@@ -1,4 +1,4 @@
-"""What TensorRT and Polygraphy say while they work."""
+"""The messages of TensorRT and Polygraphy."""
 
 import logging
 from collections.abc import Iterator
@@ -9,9 +9,9 @@ from polygraphy.logger import G_LOGGER
 
 @contextmanager
 def collected_errors(verbose: bool) -> Iterator[list[str]]:
-    """Keep their messages from the terminal, unless they are asked for; TensorRT's reach Polygraphy's log.
+    """Hide all messages from the terminal unless ``verbose``. TensorRT's messages go through Polygraphy's log.
 
-    Yields the errors so far. Polygraphy's exception says only that something failed, not what.
+    Yields a list that collects the errors. Polygraphy's exception says only that something failed, not what.
 
     Args:
         verbose: show all messages, on standard error.

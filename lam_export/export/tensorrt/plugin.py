@@ -1,7 +1,7 @@
-"""The fused operator's plugin, made ready before the build.
+"""Prepares the fused operator's plugin before a build.
 
-TensorRT calls it back from where an exception only reaches the log. So all that can be refused is refused here, and the
-kernels are compiled here: the callbacks then find them in the cache.
+TensorRT calls the plugin from where exceptions only reach the log. So this module checks everything and compiles the
+kernels before the build. The callbacks then find the kernels in the cache.
 """
 
 from collections.abc import Sequence
@@ -22,19 +22,19 @@ _DATA_TYPES = {onnx.TensorProto.FLOAT16: "HALF", onnx.TensorProto.FLOAT: "FLOAT"
 def ready_plugin(
     model: onnx.ModelProto, chunk_size: int, profiles: Sequence[OptimizationProfile], target: str
 ) -> dict[int, FusedDeltaRuleBuild]:
-    """Compile the kernels of a graph's fused nodes and make TensorRT's parser know the plugin.
+    """Compile the kernels of a graph's fused nodes, and register the plugin with TensorRT's parser.
 
     Args:
-        model: of ``load_graph``; all its fused nodes are of one size.
+        model: the graph from ``load_graph``. All its fused nodes have one size.
         chunk_size: tokens in a chunk, from the bundle's manifest.
-        profiles: shapes that the plan is to take.
-        target: the GPU, like sm_90.
+        profiles: shapes that the plan must take.
+        target: the GPU, such as sm_90.
 
     Returns:
-        Tactic to the build that it stands for.
+        The build of each tactic.
 
     Raises:
-        PlanError: the kernel does not take this graph or these profiles, or Triton or TensorRT is missing.
+        PlanError: the kernel does not support this graph or these profiles, or Triton or TensorRT is missing.
     """
     try:
         builds = plugin_builds(model, chunk_size, profiles, target)
@@ -48,10 +48,12 @@ def ready_plugin(
 def plugin_builds(
     model: onnx.ModelProto, chunk_size: int, profiles: Sequence[OptimizationProfile], target: str
 ) -> dict[int, FusedDeltaRuleBuild]:
-    """What TensorRT is offered for each fused node, by tactic. Arguments as for :func:`ready_plugin`; compiles nothing.
+    """The builds that TensorRT may choose from for each fused node, by tactic. Nothing is compiled.
+
+    The arguments are those of :func:`ready_plugin`.
 
     Raises:
-        PlanError: the kernel does not have the graph's sizes, or the profiles' batches.
+        PlanError: the kernel does not support the graph's sizes or the profiles' batches.
     """
     from lam_plugins.fused_delta_rule.kernel import MAX_BATCH
 

@@ -1,4 +1,4 @@
-"""Optimization profiles: the shapes that a plan takes, and those that its kernels are chosen for."""
+"""Optimization profiles: the shapes that a plan takes, and the shapes that its kernels are chosen for."""
 
 import re
 from collections.abc import Sequence
@@ -10,20 +10,20 @@ from . import PlanError
 DEFAULT_MAX_TOKENS = 8192
 MAX_BATCH = 64
 PROFILE_TOKENS = 32_768
-"""Tokens, padding counted, of a default profile's largest batch. TensorRT reserves memory for that batch whatever
-comes, so all default profiles are given the same; a longer text is taken alone."""
+"""Tokens, with padding, in a default profile's largest batch. TensorRT always reserves memory for the largest batch of
+all profiles, so all default profiles get the same size. A longer text is a batch of its own."""
 
 _KINDS = ((64, 1, 32), (512, 8, 128), (None, 1, 2048))
-"""Longest text, and the batch and tokens to optimise for: one query; a few paragraphs; one document."""
+"""Longest text, and the batch and tokens to optimise for, of three kinds: one query, a few paragraphs, one document."""
 
 _SHAPE = re.compile(r"0*([1-9]\d{0,8})x0*([1-9]\d{0,8})")
 _EXPECTED = "expected profile MIN,OPT,MAX, each BATCHxTOKENS and none smaller than the one before, as 1x1,1x32,64x64"
 
 
 def default_profiles(max_tokens: int = DEFAULT_MAX_TOKENS) -> tuple[OptimizationProfile, ...]:
-    """Up to three profiles, for queries, paragraphs and documents: a short query does not pay for long documents.
+    """Up to three profiles, for queries, paragraphs and documents. So a short query does not pay for long documents.
 
-    All begin at one text of one token, so each batch is at home in the first profile that is large enough.
+    All profiles begin at one text of one token, so a batch fits the first profile that is large enough.
 
     Args:
         max_tokens: the longest text of all, at least 1.
@@ -44,10 +44,10 @@ def default_profiles(max_tokens: int = DEFAULT_MAX_TOKENS) -> tuple[Optimization
 
 
 def parse_profile(text: str) -> OptimizationProfile:
-    """``MIN,OPT,MAX``, each ``BATCHxTOKENS``, to a profile.
+    """Read a profile: ``MIN,OPT,MAX``, each ``BATCHxTOKENS``.
 
     Raises:
-        PlanError: says what was expected.
+        PlanError: the text is not a profile.
     """
     shapes = [_SHAPE.fullmatch(shape.strip()) for shape in text.split(",")]
     sizes = [(int(shape[1]), int(shape[2])) for shape in shapes if shape]
@@ -63,10 +63,10 @@ def parse_profile(text: str) -> OptimizationProfile:
 def profiles_from_options(
     profiles: Sequence[OptimizationProfile | str], max_tokens: int | None
 ) -> tuple[OptimizationProfile, ...]:
-    """The profiles that are asked for, or the default ones for texts of up to ``max_tokens``.
+    """The requested profiles, or the default ones for texts of up to ``max_tokens``.
 
     Raises:
-        PlanError: a profile that cannot be read, no such length, or both: a profile has its longest text in it.
+        PlanError: a profile cannot be read, the length is invalid, or both options are given.
     """
     if profiles:
         if max_tokens is not None:

@@ -1,4 +1,4 @@
-"""How far a build is; and the way to stop it."""
+"""Reports the progress of a build, and can stop it."""
 
 import threading
 from collections.abc import Callable
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from lam_engines.progress import Progress
 
 PIECES = 1000
-"""Of the step that a build is told as."""
+"""The number of pieces that a phase of the build is reported in."""
 
 
 @dataclass
@@ -18,19 +18,19 @@ class _Phase:
 
 
 class BuildProgress:
-    """What TensorRT reports of a build, told as a step of :data:`PIECES` pieces.
+    """Translates TensorRT's progress into steps of :data:`PIECES` pieces.
 
-    TensorRT works in phases, each of some steps, and a phase within another is part of the other's next step. Every
-    phase that is in no other is told as a step of its own.
+    TensorRT works in phases of several steps. A phase may be part of another phase's next step. Each outermost phase is
+    reported as one step.
 
-    The methods are those of ``tensorrt.IProgressMonitor``. TensorRT calls them from threads of its own, and an
-    exception in one would end the process: if who is told raises one, the build ends at its next step.
+    The methods are those of ``tensorrt.IProgressMonitor``. TensorRT calls them from its own threads, where an exception
+    would end the process. So an exception of the receiver is kept, and the build ends at its next step.
     """
 
     def __init__(self, progress: Progress) -> None:
-        """Take who is told."""
+        """Take the receiver of the reports."""
         self.error: Exception | None = None
-        """What who was told raised."""
+        """The first exception that the receiver raised."""
         self._progress = progress
         self._phases: dict[str, _Phase] = {}
         self._outermost = ""
@@ -39,11 +39,11 @@ class BuildProgress:
         self._stopped = threading.Event()
 
     def stop(self) -> None:
-        """Let the build end at the next step, without a plan."""
+        """End the build at its next step, without a plan."""
         self._stopped.set()
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-        """A phase of ``num_steps`` steps begins, inside another or on its own."""
+        """A phase of ``num_steps`` steps begins, inside another phase or on its own."""
         with self._lock:
             self._phases[phase_name] = _Phase(parent_phase, max(num_steps, 1))
             if parent_phase is None:
@@ -59,7 +59,7 @@ class BuildProgress:
         return not self._stopped.is_set()
 
     def phase_finish(self, phase_name: str) -> None:
-        """A phase is over, all of its steps done or not."""
+        """A phase ends. Some of its steps may not be done."""
         with self._lock:
             self._phases.pop(phase_name, None)
 
@@ -71,7 +71,7 @@ class BuildProgress:
                 self._tell(lambda: self._progress.advance(more))
 
     def _part_done(self, name: str, above: frozenset[str]) -> float:
-        """From 0 to 1."""
+        """The finished part of a phase, from 0 to 1."""
         phase, above = self._phases[name], above | {name}
         inner = [other for other, found in self._phases.items() if found.parent == name and other not in above]
         within = sum(self._part_done(other, above) for other in inner)

@@ -1,4 +1,4 @@
-"""A plan and its timing cache in the bundle."""
+"""Puts a plan and its timing cache into the bundle."""
 
 import hashlib
 import re
@@ -17,22 +17,22 @@ from .environment import BuildEnvironment
 
 @dataclass(frozen=True)
 class BuiltPlan:
-    """What TensorRT gives for a graph."""
+    """The results of a build."""
 
     plan: bytes
     """The serialised engine."""
     inspector: str
     """The engine inspector's JSON."""
     timing_cache: bytes | None
-    """What was measured on the way, to build faster the next time; None if TensorRT gave none."""
+    """Kernel timings that speed up the next build; None if TensorRT gave none."""
 
 
 @dataclass(frozen=True)
 class PlanSource:
-    """What a plan is built from."""
+    """The graph and the options that a plan is built from."""
 
     graph: str
-    """Name in the bundle."""
+    """The graph's file in the bundle."""
     graph_sha256: str
     precision: Precision
     plugin: bool
@@ -42,17 +42,17 @@ class PlanSource:
 def plan_source(
     bundle: Bundle, precision: Precision, plugin: bool, profiles: tuple[OptimizationProfile, ...]
 ) -> PlanSource:
-    """The bundle's graph of that precision.
+    """The source of a plan: the bundle's graph in a precision.
 
     Raises:
-        BundleError: it has none.
+        BundleError: the bundle has no such graph.
     """
     graph = bundle.graph(precision)
     return PlanSource(graph, bundle.manifest.files[graph].sha256, precision, plugin, profiles)
 
 
 def known_timing_cache(bundle: Bundle, environment: BuildEnvironment) -> bytes | None:
-    """What earlier builds measured with this TensorRT on this GPU.
+    """The timing cache of earlier builds with this TensorRT on this GPU; None if there is none.
 
     Raises:
         BundleError: the file was altered.
@@ -64,20 +64,21 @@ def known_timing_cache(bundle: Bundle, environment: BuildEnvironment) -> bytes |
 def record_plan(
     path: Path, built: BuiltPlan, source: PlanSource, environment: BuildEnvironment, tactics: Mapping[str, str]
 ) -> tuple[Bundle, str]:
-    """Put a plan into a bundle, in the place of an older one of the same precision, GPU, TensorRT and plugin choice.
+    """Put a plan into a bundle. It replaces an older plan of the same precision, GPU, TensorRT and plugin choice.
 
     Args:
         path: the bundle.
         built: the plan, its inspector's JSON and the timing cache.
-        source: what it was built from.
-        environment: what it was built by and for.
-        tactics: fused node to the chosen variant.
+        source: the graph that it was built from.
+        environment: the TensorRT version and the GPU that it was built with.
+        tactics: the chosen variant of each fused node.
 
     Returns:
-        The bundle as it is now, and the plan's name in it.
+        The extended bundle, and the plan's name in it.
 
     Raises:
-        BundleError: the bundle's graph is another by now, the bundle is broken, or the disk is full; it is unchanged.
+        BundleError: the graph was replaced meanwhile, the bundle is broken, or the disk is full. The bundle
+            is unchanged.
     """
     stem = f"{PLANS}/{_stem(source, environment)}"
     name = f"{stem}-{_short_hash(built.plan)}.plan"
@@ -126,7 +127,7 @@ def _replaces(new: Plan, old: Plan) -> bool:
 
 
 def _other_caches(manifest: Manifest, environment: BuildEnvironment) -> dict[str, str]:
-    # One that TensorRT gave nothing back for is one that it could not use, and would not the next time.
+    # If TensorRT returned no cache, it could not use the old one, and could not use it the next time either.
     return {key: name for key, name in manifest.timing_cache.items() if key != _timing_key(environment)}
 
 
@@ -140,7 +141,7 @@ def _timing_key(environment: BuildEnvironment) -> str:
 
 
 def _stem(source: PlanSource, environment: BuildEnvironment) -> str:
-    """Like fp16-noplugin-sm90-trt10.9.0."""
+    """The beginning of a plan's file name, such as fp16-noplugin-sm90-trt10.9.0."""
     version = ".".join(re.findall(r"\d+", environment.tensorrt)[:3])
     plugin = "" if source.plugin else "-noplugin"
     return f"{source.precision}{plugin}-{environment.target.replace('_', '')}-trt{version}"

@@ -1,4 +1,4 @@
-"""Checkpoint files to one canonical set of tensors; the layouts are those met in the wild."""
+"""Reads checkpoint files of every known layout into one canonical set of tensors."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -19,11 +19,11 @@ __all__ = ["Checkpoint", "CheckpointError", "load_checkpoint", "sha256_of"]
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint that was read and checked: every tensor present, of its shape, and finite."""
+    """A checkpoint after reading and checking. Every tensor is present, has the right shape, and is finite."""
 
     config: ModelConfig
     tensors: Mapping[str, Tensor]
-    """Canonical name (see ``schema.py``) to tensor, in the file's dtype, on the CPU."""
+    """The tensors by their canonical names (see ``schema.py``), in the file's dtype, on the CPU."""
     layout: str
     weights: Path
     sha256: str
@@ -32,7 +32,7 @@ class Checkpoint:
     from_teacher: tuple[str, ...]
     """The canonical names whose tensors came from the teacher, inside the file or beside it."""
     notes: tuple[str, ...] = field(default=())
-    """Where the config and the tensors disagree."""
+    """One sentence for each disagreement between the config and the tensors."""
 
     def layer(self, index: int) -> dict[str, Tensor]:
         """The mixer's tensors of one layer, named without ``deltanet_layers.{index}.``."""
@@ -44,17 +44,17 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
     """Read a LAM checkpoint in any of its layouts.
 
     Args:
-        path: a folder (``config.json``, ``tokenizer.json`` and a weights file), or the weights file alone, in which
-            case config and tokenizer are looked for beside it.
-        teacher: the BERT that gives what the checkpoint itself does not hold (embeddings, norms, feed-forward
-            parts, tokenizer); a folder or a weights file.
+        path: a folder with ``config.json``, ``tokenizer.json`` and a weights file; or the weights file alone. Config
+            and tokenizer are then read from its folder.
+        teacher: the folder or weights file of the BERT teacher. It is needed only if the checkpoint lacks embeddings,
+            norms, feed-forward parts or the tokenizer.
 
     Returns:
-        The checked checkpoint. Where several hold a tensor, the student's wins, then that of the teacher inside the
-        checkpoint, then that of ``teacher``.
+        The checked checkpoint. If several sources hold a tensor, the student's is used; then the one of the teacher
+        inside the checkpoint; then the one of ``teacher``.
 
     Raises:
-        CheckpointError: with every offending tensor or file named.
+        CheckpointError: the checkpoint is missing or broken. The message names every offending tensor or file.
     """
     weights = files.find_weights(Path(path))
     files.check_sums(weights)

@@ -4,7 +4,7 @@ from lam_engines.errors import LamError
 
 
 class CheckpointError(LamError):
-    """A checkpoint that cannot be read, or that holds something other than a LAM encoder."""
+    """A checkpoint cannot be read, or is not a LAM encoder."""
 
     def __init__(self, message: str) -> None:
         # Messages quote names found in foreign files, which may hold line breaks and terminal escapes.

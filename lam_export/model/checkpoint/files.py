@@ -1,4 +1,4 @@
-"""Find and read the files of a checkpoint, trusting none of them."""
+"""Finds and reads the files of a checkpoint. None of them is trusted."""
 
 import hashlib
 import json
@@ -20,7 +20,7 @@ def find_weights(path: Path) -> Path:
     """The weights file of a checkpoint: the file itself, or the one in the folder.
 
     Raises:
-        CheckpointError: there is none, or several and none has a standard name.
+        CheckpointError: there is no weights file, or there are several and none has a standard name.
     """
     if path.is_file():
         return path
@@ -39,18 +39,18 @@ def find_weights(path: Path) -> Path:
 
 
 def read_tensors(path: Path) -> dict[str, Any]:
-    """Whatever a ``.safetensors`` file or a pickle of tensors holds, on the CPU.
+    """The content of a ``.safetensors`` file or of a pickle of tensors, on the CPU.
 
-    Pickles are opened with ``weights_only=True``, so nothing in them is run.
+    Pickles are opened with ``weights_only=True``, so no code in them runs.
 
     Raises:
-        CheckpointError: the file is truncated, damaged, of another kind, or a pickle that holds more than tensors.
+        CheckpointError: the file is truncated, damaged or of another kind, or the pickle holds more than tensors.
     """
     try:
         content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except CheckpointError:
         raise
-    except Exception as error:  # the parsers of foreign bytes raise whatever comes to hand
+    except Exception as error:  # parsers of foreign bytes raise all kinds of errors
         raise CheckpointError(
             f"{path} is truncated, damaged or no checkpoint ({type(error).__name__}: {_first_line(error)}); "
             f"copy it again from its source"
@@ -76,7 +76,7 @@ def _read_pickle(path: Path) -> Any:
             # torch.load does not compare the archive's CRCs.
             if (damaged := archive.testzip()) is not None:
                 raise CheckpointError(f"{path} is damaged: {damaged} in it fails its CRC; copy it again")
-            # torch.load reads nothing for an entry that is marked as a folder, and its tensor is what memory held.
+            # torch.load skips an entry that is marked as a folder, and leaves its tensor uninitialised.
             folders = [entry.filename for entry in archive.infolist() if entry.external_attr & _ZIP_FOLDER]
             if folders:
                 raise CheckpointError(f"{path} is damaged: {folders[0]} in it is marked as a folder; copy it again")
@@ -108,12 +108,12 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def check_sums(weights: Path) -> None:
-    """Compare a weights file, and the config and tokenizer beside it, with the ``SHA256SUMS`` of their folder.
+    """Compare the weights file, the config and the tokenizer with the ``SHA256SUMS`` of their folder.
 
-    The list is what ``sha256sum`` writes; what else it names is not looked at. Without a list nothing is checked.
+    The list has the format of ``sha256sum``. Other files in it are ignored. Without a list, nothing is checked.
 
     Raises:
-        CheckpointError: a file differs, or the list is not readable.
+        CheckpointError: a file differs, or the list cannot be read.
     """
     sums = weights.parent / CHECKSUMS
     if not sums.is_file():

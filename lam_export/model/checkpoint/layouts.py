@@ -1,4 +1,4 @@
-"""Bring every layout of a LAM checkpoint to the canonical tensor names of ``schema.py``."""
+"""Translates every layout of a LAM checkpoint to the canonical tensor names of ``schema.py``."""
 
 import json
 import re
@@ -21,7 +21,7 @@ _FROM_BERT = (
     (re.compile(r"encoder\.layer\.(\d+)\.output\.dense\.(weight|bias)"), r"output_denses.\1.\2"),
     (re.compile(r"encoder\.layer\.(\d+)\.output\.LayerNorm\.(weight|bias)"), r"ffn_norms.\1.\2"),
 )
-# What LAM replaces in its teacher, and what BERT carries beside the encoder.
+# BERT's tensors that LAM replaces, and those that do not belong to the encoder.
 _UNUSED_BERT = re.compile(
     r"encoder\.layer\.\d+\.attention\.(self\.(query|key|value)|output\.dense)\.(weight|bias)"
     r"|pooler\.dense\.(weight|bias)|embeddings\.position_ids"
@@ -29,10 +29,10 @@ _UNUSED_BERT = re.compile(
 
 
 def state_dict_of(content: Mapping[str, Any]) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
-    """Find the tensors in what a checkpoint file held.
+    """Find the tensors in the content of a checkpoint file.
 
     Args:
-        content: a state dict, or a training checkpoint that holds one (or several) under a name of its own.
+        content: a state dict, or a training checkpoint that holds one or several state dicts by name.
 
     Returns:
         The layout in words, the flat state dict, and the training checkpoint's ``config`` (empty if it has none).
@@ -52,7 +52,7 @@ def state_dict_of(content: Mapping[str, Any]) -> tuple[str, dict[str, Tensor], d
 
 
 def _plain(config: Any) -> dict[str, Any]:
-    """As it would be in ``config.json``: a training script may keep anything in its own."""
+    """A training checkpoint's config as plain JSON values. It may hold any Python objects."""
     if not isinstance(config, Mapping):
         return {}
     try:
@@ -80,7 +80,7 @@ def canonical_tensors(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], d
     """Split a LAM state dict into the student's tensors and its teacher's, both under canonical names.
 
     Raises:
-        CheckpointError: there is no LAM layer in it (says what it looks like instead), or there are two sets of them.
+        CheckpointError: it has no LAM layer, or two sets of them. The message says what it looks like instead.
     """
     named = {re.sub(r"^lam_layers\.", "deltanet_layers.", name): t for name, t in state.items()}
     if not any(name.startswith("deltanet_layers.") for name in named):
@@ -97,10 +97,10 @@ def canonical_tensors(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], d
 
 
 def canonical_teacher(bert: Mapping[str, Tensor], prefix: str = "") -> dict[str, Tensor]:
-    """A BERT's embeddings, feed-forward parts and norms under canonical names; its attention is left out.
+    """A BERT's embeddings, feed-forward parts and norms under canonical names. Its attention is left out.
 
     Raises:
-        CheckpointError: a tensor that no BERT encoder has, named with ``prefix``.
+        CheckpointError: there is a tensor that no BERT encoder has. The message names it with ``prefix``.
     """
     canonical = {}
     for name, tensor in bert.items():

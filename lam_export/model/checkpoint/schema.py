@@ -11,12 +11,12 @@ from .errors import CheckpointError
 
 Shape = tuple[int, ...]
 
-# Used while training, or by no published form: checked if present, never missed.
+# Used only in training, or by no published form: checked if present, but not required.
 _OPTIONAL = ("token_flux_proj.", "o_norm.gate")
 
 
 def expected_shapes(config: ModelConfig) -> dict[str, tuple[Shape, ...]]:
-    """Tensor name to the shapes it may have, for every tensor that a checkpoint may hold."""
+    """The allowed shapes of every tensor that a checkpoint may hold, by the tensor's name."""
     hidden, ffn = config.hidden_size, config.intermediate_size
     shapes: dict[str, tuple[Shape, ...]] = {
         "embeddings.word_embeddings.weight": ((config.vocab_size, hidden),),
@@ -73,7 +73,7 @@ def check_tensors(tensors: Mapping[str, Tensor], config: ModelConfig) -> None:
     """Refuse missing, unexpected and misshapen tensors, integers, and values that are not finite.
 
     Raises:
-        CheckpointError: names every offending tensor, with the shape that was expected.
+        CheckpointError: the message names every offending tensor, with the expected shape.
     """
     expected = expected_shapes(config)
     missing = [n for n in expected if n not in tensors and not any(part in n for part in _OPTIONAL)]
@@ -102,7 +102,7 @@ def _counted(names: list[str], shown: int = 6) -> str:
 
 
 def teacher_advice(missing: list[str]) -> str:
-    """The way out when tensors are missing that a teacher has; empty if only LAM's own are missing."""
+    """The remedy if missing tensors may come from a teacher; empty if only LAM's own tensors are missing."""
     if any(not n.startswith("deltanet_layers.") for n in missing):
         return "; if the teacher (a BERT) holds them, name its folder: --teacher DIR"
     return ""

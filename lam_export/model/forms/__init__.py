@@ -1,4 +1,4 @@
-"""The forms of the delta rule: one module each, all with the interface of :class:`Form`."""
+"""The forms of the delta rule. Each is one module with the interface of :class:`Form`."""
 
 from collections.abc import Mapping
 from importlib import import_module
@@ -10,7 +10,7 @@ from lam_export.model.config import ModelConfig
 
 
 class Form(Protocol):
-    """What a mixer does between its input and ``o_proj``, as a ``torch.nn.Module``."""
+    """The part of a mixer between its input and ``o_proj``, as a ``torch.nn.Module``."""
 
     def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: int | None) -> None:
         """Take what the form needs from one layer's tensors (names without ``deltanet_layers.{i}.``)."""
@@ -20,10 +20,10 @@ class Form(Protocol):
 
 
 def form_class(name: str) -> type[Form]:
-    """The form of that name.
+    """The form with that name.
 
     Raises:
-        KeyError: there is none.
+        KeyError: there is no such form.
     """
     module, attribute = _PLACES[name]
     form: type[Form] = getattr(import_module(f"{__name__}.{module}"), attribute)
@@ -33,4 +33,4 @@ def form_class(name: str) -> type[Form]:
 _PLACES = {"flat": ("flat", "Flat"), "recurrent": ("recurrent", "Recurrent"), "parallel": ("parallel", "Parallel")}
 FORMS = tuple(_PLACES)
 CHUNK_SIZES: Mapping[str, int | None] = {"flat": 128, "recurrent": 32, "parallel": None}
-"""Tokens in a chunk, as published models of each form were trained; None: the form has no chunks."""
+"""Tokens in a chunk with which published models of each form were trained; None: the form has no chunks."""

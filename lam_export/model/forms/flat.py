@@ -12,7 +12,7 @@ from .packed import Packed
 
 
 class Flat(Packed):
-    """One product for all projections, then the fused operator. Decays and flux play no part in this form."""
+    """One product for all projections, then the fused operator. This form does not use decays and flux."""
 
     def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: int) -> None:
         super().__init__(layer, decays=False)

@@ -1,11 +1,11 @@
-"""What the forms' modules have in common: the parts of a layer's tensors that each of them reads."""
+"""Base classes of the forms' modules. They hold the tensors that every form reads."""
 
 from collections.abc import Mapping
 
 import torch
 from torch import Tensor, nn
 
-# In the order in which the operators read their columns; the decays follow where they are read.
+# In the order in which the operators read the columns. The decays follow in the forms that use them.
 PACKED = ("q_proj", "k_proj", "v_proj", "g_proj", "b_proj", "fast_gate_proj", "slow_gate_proj")
 _DECAYS = ("fast_decay", "slow_decay")
 _FLUX = {
@@ -36,7 +36,7 @@ class Packed(nn.Module):
 
 
 class PackedWithFlux(Packed):
-    """The same with the decays' biases, ``[2H]``, and the weights of the resonance flux."""
+    """:class:`Packed` with the decays' biases, ``[2H]``, and the weights of the resonance flux."""
 
     def __init__(self, layer: Mapping[str, Tensor]) -> None:
         super().__init__(layer, decays=True)

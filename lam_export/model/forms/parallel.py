@@ -14,9 +14,9 @@ from .packed import PackedWithFlux
 
 
 class Parallel(PackedWithFlux):
-    """Plain PyTorch: a few products of the whole text, which any runtime does well, so there is no operator for it.
+    """Plain PyTorch: a few products over the whole text. Every runtime computes them well, so there is no operator.
 
-    The static knowledge kernels that may be added to the memories are zero: no checkpoint layout holds any.
+    The method allows static knowledge kernels in the memories. They are zero here: no checkpoint layout has any.
     """
 
     def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: None) -> None:
@@ -50,10 +50,10 @@ class Parallel(PackedWithFlux):
 
 
 def decay_to_the_end(log_decay: Tensor) -> Tensor:
-    """What is left of each token at the end: the product of the decays of all tokens after it.
+    """The part of each token that is left at the end: the product of the decays of all later tokens.
 
-    A sum of logarithms from the end, so that no product underflows and the last tokens, which count most, are exact
-    however long the text is.
+    It is computed as a sum of logarithms from the end. So no product underflows, and the last tokens, which count most,
+    are exact in texts of any length.
 
     Args:
         log_decay: ``[..., L]``, at most 0; 0 in padded rows.

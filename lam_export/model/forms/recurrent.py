@@ -30,16 +30,16 @@ class Recurrent(PackedWithFlux):
         return torch.ops.lam.dual_state_delta_rule(self.in_proj(x), lengths, *self._weights_and_options())
 
     def stream(self, x: Tensor, own: Tensor, context: Tensor, state: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """The same from a place in the text on, which is a chunk's beginning.
+        """Continue a text from the beginning of a chunk.
 
         Args:
-            x: ``[B, L, M]``, all rows true.
-            own: ``[B]`` int32, how many of the rows are the text's own: whole chunks, or all. The others look ahead.
-            context: ``[B, 2, 3M]``, what the convolution has to know of the two rows before; zeros at the beginning.
-            state: ``[B, H, 2, D, D]``, before the first row; zeros at the beginning.
+            x: ``[B, L, M]``, without padding.
+            own: ``[B]`` int32, the number of own rows: whole chunks, or all rows. The rows after them are look-ahead.
+            context: ``[B, 2, 3M]``, the convolution's inputs of the two previous rows; zeros at a text's beginning.
+            state: ``[B, H, 2, D, D]``, the state before the first row; zeros at a text's beginning.
 
         Returns:
-            Heads ``[B, L, M]``, and context and state after the own rows.
+            The heads ``[B, L, M]``, and the context and the state after the own rows.
         """
         projected = self.in_proj(x)
         lengths = torch.full_like(own, x.shape[1])

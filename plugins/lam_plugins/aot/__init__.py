@@ -1,4 +1,4 @@
-"""Kernels compiled ahead of time, for named GPUs, on machines that need not have one."""
+"""Compiles kernels ahead of time for named GPUs. The compiling machine needs no GPU."""
 
 import hashlib
 import json
@@ -13,17 +13,17 @@ from pathlib import Path
 from typing import Any, Literal
 
 TARGETS = {"sm_80": 80, "sm_86": 80, "sm_89": 80, "sm_90": 80, "sm_100": 86, "sm_120": 87}
-"""Target to PTX version (80 is 8.0): pinned to the lowest that knows the GPU, for a driver refuses what is newer than
-itself. 8.0 needs a driver of CUDA 12.0; 8.6 and 8.7 one of 12.7 and 12.8, the first for these GPUs anyway."""
+"""The PTX version of each target (80 is 8.0). It is the lowest that supports the GPU: a driver refuses newer PTX.
+8.0 needs the driver of CUDA 12.0. 8.6 and 8.7 need those of 12.7 and 12.8, the first that support these GPUs."""
 
 
 class KernelBuildError(Exception):
-    """A kernel that cannot be compiled here; one line."""
+    """A kernel cannot be compiled here. The message is one line."""
 
 
 @dataclass(frozen=True)
 class FusedDeltaRuleBuild:
-    """One build of the fused delta rule: everything but the batch is compiled in."""
+    """One build of the fused delta rule. All sizes but batch and tokens are compiled in."""
 
     target: str
     """A name in :data:`TARGETS`. From sm_90 on a build runs on that GPU generation alone."""
@@ -53,9 +53,9 @@ Build = FusedDeltaRuleBuild | DualStateDeltaRuleBuild
 
 @dataclass(frozen=True)
 class CompiledKernel:
-    """A kernel in PTX with what its launch needs and what it costs.
+    """A kernel in PTX, the data for its launch, and its costs.
 
-    Its parameters are those of the kernel's source that are no ``constexpr``, in their order, and no others.
+    Its parameters are those of the kernel's source, in order, without the ``constexpr`` ones.
     """
 
     name: str
@@ -65,24 +65,24 @@ class CompiledKernel:
     shared_bytes: int
     """Dynamic shared memory of a launch."""
     registers: int
-    """Of a thread."""
+    """Registers per thread."""
     spill_bytes: int
-    """Stored to and loaded from local memory, of a thread."""
+    """Bytes per thread that are stored to and loaded from local memory."""
     constants: dict[str, Any]
 
 
 def compile_kernel(build: Build, cache: Path | None) -> CompiledKernel:
-    """Compile, or take from the cache what was compiled from the same source, options and Triton before.
+    """Compile a kernel, or take it from the cache if source, options and Triton version are the same.
 
     Args:
         build: what to compile, and for which GPU.
-        cache: a folder for what was compiled, in its subfolder ``kernels``; None: compile, and keep nothing.
+        cache: folder of the cache, which uses its subfolder ``kernels``; None: no cache.
 
     Raises:
-        KernelBuildError: Triton is missing, the target unknown, or compilation failed.
+        KernelBuildError: Triton is missing, the target is unknown, or compilation failed.
     """
     if build.target not in TARGETS:
-        raise KernelBuildError(f"no target {build.target!r}; expected one of {', '.join(TARGETS)}")
+        raise KernelBuildError(f"expected a target of {', '.join(TARGETS)}, found {build.target!r}")
     kept = None if cache is None else cache / "kernels" / f"{_key(build)}.json"
     if kept is not None:
         with suppress(OSError, ValueError, TypeError):  # absent, or not whole
@@ -108,7 +108,11 @@ def compile_kernel(build: Build, cache: Path | None) -> CompiledKernel:
 
 
 def triton_version() -> str:
-    """Raises KernelBuildError if Triton is not installed."""
+    """The installed version of Triton.
+
+    Raises:
+        KernelBuildError: Triton is not installed.
+    """
     try:
         return version("triton")
     except PackageNotFoundError:
@@ -129,7 +133,7 @@ def _key(build: Build) -> str:
 
 
 def _write(path: Path, content: str) -> None:
-    """Whole or not at all; a cache that cannot be written is no error."""
+    """Write a file whole or not at all. A cache that cannot be written is not an error."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.NamedTemporaryFile("w", dir=path.parent, delete=False, encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""What must be changed in, and can be read from, the PTX that Triton writes."""
+"""Edits the PTX that Triton writes, and reads the assembler's report on it."""
 
 import re
 
@@ -7,15 +7,15 @@ SCRATCH_PARAMETERS = 2
 
 
 def strip_scratch(ptx: str, name: str, parameters: int) -> str:
-    """The same kernel without the scratch pointers, which nothing that launches it knows of.
+    """The same kernel without the scratch pointers. What launches the kernel does not pass them.
 
     Args:
-        ptx: with one entry.
-        name: the entry.
-        parameters: how many the kernel's source has, ``constexpr`` not counted.
+        ptx: code with one entry.
+        name: the entry's name.
+        parameters: number of parameters in the kernel's source, without ``constexpr`` ones.
 
     Raises:
-        ValueError: the entry has not these parameters and two scratch pointers, or the code uses a scratch pointer.
+        ValueError: the entry lacks these parameters or the two scratch pointers, or the code uses a scratch pointer.
     """
     entry = re.search(rf"\.entry {re.escape(name)}\(\n(.*?)\n\)", ptx, re.DOTALL)
     declared = entry[1].split(",\n") if entry else []
@@ -31,7 +31,7 @@ def strip_scratch(ptx: str, name: str, parameters: int) -> str:
 
 
 def resources(log: str) -> tuple[int, int]:
-    """Registers of a thread, and bytes that it spills, from what ``ptxas -v`` says of one kernel.
+    """Registers per thread, and spilled bytes per thread, from the output of ``ptxas -v`` for one kernel.
 
     Raises:
         ValueError: the log has no such lines.

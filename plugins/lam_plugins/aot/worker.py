@@ -1,4 +1,4 @@
-"""``python -m lam_plugins.aot.worker BUILD KIND``: compile a kernel, print it as JSON. ``compile_kernel`` runs this."""
+"""``python -m lam_plugins.aot.worker BUILD KIND``: print a compiled kernel as JSON. ``compile_kernel`` runs this."""
 
 import json
 import subprocess
@@ -23,7 +23,7 @@ from .ptx import resources, strip_scratch
 
 
 def compile_here(build: Build, ptx_version: int) -> CompiledKernel:
-    """Compile in this process. Raises whatever Triton does; an unknown PTX version ends the process."""
+    """Compile in this process. Triton's exceptions pass through. An unknown PTX version ends the process."""
     capability = int(build.target.removeprefix("sm_"))
     kernel, constants, signature, options = _source(build)
     # TensorRT aligns tensors to more than the 16 bytes that the widest load takes.

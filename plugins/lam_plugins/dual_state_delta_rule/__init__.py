@@ -1,26 +1,27 @@
-"""The recurrent form's operator with its wide boundary; see README.md in this folder."""
+"""The recurrent form's operator: all of a mixer between its projections. See README.md in this folder."""
 
 from dataclasses import dataclass
 
 
 @dataclass(frozen=True)
 class Options:
-    """What the rule does besides the delta rule itself; the defaults are the published rule."""
+    """Options of the rule. The defaults are the published rule."""
 
     cross_coupling: bool = True
-    """The two states see each other at the end of a chunk."""
+    """Whether the two states are mixed at the end of a chunk."""
     final_norm: bool = True
-    """Both states are brought to unit length at the end of every chunk. Once after the last one, no output reads it."""
+    """Whether both states are scaled to unit length at the end of every chunk. If only done after the last chunk, no
+    output would read the result."""
     readout_norm: bool = True
-    """Both states are brought to unit length before they are read."""
+    """Whether both states are scaled to unit length before they are read."""
     surprise_threshold: float | None = None
-    """The slow state takes up a chunk only where psi exceeds this; None: every chunk."""
+    """The psi above which the slow state takes up a chunk; None: it takes up every chunk."""
 
 
 def op_type(chunk_size: int, options: Options, *, shared_flux: bool, stream: bool = False) -> str:
-    """The ONNX op type: chunk size, options and layout of the flux are part of it, as each makes another function.
+    """The ONNX op type. It contains chunk size, options and flux layout, because each of them changes the function.
 
-    With ``stream`` it is that of the operator that goes on from a place in the text.
+    With ``stream``, it is the type of the operator that continues a text.
     """
     changes = {
         "uncoupled": not options.cross_coupling,

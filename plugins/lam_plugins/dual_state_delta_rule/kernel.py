@@ -1,7 +1,7 @@
 """The dual-state delta rule as three Triton kernels: all chunks at once, then the states in turn, then all chunks.
 
-What has to wait for the chunk before is one product ``[D, D] [D, D]`` for each state, and their norms; the other two
-kernels do the rest in parallel. README.md has the maths and the names; ``launch.py`` runs them.
+Only one product ``[D, D] [D, D]`` per state, and the states' norms, must wait for the previous chunk. The other two
+kernels do the rest in parallel. README.md has the maths and the names; ``launch.py`` runs the kernels.
 """
 
 import triton
@@ -75,7 +75,7 @@ def chunks_kernel(
     WIDTH: tl.constexpr,
     SHARED: tl.constexpr,
 ):
-    """Grid ``(N * HEADS, B)``: what no state decides of each chunk. Chunks outside the text are left out."""
+    """Grid ``(N * HEADS, B)``: the part of each chunk that needs no state. Chunks outside the text are left out."""
     EXACT: tl.constexpr = projected.dtype.element_ty == tl.float32
     HIDDEN: tl.constexpr = HEADS * HEAD_SIZE
     head = tl.program_id(0) % HEADS
@@ -171,10 +171,10 @@ def states_kernel(
         if READOUT_NORM:
             r_f = _unit_state(s_f)
             r_s = _unit_state(s_s)
-        tl.debug_barrier()  # what one thread stores, another may have to have loaded
+        tl.debug_barrier()  # a thread must not store before others have loaded
         tl.store(here + square, r_f)
         tl.store(here + HEAD_SIZE * HEAD_SIZE + square, r_s)
-        # Exact: what is lost here is lost for the rest of the text, and products are not what this loop waits for.
+        # Exact, because an error here would last for the rest of the text. Products are not this loop's bottleneck.
         s_f += z - tl.dot(ktw, r_f, input_precision="ieee")
         taken = z - tl.dot(ktw, r_s, input_precision="ieee")
         if THRESHOLD is not None:

@@ -1,4 +1,4 @@
-"""Running the dual-state delta rule's Triton kernels: sizes, compile-time constants, and the three launches."""
+"""Runs the dual-state delta rule's Triton kernels: sizes, compile-time constants, and the three launches."""
 
 from typing import Any
 
@@ -12,12 +12,12 @@ from .kernel import STEPS, chunks_kernel, heads_kernel, states_kernel
 
 CHUNK_SIZES = (16, 32, 64)
 SCALARS = 4
-"""Of a chunk and head: psi, what is left of the fast state and of the slow one, and one that aligns."""
+"""Numbers per chunk and head: psi, the decay of the fast state, the decay of the slow state, and one for alignment."""
 WARPS = 4
 
 
 def supports(projected: Tensor, head_size: int, chunk_size: int) -> bool:
-    """Whether the kernels have these sizes, this dtype and batch."""
+    """Whether the kernels support these sizes, this dtype and this batch."""
     known = head_size in HEAD_SIZES and chunk_size in CHUNK_SIZES
     return known and projected.dtype in DTYPES and projected.shape[0] <= MAX_BATCH
 
@@ -37,7 +37,7 @@ def constants(
         shared_flux: the layout of the flux's weight.
 
     Raises:
-        ValueError: a head or chunk size that the kernels do not have.
+        ValueError: the kernels do not support the head or chunk size.
     """
     if head_size not in HEAD_SIZES or chunk_size not in CHUNK_SIZES:
         raise ValueError(
@@ -74,7 +74,7 @@ def dual_state_delta_rule(
     options: Options,
     out: Tensor | None = None,
 ) -> Tensor:
-    """As the operator, in three launches on the current CUDA stream (or in Triton's interpreter).
+    """Compute the operator in three launches on the current CUDA stream (or in Triton's interpreter).
 
     Half precision is computed in float32, with products of TF32. Padded rows of ``projected`` are not read.
 
@@ -84,10 +84,10 @@ def dual_state_delta_rule(
         weights: the operator's other tensors, in its order.
         chunk_size: C.
         options: what the rule does besides.
-        out: ``[B, L, M]``, contiguous: written, every element of it, instead of a new tensor.
+        out: a contiguous tensor ``[B, L, M]`` for the result. Every element is written. None: a new tensor.
 
     Raises:
-        ValueError: sizes, a dtype or a batch that the kernels do not have.
+        ValueError: the kernels do not support the sizes, the dtype or the batch.
     """
     batch, tokens, width = projected.shape
     conv_weight, conv_bias, norm_weight, decay_bias, *flux = (weight.contiguous() for weight in weights)

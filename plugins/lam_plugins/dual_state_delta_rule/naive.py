@@ -47,13 +47,13 @@ class State(NamedTuple):
 
     @staticmethod
     def zero(like: Tensor) -> "State":
-        """That of a text's beginning, for q, k or v in chunks ``[B, N, H, C, D]``."""
+        """The state at a text's beginning. ``like`` is q, k or v in chunks ``[B, N, H, C, D]``."""
         batch, _, heads, _, size = like.shape
         return State(like.new_zeros(batch, heads, size, size), like.new_zeros(batch, heads, size, size))
 
 
 class Chunks(NamedTuple):
-    """What the rule reads of each token, in chunks; see :func:`recurrent_rule`."""
+    """The inputs of the rule, in chunks; see :func:`recurrent_rule`."""
 
     q: Tensor
     """``[B, N, H, C, D]`` after convolution and silu; so are k and v."""
@@ -136,22 +136,22 @@ def dual_state_delta_rule_stream(
     chunk_size: int,
     options: Options = Options(),
 ) -> tuple[Tensor, Tensor]:
-    """:func:`dual_state_delta_rule` from a place in the text on, with what the rows before it left behind.
+    """:func:`dual_state_delta_rule` that continues a text, given the state after its previous rows.
 
-    Rows of look-ahead may follow a text's own ones. They are computed too, but the state that is returned is that
-    before them, for a later call to go on from.
+    Rows of look-ahead may follow the own rows. They are computed too, but the returned state is the one before them, so
+    that a later call can continue there.
 
     Args:
-        projected: ``[B, L, W]``; the first row stands at the beginning of a chunk. Columns and what is not described
-            here are as in :func:`dual_state_delta_rule`.
-        lengths: ``[B]`` int32, rows of each text that are there.
-        own: ``[B]`` int32, how many of them are the text's own: whole chunks, or all that are there.
+        projected: ``[B, L, W]``. The first row is at the beginning of a chunk. Its columns, and arguments that are not
+            described here, are as in :func:`dual_state_delta_rule`.
+        lengths: ``[B]`` int32, the number of true rows of each text.
+        own: ``[B]`` int32, the number of own rows among them: whole chunks, or all.
         context: ``[B, 2, 3M]``, the columns ``q | k | v`` of the two rows before; zeros at a text's beginning.
         state: ``[B, H, 2, D, D]``, fast and slow, before the first row; zeros at a text's beginning.
 
     Returns:
-        The heads ``[B, L, M]``, and the state after the own rows. The last row of all has not seen the one after it,
-        if there is one.
+        The heads ``[B, L, M]``, and the state after the own rows. If the text goes on after the last row, that row has
+        not seen its next token.
     """
     tokens = projected.shape[1]
     weights = (conv_weight, conv_bias, norm_weight, decay_bias)
@@ -193,11 +193,10 @@ def _prepared(
 
 
 def recurrent_rule(chunks: Chunks, flux: Flux, options: Options, state: State) -> tuple[Tensor, State]:
-    """The dual-state rule on consecutive chunks of texts, from a state on.
+    """The dual-state rule on consecutive chunks of texts, starting from a state.
 
-    What comes out of a text cut in several calls, each given the state that the one before it returned, is what comes
-    out of one call, as long as all but the last cut fall between chunks. A chunk without a token leaves the state as
-    it is.
+    A text may be split between chunks into several calls. Each call takes the state that the previous one returned, and
+    the results are those of one call. A chunk without tokens leaves the state unchanged.
 
     Args:
         chunks: of all texts.
@@ -206,7 +205,7 @@ def recurrent_rule(chunks: Chunks, flux: Flux, options: Options, state: State) -
         state: before the first chunk.
 
     Returns:
-        ``[B, N, H, C, D]`` before normalisation, without meaning in padded rows, and the state after the last chunk.
+        ``[B, N, H, C, D]`` before normalisation, meaningless in padded rows; and the state after the last chunk.
     """
     valid = chunks.valid
     q, k, v, kb, t, p = within_chunks(
@@ -245,14 +244,14 @@ def recurrent_rule(chunks: Chunks, flux: Flux, options: Options, state: State) -
 
 
 def resonance_flux(k: Tensor, u: Tensor, tokens: Tensor, flux: Flux) -> Tensor:
-    """psi, how much a chunk resonates with what it is to be remembered as.
+    """psi: how well a chunk's keys match the values that are stored for them.
 
-    With a weight per head, ``s`` is the mean over tokens t of ``(k_t W_h) · u_t / temp_h``; with a shared one the mean
-    over all pairs of tokens (t, r) of ``(k_t W) · u_r / temp_h``, which is that of the means.
+    With a weight per head, ``s`` is the mean over tokens t of ``(k_t W_h) · u_t / temp_h``. With a shared weight, it is
+    the mean over all pairs of tokens (t, r) of ``(k_t W) · u_r / temp_h``, which is ``(mean(k) W) · mean(u) / temp_h``.
 
     Args:
         k, u: ``[..., H, C, D]``, zero in padded rows.
-        tokens: ``[..., 1, 1, 1]``, how many rows are not padded.
+        tokens: ``[..., 1, 1, 1]``, the number of rows that are not padded.
         flux: the weights.
 
     Returns:

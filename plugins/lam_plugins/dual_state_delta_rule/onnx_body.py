@@ -11,16 +11,16 @@ from . import Options
 from .naive import PSI_RANGE, STATE_NORM_EPS
 
 CARRIED: Mapping[str, int] = {"own": 1, "context": 3, "state": 5}
-"""Inputs of the function that goes on from a place in the text, to number of dimensions."""
+"""The additional inputs of the function that continues a text, and their numbers of dimensions."""
 
 
 class Body:
-    """The function's nodes, as they are recorded."""
+    """Records the function's nodes."""
 
     def __init__(
         self, op: OpBuilder, inputs: Mapping[str, ir.Value], chunk_size: int, hidden_size: int, head_size: int
     ) -> None:
-        """``inputs`` are the function's; with those of :data:`CARRIED` it goes on from a place in the text."""
+        """Take the function's inputs. If those of :data:`CARRIED` are among them, the function continues a text."""
         self.op = op
         self.chunk_size = chunk_size
         self.channels = 3 * hidden_size
@@ -45,9 +45,9 @@ class Body:
         return self.op.Transpose(x, perm=[0, 1, 2, 4, 3])
 
     def heads_and_state(self, options: Options, shared_flux: bool) -> tuple[ir.Value, ir.Value | None]:
-        """Everything: heads ``[B, L, M]`` and, if the text is gone on with, the state after its own rows.
+        """The function's results: heads ``[B, L, M]`` and, if it continues a text, the state after the own rows.
 
-        Comments give shapes; N chunks come first, as the loop reads them.
+        Comments give shapes. The N chunks are the first dimension, because the loop reads them one by one.
         """
         op = self.op
         self._sizes()
@@ -61,9 +61,9 @@ class Body:
             self._filled_up(valid, self.shape(0, self.size_n, self.size_c, 1, 1)), perm=[1, 0, 3, 4, 2]
         )
         count = op.Max(op.ReduceSum(valid, [-1]), 1.0)  # [N, B, 1, 1, 1]
-        share = op.Div(valid, count)  # [N, B, 1, 1, C], what a token is of a mean over its chunk
+        share = op.Div(valid, count)  # [N, B, 1, 1, C], a token's weight in the mean over its chunk
 
-        # What no state decides. beta is zero in padded rows, so v', kb, and with them u and w, are too.
+        # The part that needs no state. beta is zero in padded rows, so v', kb, u and w are zero there too.
         k = op.LpNormalization(k, axis=-1, p=2)
         vk = self._stacked(op.Mul(v, beta), op.Mul(k, beta))  # [N, B, H, 2, C, D], v' and kb
         below = self._triangle(-1)
@@ -81,7 +81,7 @@ class Body:
         reads, state = self._loop(options, decay, z, ktw, psi)  # [N, B, H, 2, D²]
         reads = op.Reshape(reads, self.shape(0, 0, 0, 2, self.size_d, self.size_d))
 
-        # What the states give, for all chunks at once. q's norm divides the gates, one number a row, instead of q.
+        # What needs the states, for all chunks at once. q's norm divides the gates, one number per row, not q.
         p = op.Mul(op.MatMul(q, kt), self._triangle(0))
         u = op.Sub(u, op.MatMul(w, reads))
         q_norm = op.Max(op.ReduceL2(q, [-1]), L2_NORM_EPS)
@@ -115,7 +115,7 @@ class Body:
     def _columns(self) -> tuple[ir.Value, ir.Value, ir.Value, ir.Value]:
         """Convolved q, k, v ``[B, L, 3M]``, g ``[B, L, M]``, the scalars ``[B, L, 5H]``, what is valid ``[B, L, 1]``.
 
-        Of the scalars beta and the gates are zero in padded rows, so the heads are too.
+        Among the scalars, beta and the gates are zero in padded rows, so the heads are zero there too.
         """
         op = self.op
         token = op.Unsqueeze(op.Range(0, op.Squeeze(self.size_l), 1), [0])
@@ -167,7 +167,7 @@ class Body:
         return self.op.Trilu(ones, diagonal, upper=0)
 
     def _psi(self, k: ir.Value, u: ir.Value, z: ir.Value, count: ir.Value, shared: bool) -> ir.Value:
-        """``[N, B, H, 1, 1]``, of the means ``k, u [N, B, H, 1, D]`` and of ``z``, which is k^T u."""
+        """psi ``[N, B, H, 1, 1]``, from the means ``k, u [N, B, H, 1, D]`` and from ``z``, which is k^T u."""
         op, weights = self.op, self.weights
         temperature = op.Unsqueeze(weights["flux_temperature"], [1, 2])  # [H, 1, 1]
         if shared:
@@ -184,7 +184,7 @@ class Body:
         return op.Clip(psi, *PSI_RANGE)
 
     def _decay(self, fast: ir.Value, slow: ir.Value, psi: ir.Value) -> ir.Value:
-        """``[N, B, H, 2, 1]``: what is left of each state in a chunk, of the mean decays ``[N, B, H, 1, 1]``."""
+        """Each state's decay factor in each chunk, ``[N, B, H, 2, 1]``, from the mean decays ``[N, B, H, 1, 1]``."""
         op = self.op
         less = op.Reshape(op.Constant(value_floats=[0.1, 0.05]), [2, 1])
         return op.Mul(op.Concat(fast, slow, axis=3), op.Sub(1.0, op.Mul(psi, less)))
@@ -192,9 +192,9 @@ class Body:
     def _loop(
         self, options: Options, decay: ir.Value, z: ir.Value, ktw: ir.Value, psi: ir.Value
     ) -> tuple[ir.Value, ir.Value | None]:
-        """What is read from both states in each chunk, ``[N, B, H, 2, D²]``: the one part that has to wait for it.
+        """What each chunk reads from both states, ``[N, B, H, 2, D²]``. Only this part must wait for earlier chunks.
 
-        And the states ``[B, H, 2, D, D]`` after a text's own rows, if it is gone on with.
+        If the function continues a text, also the states ``[B, H, 2, D, D]`` after the own rows.
         """
         op = self.op
         scanned = {"decay": decay, "z": z, "ktw": ktw}
@@ -220,7 +220,7 @@ class Body:
             states = {"state": op.Expand(0.0, size)}
 
         def chunk(op: OpBuilder, *now: ir.Value) -> Sequence[ir.Value]:
-            """One chunk: the states ``[B, H, 2, D²]`` before it to those after it, and to what is read from them."""
+            """One chunk: the states ``[B, H, 2, D²]`` before it to the states after it, and what it reads from them."""
             given = dict(zip((*states, *scanned), now, strict=True))
             decayed = op.Mul(given["state"], given["decay"])
             read = _unit(op, decayed) if options.readout_norm else op.Identity(decayed)
@@ -239,13 +239,13 @@ class Body:
 
         types = {name: ir.DataType.BOOL if name == "own" else ir.DataType.FLOAT for name in (*states, *scanned)}
         inputs = [ir.Value(name=f"chunk.{name}", type=ir.TensorType(kind)) for name, kind in types.items()]
-        # ONNX Runtime wants the ranks of a loop's outputs, and infers none where it knows none of the inputs'.
+        # ONNX Runtime needs the ranks of a loop's outputs, and cannot infer them if it knows no rank of the inputs.
         shape = ir.Shape([None, None, 2, self.head_size**2])
         outputs = [
             ir.Value(name=f"chunk.{name}", type=ir.TensorType(ir.DataType.FLOAT), shape=shape)
             for name in (*(f"{name}_after" for name in states), "read")
         ]
-        op.builder.push_module("chunk")  # no name may stand both in the loop and outside
+        op.builder.push_module("chunk")  # no name may occur both inside and outside the loop
         body = op.builder.subgraph(chunk, inputs, outputs, name="chunk")
         op.builder.pop_module()
         loop = {"body": body, "num_scan_inputs": len(scanned), "_outputs": len(outputs)}

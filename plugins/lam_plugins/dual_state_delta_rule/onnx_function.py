@@ -24,10 +24,10 @@ _WEIGHTS = {
     "flux_out_bias": 1,
 }
 FUNCTION_INPUTS: Mapping[str, int] = {"projected": 3, "lengths": 1, **_WEIGHTS}
-"""Name to number of dimensions; a shared flux weight has 2."""
+"""The number of dimensions of each input. A shared flux weight has 2."""
 STREAM_FUNCTION_INPUTS: Mapping[str, int] = {"projected": 3, "lengths": 1, **CARRIED, **_WEIGHTS}
 INTEGER_INPUTS = ("lengths", "own")
-"""Those that are int32; all others are floats."""
+"""The inputs that are int32. All others are floats."""
 
 
 def dual_state_delta_rule_function(
@@ -42,18 +42,18 @@ def dual_state_delta_rule_function(
 ) -> onnx.FunctionProto:
     """The definition that travels in an exported file beside the nodes that call it.
 
-    It computes what ``naive.py`` computes, with as little as can be inside the loop (README.md derives it). Padded rows
-    of ``projected`` must be finite; they have no influence. Inputs may be float32 or float16; the heads are of the same
-    type, and everything between is float32.
+    It computes what ``naive.py`` computes, with as little as possible inside the loop (README.md derives it). Padded
+    rows of ``projected`` must be finite; they have no influence. Inputs may be float32 or float16. The heads have the
+    same type, and everything between is float32.
 
     Args:
         chunk_size: C. A text of fewer tokens is one chunk of its own length.
         hidden_size: M; the depthwise convolution's ``group`` must be a constant.
-        head_size: D; shapes inside the loop must be constants, as OpenVINO lets it read nothing from outside.
+        head_size: D; shapes inside the loop must be constants, because OpenVINO's loops read nothing from outside.
         opset: of the standard operators, at least 18.
-        options: what the rule does besides.
+        options: options of the rule.
         shared_flux: whether ``flux_weight`` is ``[D, D]``, for all heads, rather than ``[H, D, D]``.
-        stream: from a place in the text on.
+        stream: whether the function continues a text.
 
     Returns:
         A function of :data:`FUNCTION_INPUTS`, as in ``naive.py``, with the output ``heads [B, L, M]``; with ``stream``
@@ -68,8 +68,8 @@ def dual_state_delta_rule_function(
         heads, state = body.heads_and_state(options, shared_flux)
         return heads if state is None else (heads, state)
 
-    # Types and ranks are for the builder, which casts every constant that stands beside a value it knows nothing of.
-    # The function that is written has none.
+    # The builder needs types and ranks: it casts every constant that is combined with a value of unknown type. The
+    # written function has none.
     types = {name: ir.DataType.INT32 if name in INTEGER_INPUTS else ir.DataType.FLOAT for name in ranks}
     function = build_function(
         record,

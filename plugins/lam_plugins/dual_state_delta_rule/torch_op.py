@@ -32,7 +32,7 @@ def dual_state_delta_rule(
 ) -> Tensor:
     """``[B, L, W]`` to ``[B, L, M]``; arguments and result as in :func:`naive.dual_state_delta_rule`.
 
-    In half precision the inputs are read and the normalised heads are written in it; everything between is float32.
+    In half precision, inputs and normalised heads are half precision, and everything between is float32.
     """
     weights = (conv_weight, conv_bias, norm_weight, decay_bias)
     flux = (flux_weight, flux_temperature, flux_in_weight, flux_in_bias, flux_out_weight, flux_out_bias)
@@ -54,7 +54,7 @@ def _(projected, lengths, *weights_and_options):
 
 
 def steps(projected, lengths, *weights_and_options) -> Steps:
-    """What the operator computes on the way, in plain PyTorch; its arguments, in float32 at least."""
+    """The operator's intermediate results, in plain PyTorch and at least float32. Takes the operator's arguments."""
     return naive.steps(_wide(projected), lengths, *_for_naive(*weights_and_options))
 
 
@@ -63,7 +63,7 @@ def _wide(tensor: Tensor) -> Tensor:
 
 
 def _for_naive(conv_weight, conv_bias, norm_weight, decay_bias, *flux_and_options):
-    """The last arguments of the operators as ``naive.py`` takes them."""
+    """The operators' last arguments, in the form that ``naive.py`` takes."""
     *flux, chunk_size, cross_coupling, final_norm, readout_norm, surprise_threshold = flux_and_options
     return (
         *map(_wide, (conv_weight, conv_bias, norm_weight, decay_bias)),

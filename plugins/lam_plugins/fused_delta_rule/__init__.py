@@ -1,15 +1,15 @@
-"""The flat form's operator with its wide boundary; see README.md in this folder."""
+"""The flat form's operator: all of a mixer between its projections. See README.md in this folder."""
 
 OP_DOMAIN = "com.lam"
 
 PLUGIN_NAMESPACE = "lam"
-"""The TensorRT plugin's, which cannot be :data:`OP_DOMAIN`: TensorRT refuses a dot in it."""
+"""The TensorRT plugin's namespace. It differs from :data:`OP_DOMAIN`, because TensorRT allows no dot in it."""
 
 
 def op_type(chunk_size: int) -> str:
-    """The ONNX op type, which is also the TensorRT plugin's name: the chunk size is part of it.
+    """The ONNX op type, which contains the chunk size. It must equal the TensorRT plugin's name.
 
-    TensorRT's Python plugins cannot take scalar attributes with numpy 2 before 11.4, and a node's op type must equal
-    the plugin's name.
+    The chunk size cannot be an attribute: before TensorRT 11.4, Python plugins cannot take scalar attributes with
+    numpy 2.
     """
     return f"FusedDeltaRule_c{chunk_size}"

@@ -1,7 +1,7 @@
 """The fused delta rule as one Triton kernel, for PyTorch on CUDA and, compiled ahead of time, for TensorRT.
 
-A program computes one chunk of one head of one text. It walks over the chunk in blocks of tokens; what a block must
-know of the blocks before it are four ``[D, D]`` sums. README.md has the maths and the names.
+A program computes one chunk of one head of one text. It walks over the chunk in blocks of tokens. A block needs four
+``[D, D]`` sums over the earlier blocks. README.md has the maths and the names.
 """
 
 from dataclasses import dataclass
@@ -16,15 +16,15 @@ HEAD_SIZES = (16, 32, 64)
 CHUNK_SIZES = range(16, 129, 16)
 DTYPES = (torch.float16, torch.float32)
 MAX_BATCH = 65_535
-"""Programs that a CUDA grid can hold in y."""
+"""Largest y dimension of a CUDA grid."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """How the work is cut; the result is the same up to rounding."""
+    """How the work is divided. The result is the same up to rounding."""
 
     block: int
-    """Tokens in a block, a power of two from 16. In a chunk that is no multiple of it, blocks are smaller."""
+    """Tokens in a block: a power of two, at least 16. Blocks are smaller if the chunk is not a multiple of it."""
     warps: int
 
 
@@ -33,12 +33,12 @@ DEFAULT_VARIANT = "rows32"
 
 
 def default_variant(dtype: torch.dtype, head_size: int) -> str:
-    """The smallest blocks where larger ones overfill the registers: in float32, and for the largest heads."""
+    """The default variant. In float32 and for the largest heads, only the smallest blocks fit into the registers."""
     return DEFAULT_VARIANT if dtype == torch.float16 and head_size <= 32 else "rows16"
 
 
 def supports(projected: Tensor, head_size: int, chunk_size: int) -> bool:
-    """Whether the kernel has these sizes, this dtype and batch."""
+    """Whether the kernel supports these sizes, this dtype and this batch."""
     known = head_size in HEAD_SIZES and chunk_size in CHUNK_SIZES
     return known and projected.dtype in DTYPES and projected.shape[0] <= MAX_BATCH
 
@@ -51,10 +51,10 @@ def constants(hidden: int, head_size: int, width: int, chunk_size: int, variant:
         head_size: D, one of :data:`HEAD_SIZES`.
         width: W, the columns of ``projected``.
         chunk_size: C, one of :data:`CHUNK_SIZES`.
-        variant: how the work is cut.
+        variant: how the work is divided.
 
     Raises:
-        ValueError: a head or chunk size that the kernel does not have.
+        ValueError: the kernel does not support the head or chunk size.
     """
     if head_size not in HEAD_SIZES or chunk_size not in CHUNK_SIZES:
         raise ValueError(
@@ -92,7 +92,7 @@ def options(variant: Variant) -> dict[str, Any]:
 
 
 def launch_grid(batch: Any, tokens: Any, heads: int, chunk_size: int) -> tuple[Any, Any]:
-    """x and y for ints B and L, or TensorRT's expressions for them, which know ``+``, ``*`` and ``//`` by an int."""
+    """The grid's x and y, for B and L as ints or as TensorRT's expressions, which support ``+``, ``*`` and ``//``."""
     return (tokens + (chunk_size - 1)) // chunk_size * heads, batch
 
 
@@ -107,7 +107,7 @@ def fused_delta_rule(
     variant: str | None = None,
     out: Tensor | None = None,
 ) -> Tensor:
-    """As :func:`naive.fused_delta_rule`, in one launch on the current CUDA stream (or in Triton's interpreter).
+    """Compute :func:`naive.fused_delta_rule` in one launch on the current CUDA stream (or in Triton's interpreter).
 
     Half precision is accumulated in float32. Padded rows of ``projected`` are not read.
 
@@ -115,10 +115,10 @@ def fused_delta_rule(
         projected: ``[B, L, W]`` in float16 or float32, B up to 65,535. The other floats may differ from its dtype.
         lengths, conv_weight, conv_bias, norm_weight, blend, chunk_size: as there.
         variant: a name in :data:`VARIANTS`; None is the default for dtype and head size.
-        out: ``[B, L, M]``, contiguous: written, every element of it, instead of a new tensor.
+        out: a contiguous tensor ``[B, L, M]`` for the result. Every element is written. None: a new tensor.
 
     Raises:
-        ValueError: sizes, a dtype or a batch that the kernel does not have.
+        ValueError: the kernel does not support the sizes, the dtype or the batch.
     """
     batch, tokens, width = projected.shape
     hidden, head_size = conv_bias.shape[0] // 3, norm_weight.shape[0]
@@ -255,9 +255,9 @@ def fused_delta_rule_kernel(
         kb = (beta[:, None] * k).to(TYPE)
         k = k.to(TYPE)
 
-        # v and all that is linear in it are held divided by 32 times a power of two near the largest v so far. In a
-        # chunk of 128 nothing can then pass the range of half precision (README.md), however large v and the chunk's
-        # repetitions are, and v keeps its bits, however small it is.
+        # v, and everything linear in v, is divided by 32 times a power of two near the largest v so far. Then nothing
+        # in a chunk of 128 exceeds the range of half precision (README.md), even with large v and many repetitions.
+        # And a small v keeps its bits.
         peak = tl.maximum(tl.max(beta * tl.max(tl.abs(v), axis=1), axis=0), scale)
         exponent = peak.to(tl.int32, bitcast=True) & 0x7F800000
         inverse = (0x7F000000 - exponent).to(tl.float32, bitcast=True)

@@ -1,4 +1,4 @@
-"""The operator as an ONNX function of standard operators, for runtimes that have no kernel of their own for it."""
+"""The operator as an ONNX function of standard operators, for runtimes without a kernel for it."""
 
 import onnx
 import onnxscript
@@ -13,10 +13,10 @@ FUNCTION_INPUTS = ("projected", "lengths", "conv_weight", "conv_bias", "norm_wei
 def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> onnx.FunctionProto:
     """The definition that travels in an exported file beside the nodes that call it.
 
-    It computes what ``naive.py`` computes, in another order of products, which needs no product of two ``[C, C]``
-    matrices (README.md derives it), and in layouts that cost few transposes. Padded rows of ``projected`` must be
-    finite, as they are in any encoder; they have no influence. Inputs may be float32 or float16; the heads are of the
-    same type, and everything between is float32, for the rule's raw output passes the range of float16.
+    It computes what ``naive.py`` computes. The order of products is another one, without a product of two ``[C, C]``
+    matrices (README.md derives it), and the layouts need few transposes. Padded rows of ``projected`` must be finite;
+    they have no influence. Inputs may be float32 or float16, and the heads have the same type. Everything between is
+    float32, because the rule's raw output exceeds the range of float16.
 
     Args:
         chunk_size: C. A text of fewer tokens is one chunk of its own length.

@@ -1,6 +1,6 @@
 """The TensorRT plugin: ``kernel.py``, compiled ahead of time and baked into the engine that TensorRT builds.
 
-Such an engine needs neither Python nor a shared library where it runs. README.md has what TensorRT asks and is told.
+Such an engine runs without Python and without a shared library. README.md describes the exchange with TensorRT.
 """
 
 import re
@@ -25,17 +25,17 @@ OUTPUTS = ("heads",)
 """TensorRT passes a kernel pointers to its inputs, then int32 scalars, then pointers to its outputs."""
 
 DATA_TYPES: dict[str, Literal["fp16", "fp32"]] = {"HALF": "fp16", "FLOAT": "fp32"}
-"""A member of ``tensorrt.DataType`` to what the compiler calls it."""
+"""The compiler's name for each supported member of ``tensorrt.DataType``."""
 
 MAX_SHARED_BYTES = 48 * 1024
-"""Dynamic shared memory that the driver grants unasked. Nothing says that TensorRT asks for more."""
+"""Dynamic shared memory that the driver grants by default. TensorRT is not documented to request more."""
 
 _registered: dict[int, tuple[str, Path | None]] = {}
-"""Chunk size of a registered plugin to the GPU that it is compiled for, and the cache of what was compiled."""
+"""For each registered plugin, by chunk size: the GPU that it is compiled for, and the folder of compiled kernels."""
 
 
 class PluginError(Exception):
-    """A plugin that cannot be registered here; one line."""
+    """A plugin cannot be registered here. The message is one line."""
 
 
 def plugin_name(chunk_size: int) -> str:
@@ -57,9 +57,9 @@ def plugin_fault(version: str) -> str | None:
 
 
 def register_plugin(chunk_size: int, target: str, cache: Path | None) -> None:
-    """Make TensorRT's ONNX parser take nodes of the fused delta rule with this chunk size for the plugin.
+    """Make TensorRT's ONNX parser use the plugin for fused nodes with this chunk size.
 
-    Registers once per process; a further call changes target and cache of the engines that are built after it.
+    The plugin is registered once per process. Later calls change target and cache of the engines built afterwards.
 
     Args:
         chunk_size: C of the model, from its config.
@@ -116,10 +116,10 @@ def tactics(
     conv_bias: Sequence[int],
     norm_weight: Sequence[int],
 ) -> dict[int, FusedDeltaRuleBuild]:
-    """The builds that compute one node, by tactic: a variant's place in the kernel's table, from 1.
+    """The builds that can compute one node, by tactic. A tactic is a variant's place in the kernel's table, from 1.
 
-    In float16 all variants, of those that come to the same in this chunk size the first; in float32 the default alone,
-    for larger blocks overfill the registers a hundredfold.
+    In float16, these are all variants. Variants that are equal in this chunk size appear once. In float32, it is only
+    the default, because larger blocks overfill the registers by far.
 
     Args:
         target: the GPU.
@@ -128,7 +128,7 @@ def tactics(
         projected, conv_bias, norm_weight: their shapes; a dynamic dimension is -1, as B and L are.
 
     Raises:
-        ValueError: another type, a dynamic dimension besides B and L, or sizes that the kernel does not have.
+        ValueError: the type or the sizes are not supported, or a dimension other than B and L is dynamic.
     """
     import torch
 
@@ -151,10 +151,12 @@ def tactics(
 
 
 def compiled_tactics(builds: Mapping[int, FusedDeltaRuleBuild], cache: Path | None) -> dict[int, CompiledKernel]:
-    """Those that TensorRT can launch, compiled; ``cache`` is as for :func:`lam_plugins.aot.compile_kernel`.
+    """Compile builds, and return those that TensorRT can launch.
+
+    ``cache`` is as for :func:`lam_plugins.aot.compile_kernel`.
 
     Raises:
-        KernelBuildError: one does not compile, or none can be launched.
+        KernelBuildError: a build does not compile, or none can be launched.
     """
     compiled = {tactic: compile_kernel(build, cache) for tactic, build in builds.items()}
     launchable = {tactic: kernel for tactic, kernel in compiled.items() if kernel.shared_bytes <= MAX_SHARED_BYTES}
@@ -164,9 +166,9 @@ def compiled_tactics(builds: Mapping[int, FusedDeltaRuleBuild], cache: Path | No
 
 
 def io_types(data_type: str) -> str:
-    """The types of inputs and outputs as ``AutoTuneCombination`` takes them, like ``FP16,INT32,..``.
+    """The types of inputs and outputs, as ``AutoTuneCombination`` takes them: ``FP16,INT32,..``.
 
-    One combination, that of the graph: networks are strongly typed.
+    There is only one combination, the graph's, because networks are strongly typed.
     """
     from . import kernel
 
@@ -175,7 +177,7 @@ def io_types(data_type: str) -> str:
 
 
 def _define(chunk_size: int) -> None:
-    """Register what TensorRT calls while it builds. It reads parameters' names, and annotations as classes."""
+    """Register the functions that TensorRT calls during a build. It reads their parameter names and annotations."""
     import tensorrt.plugin as trtp
 
     from . import kernel

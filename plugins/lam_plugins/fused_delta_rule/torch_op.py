@@ -21,8 +21,8 @@ def fused_delta_rule(
 ) -> Tensor:
     """``[B, L, W]`` to ``[B, L, M]``; arguments and result as in :func:`naive.fused_delta_rule`.
 
-    In half precision the inputs are read and the normalised heads are written in it; everything between is float32, for
-    the rule's raw output passes the range of float16 on ordinary text.
+    In half precision, inputs and normalised heads are half precision. Everything between is float32, because the rule's
+    raw output exceeds the range of float16 on ordinary text.
     """
     return _naive(projected, lengths, conv_weight, conv_bias, norm_weight, blend, chunk_size)
 
@@ -63,7 +63,7 @@ def _backward(ctx, grad):
     # matrices would be most of a step's memory.
     tensors = [t.detach().requires_grad_(t.is_floating_point()) for t in ctx.saved_tensors]
     arguments: tuple[Any, ...] = (*tensors, ctx.chunk_size)
-    # Where the caller's backward runs under autocast, this must not.
+    # The caller's backward may run under autocast, but this must not.
     with torch.enable_grad(), torch.autocast(grad.device.type, enabled=False):
         output = naive.fused_delta_rule(*arguments)
         wanted = [t for t in tensors if t.requires_grad]

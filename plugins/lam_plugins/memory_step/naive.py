@@ -11,17 +11,17 @@ from lam_plugins.fused_delta_rule.naive import L2_NORM_EPS
 
 
 class State(NamedTuple):
-    """Memories of one layer, one a batch row; all zero while nothing is stored."""
+    """Memories of one layer, one per batch row. All values are zero while nothing is stored."""
 
     fast: Tensor
     """``[B, H, D, D]``, keys to values; so is ``slow``."""
     slow: Tensor
     psi: Tensor
-    """``[B, H]``, the flux of what was stored last: how recall weighs the two."""
+    """``[B, H]``, the flux of the last store. Recall weighs the two states by it."""
 
 
 class Entry(NamedTuple):
-    """What is to be stored, one a batch row, as a layer's projections make it."""
+    """The entries to store, one per batch row, as a layer's projections compute them."""
 
     k: Tensor
     """``[B, H, D]`` after its silu; so is ``v``."""
@@ -33,15 +33,15 @@ class Entry(NamedTuple):
 
 
 def store(state: State, entry: Entry, flux: Flux) -> State:
-    """Decay both states, write ``kᵀ u`` into each, and let them see each other.
+    """Decay both states, add ``kᵀ u`` to each, and mix them.
 
     Args:
-        state: before.
-        entry: one memory for each batch row.
+        state: the state before.
+        entry: one entry for each batch row.
         flux: the layer's weights of psi.
 
     Returns:
-        The state after it; ``psi`` is within ``dual_state_delta_rule.naive.PSI_RANGE``.
+        The state after the store; ``psi`` is within ``dual_state_delta_rule.naive.PSI_RANGE``.
     """
     k = F.normalize(entry.k, dim=-1, eps=L2_NORM_EPS)[..., None, :]  # [B, H, 1, D]
     u = (entry.beta[..., None] * entry.v)[..., None, :]
@@ -57,7 +57,7 @@ def store(state: State, entry: Entry, flux: Flux) -> State:
 
 
 def recall(state: State, q: Tensor) -> Tensor:
-    """Ask each memory ``[B, Q, H, D]`` queries, after their silu; answers of the same shape, zero if it is empty."""
+    """Answer queries ``q [B, Q, H, D]``, after their silu. Answers have the same shape; an empty memory gives zero."""
     q = F.normalize(q, dim=-1, eps=L2_NORM_EPS).transpose(1, 2)  # [B, H, Q, D]
     alpha = (0.5 + 0.3 * state.psi)[..., None, None]
     o = alpha * (q @ _unit(state.fast)) + (1 - alpha) * (q @ _unit(state.slow))
@@ -65,5 +65,5 @@ def recall(state: State, q: Tensor) -> Tensor:
 
 
 def _unit(s: Tensor) -> Tensor:
-    # A tensor: onnxscript's optimizer takes the number 1e-8 for 0 and drops it from a graph.
+    # A tensor, because onnxscript's optimizer treats the number 1e-8 as 0 and drops it from a graph.
     return s / (torch.linalg.matrix_norm(s, keepdim=True) + s.new_full((1,), STATE_NORM_EPS))

@@ -167,10 +167,12 @@ def test_what_is_refused(tiny_bundle: Path, source: Path, tmp_path: Path) -> Non
     def refused(*arguments: object) -> str:
         return refusal("embed", tiny_bundle, *arguments)
 
-    assert "expected files for --ray" in refused("--ray", "--input", source)
-    assert "expected files for --ray" in refused("--ray", "--input", "-", "-o", tmp_path / "out")
+    assert "expected an input and an output folder with --ray" in refused("--ray", "--input", source)
+    assert "expected an input and an output folder with --ray" in refused(
+        "--ray", "--input", "-", "-o", tmp_path / "out"
+    )
     assert "expected no texts as arguments with --ray" in refused("--ray", "a text")
-    assert "--workers and --partition-rows are for --ray" in refused("--workers", 2, "a text")
+    assert "expected --ray with --workers or --partition-rows" in refused("--workers", 2, "a text")
     inside = ("--ray", "--input", source, "-o", source / "out")
     assert "expected an output outside of the input's folder" in refused(*inside)
     (tmp_path / "file").touch()

@@ -165,7 +165,7 @@ def test_what_is_damaged_is_refused_although_an_extension_was_interrupted(
 @pytest.mark.parametrize("name", [MANIFEST, CHECKSUMS, NEXT_MANIFEST])
 def test_a_name_that_every_bundle_uses_is_taken(bundle: Path, name: str) -> None:
     before = everything(bundle)
-    assert "every bundle uses itself" in bundles.refusal(lambda: extend_bundle(bundle, {name: b""}, lambda m: m))
+    assert "is reserved in every bundle" in bundles.refusal(lambda: extend_bundle(bundle, {name: b""}, lambda m: m))
     assert everything(bundle) == before
 
 

@@ -34,7 +34,7 @@ def test_sha256sum_checks_a_bundle(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", [MANIFEST, CHECKSUMS, "manifest.next.json"])
 def test_a_name_that_every_bundle_uses_is_taken(tmp_path: Path, name: str) -> None:
     message = refusal(lambda: write(tmp_path / "bundle", {**FILES, name: b"another"}))
-    assert f"{name} is a name that every bundle uses itself" in message
+    assert f"the name {name} is reserved in every bundle" in message
     assert os.listdir(tmp_path) == []
 
 

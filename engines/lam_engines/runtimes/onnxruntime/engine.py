@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 
 class OnnxRuntimeEngine(EmbeddingEngine):
-    """One of a bundle's graphs in ONNX Runtime. Thread-safe: one engine may serve many threads."""
+    """Runs one of a bundle's graphs in ONNX Runtime. It is thread-safe: one engine may serve many threads."""
 
     def __init__(
         self, bundle: Bundle, *, precision: str = "fp32", device: str = "cpu", threads: int | None = None
@@ -30,13 +30,13 @@ class OnnxRuntimeEngine(EmbeddingEngine):
 
         Args:
             bundle: an open bundle.
-            precision: of the graph: ``fp32``, ``fp16`` or ``int8``, as far as the bundle has it.
+            precision: the graph's precision, ``fp32``, ``fp16`` or ``int8``. The bundle must have that graph.
             device: ``cpu`` or ``cuda``.
-            threads: for each operator; ONNX Runtime's own choice (one per physical core) if left out.
+            threads: CPU threads; if left out, ONNX Runtime's default, one per physical core.
 
         Raises:
-            EngineError: ONNX Runtime or the device is not there.
-            BundleError: the graph is missing, altered, or not one that ONNX Runtime can load.
+            EngineError: ONNX Runtime or the device is missing.
+            BundleError: the graph is missing, was altered, or cannot be loaded.
         """
         name = bundle.graph(precision)
         provider = provider_of(device)
@@ -57,7 +57,7 @@ class OnnxRuntimeEngine(EmbeddingEngine):
         return np.stack([long([ids[:n]], n) for ids, n in zip(input_ids, lengths, strict=True)])
 
     def _in_windows(self) -> Callable[[Iterable[np.ndarray], int], np.ndarray] | None:
-        """What embeds one text of any length window by window, if the bundle has what it takes."""
+        """A function that embeds one text of any length in windows; None if the bundle cannot do that."""
         chunk_size = self.bundle.manifest.chunk_size
         if self._windowed and chunk_size is not None:
             return partial(self._flat, chunk_size)
@@ -68,8 +68,8 @@ class OnnxRuntimeEngine(EmbeddingEngine):
         if found is None and self.bundle.manifest.form == "recurrent":
             if self.file != MODEL:
                 raise EngineError(
-                    f"expected {MODEL} to embed a text in pieces in the form recurrent, found {self.file}; load it so: "
-                    f"load_engine(BUNDLE)"
+                    f"expected {MODEL} to embed a text in pieces in the form recurrent, found {self.file}; load the "
+                    f"bundle without a precision: load_engine(BUNDLE)"
                 )
             raise EngineError(
                 f"expected {STREAM_MODEL} in the bundle {self.bundle.path} to embed a text in pieces, found none; make "

@@ -1,4 +1,4 @@
-"""The recurrent form window by window in ONNX Runtime, with its states carried from one to the next."""
+"""The recurrent form in ONNX Runtime, in windows. Each window hands its states to the next."""
 
 from collections.abc import Iterable
 from threading import Lock
@@ -20,9 +20,9 @@ _OUTPUTS = ("sum", *(f"present_{name}" for name in _CARRY))
 
 
 class RecurrentStream:
-    """A bundle's ``model.stream.onnx``, loaded when it is first needed: its weights are those of the other graph again.
+    """Runs a bundle's ``model.stream.onnx``. It is loaded on first use, because it holds all weights a second time.
 
-    Thread-safe: what is carried belongs to the text, not to this.
+    It is thread-safe: the carried states belong to a text, not to this object.
     """
 
     def __init__(self, bundle: Bundle, chunk_size: int, provider: str, threads: int | None) -> None:
@@ -36,14 +36,14 @@ class RecurrentStream:
         """The embedding ``[hidden]``, float32, of one text of any length.
 
         Args:
-            pieces: its ids, ``[n]`` integers each, in order.
-            tokens: how many they are together.
-            own_tokens: that go through the model at once, besides those of look-ahead.
+            pieces: the text's ids in order, as arrays ``[n]`` of integers.
+            tokens: the total number of ids.
+            own_tokens: tokens in a window, without the look-ahead.
 
         Raises:
-            InputError: there are not ``tokens`` tokens.
-            BundleError: the graph is missing, altered, or not one that ONNX Runtime can load.
-            EngineError: this is closed, or memory does not suffice.
+            InputError: the number of ids is not ``tokens``.
+            BundleError: the graph is missing, was altered, or cannot be loaded.
+            EngineError: the engine is closed, or memory is short.
         """
         model = self._bundle.manifest.model
         session = self._loaded()

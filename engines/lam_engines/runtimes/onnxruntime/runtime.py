@@ -1,4 +1,4 @@
-"""What ONNX Runtime declares of itself."""
+"""ONNX Runtime's entry in the registry."""
 
 from collections.abc import Callable
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +19,7 @@ _PACKAGES = ("onnxruntime", "onnxruntime-gpu")
 
 
 class OnnxRuntime(Runtime):
-    """Every graph of a bundle, on any machine."""
+    """Runs every graph of a bundle, on any machine."""
 
     name = "onnxruntime"
     title = "ONNX Runtime"
@@ -61,7 +61,7 @@ class OnnxRuntime(Runtime):
         return infer
 
     def _package(self) -> tuple[str, str]:
-        """The installed package of the two that are ONNX Runtime, and its version."""
+        """Which of ONNX Runtime's two packages is installed, and its version."""
         found = [(name, v) for name in _PACKAGES if (v := _version(name)) is not None]
         if len(found) > 1:
             raise EngineError(

@@ -1,4 +1,4 @@
-"""Sessions of ONNX Runtime: one of a bundle's graphs, its hash checked, on a device."""
+"""Sessions of ONNX Runtime. Each runs one of a bundle's graphs on a device."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
@@ -16,16 +16,16 @@ _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
 
 
 def session_of(bundle: Bundle, name: str, provider: str, threads: int | None) -> "InferenceSession":
-    """One of a bundle's graphs, its hash checked, in a session.
+    """Load one of a bundle's graphs, after checking its hash.
 
     Args:
         bundle: an open bundle.
-        name: of the graph.
-        provider: what :func:`provider_of` gave.
-        threads: for each operator; ONNX Runtime's own choice (one per physical core) if left out.
+        name: the graph's file.
+        provider: the result of :func:`provider_of`.
+        threads: CPU threads; if left out, ONNX Runtime's default, one per physical core.
 
     Raises:
-        BundleError: the graph is missing, altered, or not one that ONNX Runtime can load.
+        BundleError: the graph is missing, was altered, or cannot be loaded.
         EngineError: the provider does not start.
     """
     import onnxruntime
@@ -40,17 +40,17 @@ def session_of(bundle: Bundle, name: str, provider: str, threads: int | None) ->
         ) from None
     if provider not in session.get_providers():  # it falls back to the CPU without an error
         raise EngineError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot start {provider}: no GPU (see nvidia-smi), or not the "
-            f"CUDA libraries that this version wants; mend that, or use the device cpu"
+            f"ONNX Runtime {onnxruntime.__version__} cannot start {provider}: there is no GPU (see nvidia-smi), or "
+            f"this version's CUDA libraries are missing; fix that, or use the device cpu"
         )
     return session
 
 
 def run(session: "InferenceSession | None", outputs: Sequence[str], feed: Mapping[str, np.ndarray]) -> list[np.ndarray]:
-    """Those outputs of a graph whose input ``input_ids`` is ``[B, L]``.
+    """Run a graph whose input ``input_ids`` is ``[B, L]``, and return the named outputs.
 
     Raises:
-        EngineError: there is no session any more, or it fails.
+        EngineError: the session is closed (None), or it fails.
     """
     if session is None:
         raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE)")
@@ -66,12 +66,12 @@ def run(session: "InferenceSession | None", outputs: Sequence[str], feed: Mappin
 
 
 def session_options(threads: int | None) -> "SessionOptions":
-    """The options of every session; ``threads`` as for :func:`session_of`."""
+    """The options of every session. ``threads`` is as for :func:`session_of`."""
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # errors are raised, and need not be in the log too
-    # Plans of memory are kept for every shape ever seen; lengths vary without end.
+    options.log_severity_level = 4  # errors are raised, so the log need not repeat them
+    # ONNX Runtime would keep a memory plan for every shape that it has seen, and lengths vary without end.
     options.enable_mem_pattern = False
     if threads is not None:
         options.intra_op_num_threads = threads
@@ -83,10 +83,10 @@ def _reason(error: Exception) -> str:
 
 
 def provider_of(device: str) -> str:
-    """ONNX Runtime's execution provider for a device, seen to be there.
+    """ONNX Runtime's execution provider for a device. It is available here.
 
     Raises:
-        EngineError: ONNX Runtime is not installed, or has no such provider; says what to install.
+        EngineError: ONNX Runtime is not installed, or has no such provider. The message says what to install.
     """
     if device not in _PROVIDERS:
         raise EngineError(f"expected device {' or '.join(_PROVIDERS)}, found {device!r}")

@@ -18,12 +18,12 @@ if TYPE_CHECKING:
 
 
 class OpenVinoEngine(EmbeddingEngine):
-    """A bundle in OpenVINO, float32 on the CPU.
+    """Runs a bundle in OpenVINO, in float32 on the CPU.
 
-    It runs ``model.inlined.onnx``, or ``model.onnx`` where there is a native operator for its nodes: the environment
-    variable ``LAM_OPERATORS`` names the library, and the bundle is of the flat form, with chunks of 128 tokens.
+    It runs ``model.onnx`` if it can use the native operator: the environment variable ``LAM_OPERATORS`` names the
+    operator's library, and the bundle has the flat form with chunks of 128 tokens. Else it runs ``model.inlined.onnx``.
 
-    Thread-safe: one engine may serve many threads. One batch runs at a time, on all of the engine's threads.
+    It is thread-safe: one engine may serve many threads. One batch runs at a time, on all of the engine's threads.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
@@ -31,11 +31,11 @@ class OpenVinoEngine(EmbeddingEngine):
 
         Args:
             bundle: an open bundle, made with ``--inline`` unless the native operator is used.
-            threads: for each operator; OpenVINO's own choice (one per physical core) if left out.
+            threads: CPU threads; if left out, OpenVINO's default, one per physical core.
 
         Raises:
-            EngineError: OpenVINO is not there, or too old, or the library of operators is not for it.
-            BundleError: the graph is missing, altered, or not one that OpenVINO can load.
+            EngineError: OpenVINO is missing or too old, or the library of operators does not fit it.
+            BundleError: the graph is missing, was altered, or cannot be loaded.
         """
         compiled = compile_graph(bundle, threads)
         graph = graph_of(bundle)
@@ -51,7 +51,7 @@ class OpenVinoEngine(EmbeddingEngine):
             if self._request is None:
                 raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE, 'openvino')")
             try:
-                # The inputs outlive the call; the outputs are copied, for the next call overwrites them.
+                # The inputs outlive the call. The outputs are copied, because the next call overwrites them.
                 vectors: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)[
                     SENTENCE_EMBEDDING
                 ]
@@ -74,14 +74,14 @@ def compile_graph(bundle: Bundle, threads: int | None, *, profiling: bool = Fals
     Args:
         bundle: an open bundle.
         threads: as for :class:`OpenVinoEngine`.
-        profiling: count the time of each node.
+        profiling: measure the time of each node.
 
     Raises:
-        EngineError: OpenVINO is not there, or too old, or the library of operators is not for it.
-        BundleError: the graph is missing, altered, or not one that OpenVINO can load.
+        EngineError: OpenVINO is missing or too old, or the library of operators does not fit it.
+        BundleError: the graph is missing, was altered, or cannot be loaded.
     """
     operators, graph = find_operators(bundle), graph_of(bundle)
-    if graph not in bundle.manifest.files:  # without the operator OpenVINO knows no local functions
+    if graph not in bundle.manifest.files:  # without the operator, OpenVINO needs a graph without local functions
         raise BundleError(
             f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx CHECKPOINT -o "
             f"{quote(str(bundle.path))} --inline --force"
@@ -117,7 +117,7 @@ def _remedy(graph: str) -> str:
 
 
 def _reason(error: Exception) -> str:
-    """What went wrong, without the places in OpenVINO's source that its messages begin with."""
+    """What went wrong, without the places in OpenVINO's source code that begin its messages."""
     lines = [line.strip() for line in str(error).splitlines()]
     said = [line for line in lines if line and not line.startswith(("Exception from ", "Check '"))]
     return (said or lines or [type(error).__name__])[0][:300]

@@ -1,4 +1,4 @@
-"""The package ``openvino``: imported without its telemetry, new enough, and how every graph is compiled."""
+"""The package ``openvino``: its import without telemetry, its oldest version, and its compile options."""
 
 import sys
 from typing import Any
@@ -6,17 +6,17 @@ from typing import Any
 from ...errors import EngineError
 
 OLDEST = (2026, 2)
-"""Older versions give NaN for every padded text: they divide a row of zeros by its norm, whatever the epsilon."""
+"""Older versions give NaN for every padded text, because they ignore the epsilon when they normalise a row of zeros."""
 _KERNELS = 1000
-"""Prepared kernels that are kept for shapes seen before, about 0.3 MB each with the demo model. Lengths vary without
-end: with OpenVINO's own 5,000 a process grows by more than a gigabyte."""
+"""How many prepared kernels OpenVINO keeps for shapes that it has seen. One takes about 0.3 MB with the demo model.
+Lengths vary without end, so with OpenVINO's default of 5,000 a process grows by more than a gigabyte."""
 
 
 def library() -> Any:
-    """The package ``openvino``, seen to be new enough.
+    """Import the package ``openvino``, and see that it is new enough.
 
     Raises:
-        EngineError: it is not installed, or too old; says what to install.
+        EngineError: it is not installed, or too old. The message says what to install.
     """
     try:
         openvino = _import()
@@ -27,7 +27,7 @@ def library() -> Any:
 
 
 def check_version(version: str) -> None:
-    """See that a version of OpenVINO, like 2026.4.1, gives right embeddings.
+    """See that a version of OpenVINO, such as 2026.4.1, gives right embeddings.
 
     Raises:
         EngineError: it is too old.
@@ -41,14 +41,14 @@ def check_version(version: str) -> None:
 
 
 def version_of(openvino: Any) -> str:
-    """``2026.4.1`` of ``2026.4.1-22982-e213a147257-releases/2026/4``."""
+    """The version alone: ``2026.4.1`` from ``2026.4.1-22982-e213a147257-releases/2026/4``."""
     return str(openvino.__version__).partition("-")[0]
 
 
 def _import() -> Any:
-    """Import it without the report to its makers that it sends as it is imported: nothing leaves a machine unasked.
+    """Import ``openvino`` without its telemetry, which would send a report to its makers on import.
 
-    Where its package for such reports is not installed, it does without.
+    The telemetry package is hidden during the import. OpenVINO then does without it.
     """
     reports = "openvino_telemetry"
     hidden = reports not in sys.modules
@@ -63,13 +63,13 @@ def _import() -> Any:
 
 
 def compile_options(threads: int | None) -> dict[Any, Any]:
-    """How every graph is compiled; ``threads`` as for :class:`OpenVinoEngine`."""
+    """The options for compiling every graph. ``threads`` is as for :class:`OpenVinoEngine`."""
     openvino = library()
     from openvino import properties
     from openvino.properties import hint
 
     options: dict[Any, Any] = {
-        # A CPU with bfloat16 instructions would use them unasked.
+        # Without this, OpenVINO uses bfloat16 on CPUs that support it.
         hint.inference_precision: openvino.Type.f32,
         hint.performance_mode: hint.PerformanceMode.LATENCY,
         "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,

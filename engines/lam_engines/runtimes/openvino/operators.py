@@ -14,11 +14,12 @@ _REMEDY = f"build it beside this OpenVINO: scripts/build_cpp, or leave {OPERATOR
 
 
 def find_operators(bundle: Bundle) -> Path | None:
-    """The library that the environment variable ``LAM_OPERATORS`` names.
+    """The library that the environment variable ``LAM_OPERATORS`` names, if a bundle can use it.
+
+    The operator computes layers of the flat form with chunks of 128 tokens, in ``model.onnx``.
 
     Returns:
-        Its path, unchecked; None where the variable is unset or empty, or the bundle has no use for the operator: it
-        computes the flat form's layers with chunks of 128 tokens, in ``model.onnx``.
+        The library's path, unchecked; None if the variable is unset or empty, or if the bundle cannot use the operator.
     """
     manifest = bundle.manifest
     if MODEL not in manifest.files or (manifest.form, manifest.chunk_size) != (_FORM, _CHUNK_SIZE):
@@ -28,21 +29,21 @@ def find_operators(bundle: Bundle) -> Path | None:
 
 
 def check_operators(path: Path, version: str) -> None:
-    """See that a library of operators was built with this process's OpenVINO, which must be loaded already.
+    """See that a library of operators was built for this process's OpenVINO, which must be loaded already.
 
     Args:
-        path: absolute.
-        version: that OpenVINO's, like 2026.4.1.
+        path: the library's absolute path.
+        version: the version of this process's OpenVINO, such as 2026.4.1.
 
     Raises:
-        EngineError: there is no such file, it is another library, or was built with another OpenVINO.
+        EngineError: there is no such file, it is another library, or it was built for another OpenVINO.
     """
     if not path.is_file():
         raise EngineError(
             f"expected the library of operators in {OPERATORS_VARIABLE}, found no file {str(path)!r}; {_REMEDY}"
         )
     try:
-        # It names no place of OpenVINO's, so that it is linked with this process's or fails.
+        # The library has no path to OpenVINO, so it links with this process's OpenVINO or fails.
         built_with = ctypes.CDLL(str(path)).lam_operators_openvino_version
     except (OSError, AttributeError) as error:
         raise EngineError(
@@ -56,12 +57,12 @@ def check_operators(path: Path, version: str) -> None:
 
 
 def graph_of(bundle: Bundle) -> str:
-    """The file that :class:`OpenVinoEngine` would run, whether the bundle has it or not."""
+    """The name of the file that :class:`OpenVinoEngine` would run. The bundle may lack it."""
     return INLINED_MODEL if find_operators(bundle) is None else MODEL
 
 
 def operators_sha256(bundle: Bundle) -> str:
-    """The hash of the library that :class:`OpenVinoEngine` would use for a bundle; empty if it uses none.
+    """The hash of the operators' library that :class:`OpenVinoEngine` uses for a bundle; empty if it uses none.
 
     Raises:
         EngineError: the library cannot be read.

@@ -1,4 +1,4 @@
-"""What OpenVINO declares of itself."""
+"""OpenVINO's entry in the registry."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class OpenVino(Runtime):
-    """A bundle's graph in float32 on a CPU."""
+    """Runs a bundle's graph in float32 on a CPU."""
 
     name = "openvino"
     title = "OpenVINO"
@@ -39,7 +39,7 @@ class OpenVino(Runtime):
         from .operators import graph_of
 
         graph = graph_of(bundle)
-        if graph not in bundle.manifest.files:  # without the operator OpenVINO knows no local functions
+        if graph not in bundle.manifest.files:  # without the operator, OpenVINO needs a graph without local functions
             raise BundleError(
                 f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx CHECKPOINT "
                 f"-o {quote(str(bundle.path))} --inline --force"

@@ -1,1 +1,1 @@
-"""TensorRT: plans on the GPU and version that they were built for."""
+"""TensorRT: runs plans on the GPU model and with the version that built them."""

@@ -1,4 +1,4 @@
-"""The little of CUDA's runtime that an engine needs: memory, one stream, graphs."""
+"""The part of CUDA's runtime that an engine needs: memory, one stream, and graphs."""
 
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -22,10 +22,10 @@ def library() -> Any:
 
 
 def compute_capability() -> str:
-    """Of the first GPU that CUDA shows, as 9.0.
+    """The compute capability of CUDA's first GPU, such as 9.0.
 
     Raises:
-        EngineError: there is no GPU, or no driver that the library can use.
+        EngineError: there is no GPU, or no driver that fits the library.
     """
     cuda = library()
     try:
@@ -45,7 +45,7 @@ def compute_capability() -> str:
 
 
 class Stream:
-    """A CUDA stream and the device memory that its work uses. For one thread at a time."""
+    """A CUDA stream, and the device memory that its work uses. Only one thread at a time may use it."""
 
     def __init__(self) -> None:
         self._cuda = library()
@@ -54,22 +54,22 @@ class Stream:
 
     @property
     def handle(self) -> int:
-        """The stream's address, as TensorRT takes it."""
+        """The stream's address, as TensorRT expects it."""
         return int(self._stream)
 
     def buffer(self, name: str) -> tuple[int, int]:
-        """A buffer's address and its bytes."""
+        """A buffer's address and its size in bytes."""
         return self._buffers[name]
 
     def too_small(self, sizes: Mapping[str, int]) -> list[str]:
-        """Those buffers that are not there, or hold fewer bytes than these."""
+        """The names of the buffers that are missing, or smaller than these sizes in bytes."""
         return [name for name, size in sizes.items() if self._buffers.get(name, (0, 0))[1] < size]
 
     def reserve(self, sizes: Mapping[str, int]) -> None:
-        """Make every buffer hold at least so many bytes. One that grows moves, and loses what it held.
+        """Make every buffer hold at least these sizes in bytes. A buffer that grows moves and loses its content.
 
         Raises:
-            EngineError: the GPU's memory does not suffice.
+            EngineError: the GPU's memory is too small.
         """
         for name in self.too_small(sizes):
             address, _ = self._buffers.pop(name, (0, 0))
@@ -78,29 +78,30 @@ class Stream:
             self._buffers[name] = self._call(self._cuda.cudaMalloc, sizes[name]), sizes[name]
 
     def upload(self, name: str, array: np.ndarray) -> None:
-        """Copy a contiguous array to the beginning of a buffer, which must not change before :meth:`wait`."""
+        """Copy a contiguous array to the beginning of a buffer. The array must not change before :meth:`wait`."""
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyHostToDevice
         address, _ = self._buffers[name]
         self._call(self._cuda.cudaMemcpyAsync, address, array.ctypes.data, array.nbytes, kind, self._stream)
 
     def download(self, name: str, array: np.ndarray) -> None:
-        """Fill a contiguous array from the beginning of a buffer, done by :meth:`wait`."""
+        """Fill a contiguous array from the beginning of a buffer. It is complete after :meth:`wait`."""
         kind = self._cuda.cudaMemcpyKind.cudaMemcpyDeviceToHost
         address, _ = self._buffers[name]
         self._call(self._cuda.cudaMemcpyAsync, array.ctypes.data, address, array.nbytes, kind, self._stream)
 
     def wait(self) -> None:
-        """Until all work is done.
+        """Wait until all work is done.
 
         Raises:
-            EngineError: some of it failed.
+            EngineError: some of the work failed.
         """
         self._call(self._cuda.cudaStreamSynchronize, self._stream)
 
     def capture(self, work: Callable[[], bool]) -> Any:
-        """The kernels that ``work`` puts on the stream, as a graph to :meth:`launch`; they are not run.
+        """Record the kernels that ``work`` puts on the stream as a graph for :meth:`launch`. They do not run now.
 
-        ``work`` returns whether it succeeded. None if it did not, or did what no graph can hold.
+        ``work`` returns whether it succeeded. The result is None if it failed, or did something that a graph cannot
+        hold.
         """
         cuda = self._cuda
         mode = cuda.cudaStreamCaptureMode.cudaStreamCaptureModeThreadLocal
@@ -123,11 +124,11 @@ class Stream:
         self._call(self._cuda.cudaGraphLaunch, graph, self._stream)
 
     def forget(self, graph: Any) -> None:
-        """Give back a graph that will not be launched again."""
+        """Free a graph that will not be launched again."""
         self._cuda.cudaGraphExecDestroy(graph)
 
     def close(self) -> None:
-        """Give back the buffers and the stream. After a kernel that failed this fails too, which is no news."""
+        """Free the buffers and the stream. Errors are ignored: after a failed kernel, these calls fail too."""
         for address, _ in self._buffers.values():
             self._cuda.cudaFree(address)
         self._buffers.clear()
@@ -138,7 +139,7 @@ class Stream:
 
 
 def _value(cuda: Any, result: tuple[Any, ...]) -> Any:
-    """What a call returned beside its status, which must be success."""
+    """The value that a CUDA call returned. Its status must be success."""
     error, *values = result
     if int(error) != 0:
         raise EngineError(f"CUDA failed: {cuda.cudaGetErrorString(error)[1].decode()}")

@@ -1,4 +1,4 @@
-"""TensorRT: a bundle's plan on the GPU and version that it was built for."""
+"""The engine for TensorRT plans."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -19,12 +19,13 @@ from .plans import build_command, choose_profile, max_batch, max_tokens, padded_
 
 _SCRATCH = "scratch"
 _SHAPES = 128
-"""Shapes that are kept ready, the last ones used. Texts of all lengths to 8,192, sorted and batched, make about 120."""
+"""How many shapes are kept ready, the most recently used. Texts of all lengths up to 8,192, sorted and batched, need
+about 120."""
 
 
 @dataclass
 class _Shape:
-    """An execution context bound to one shape and to the stream's buffers as they are."""
+    """An execution context for one shape, bound to the stream's current buffers."""
 
     context: Any
     uses: int = 0
@@ -32,28 +33,28 @@ class _Shape:
 
 
 class TensorRtEngine(EmbeddingEngine):
-    """One of a bundle's plans, on the first GPU that CUDA shows.
+    """Runs one of a bundle's plans on CUDA's first GPU.
 
-    Thread-safe: one engine may serve many threads. One batch runs at a time.
+    It is thread-safe: one engine may serve many threads. One batch runs at a time.
 
-    A batch is padded to the next of few shapes. Each has an execution context of its own, whose second use is captured
-    as a CUDA graph and replayed from then on: a graph's shapes are fixed, and TensorRT 11.1 and 11.2 lose memory
-    whenever a context changes its shapes (NVIDIA/TensorRT#4849).
+    A batch is padded to one of few shapes. Each shape has its own execution context. A context's second run is captured
+    as a CUDA graph, and later runs replay the graph. There are two reasons for one context per shape: a graph's shapes
+    are fixed, and TensorRT 11.1 and 11.2 leak memory when a context changes its shapes (NVIDIA/TensorRT#4849).
     """
 
     default_batch_tokens = GPU_BATCH_TOKENS
     max_padding = GPU_MAX_PADDING
 
     def __init__(self, bundle: Bundle, *, precision: str = "fp16") -> None:
-        """Load the plan of that precision, seen to be for this TensorRT and this GPU.
+        """Load the plan of a precision that was built for this TensorRT and this GPU.
 
         Args:
             bundle: an open bundle.
-            precision: ``fp16`` or ``fp32``, as far as the bundle has it.
+            precision: ``fp16`` or ``fp32``. The bundle must have a plan of that precision.
 
         Raises:
-            EngineError: TensorRT or a GPU is not there.
-            BundleError: there is no plan for them, or it was altered; says which command builds it.
+            EngineError: TensorRT or a GPU is missing.
+            BundleError: there is no such plan, or it was altered. The message says which command builds it.
         """
         trt = library()
         name, content = read_plan(bundle, precision, plan_binding())
@@ -111,7 +112,7 @@ class TensorRtEngine(EmbeddingEngine):
                 self._engine = self._runtime = None
 
     def _ready(self, profile: int, shape: tuple[int, int]) -> _Shape:
-        """The context for a shape, made if it is new."""
+        """The context for a shape. It is made on first use."""
         key = (profile, *shape)
         if key not in self._shapes:
             made = self._make(profile, shape)  # may drop all others
@@ -130,8 +131,8 @@ class TensorRtEngine(EmbeddingEngine):
         sizes = {name: prod(shape) * np.dtype(np.int64).itemsize for name in INPUTS}
         for name in self._outputs:
             sizes[name] = prod(context.get_tensor_shape(name)) * np.dtype(np.float32).itemsize
-        # One memory for all: batches run one after the other. A growing buffer moves, and takes with it whatever the
-        # contexts and graphs made so far were bound to.
+        # Batches run one after the other, so all contexts share one scratch buffer. A buffer that grows moves, so all
+        # contexts and graphs that were bound to the old address are dropped.
         sizes[_SCRATCH] = max(1, context.update_device_memory_size_for_shapes())
         if self._stream.too_small(sizes):
             self._drop_shapes()
@@ -145,7 +146,7 @@ class TensorRtEngine(EmbeddingEngine):
         def enqueue() -> bool:
             return bool(shape.context.execute_async_v3(self._stream.handle))
 
-        if shape.uses == 1:  # the first run did what happens once, and cannot be captured
+        if shape.uses == 1:  # the first run does one-time work that cannot be captured
             shape.graph = self._stream.capture(enqueue)
         shape.uses += 1
         if shape.graph is not None:
@@ -169,7 +170,7 @@ class TensorRtEngine(EmbeddingEngine):
 
 
 def _log(trt: Any) -> Any:
-    """A logger that keeps the last error for a message, and prints nothing."""
+    """A logger that prints nothing and keeps the last error for an error message."""
     errors = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
 
     class Log(trt.ILogger):
@@ -185,7 +186,7 @@ def _log(trt: Any) -> Any:
 
 
 def _check_interface(trt: Any, engine: Any, name: str, profiles: int, hidden_size: int) -> list[str]:
-    """The names of the outputs, once inputs, outputs and profiles are seen to be as the manifest has them."""
+    """The names of the outputs, after checking that inputs, outputs and profiles are as expected."""
     names = [engine.get_tensor_name(i) for i in range(engine.num_io_tensors)]
     inputs = {n for n in names if engine.get_tensor_mode(n) == trt.TensorIOMode.INPUT}
     outputs = [n for n in names if n not in inputs]

@@ -1,4 +1,4 @@
-"""The package ``tensorrt``, and what plans must be built for to run here."""
+"""The package ``tensorrt``, and the binding that a plan needs to run here."""
 
 from typing import Any
 
@@ -25,15 +25,15 @@ def library() -> Any:
 
 
 def plan_binding() -> PlanBinding:
-    """What plans must be built for to run on this machine.
+    """The TensorRT version and the compute capability that a plan must be built for to run here.
 
     Raises:
-        EngineError: TensorRT or a GPU is not there.
+        EngineError: TensorRT or a GPU is missing.
     """
     version = str(library().__version__)
     return PlanBinding(version, cuda.compute_capability())
 
 
 def one_line(said: object) -> str:
-    """What a library said, without line ends."""
+    """A library's message on one line."""
     return " ".join(str(said).split())

@@ -1,4 +1,4 @@
-"""Which of a bundle's plans runs here, and in which of its shapes: all that is decided before TensorRT sees a plan."""
+"""Chooses the plan of a bundle that runs here, and the shape to run. None of this needs TensorRT."""
 
 from __future__ import annotations
 
@@ -11,49 +11,49 @@ from ...contract import PLAN_PRECISIONS
 from ...embedding.batching import bucket
 from ...errors import BundleError, EngineError, InputError
 
-if TYPE_CHECKING:  # where a server runs this module, there is no bundle
+if TYPE_CHECKING:  # a server that runs this module has no bundle package
     from ...bundles.bundle import Bundle
     from ...bundles.manifest import OptimizationProfile, Plan
 
 
 @dataclass(frozen=True)
 class PlanBinding:
-    """What a plan is bound to."""
+    """The TensorRT version and the GPU generation that a plan is bound to."""
 
     tensorrt: str
-    """Full version, 10.9.0.34. TensorRT loads a plan only in the exact version that built it."""
+    """Full version, such as 10.9.0.34. TensorRT loads a plan only in the exact version that built it."""
     compute_capability: str
-    """Of the GPU, 9.0."""
+    """The GPU's compute capability, such as 9.0."""
 
 
 def build_command(bundle: Bundle, precision: str) -> str:
-    """What builds a plan of a bundle on the machine where it is run."""
+    """The command that builds a bundle's plan for the machine that it runs on."""
     return f"lam-export trt {quote(str(bundle.path))} --{precision}"
 
 
 def read_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> tuple[str, bytes]:
-    """The plan that runs here, its name and its content: :func:`choose_plan`, then the check of its hash.
+    """The name and the content of the plan that runs here, chosen by :func:`choose_plan`. Its hash is checked.
 
     Raises:
-        EngineError: there is no such precision.
-        BundleError: no plan runs here, or it was altered.
+        EngineError: the precision is unknown.
+        BundleError: no plan runs here, or the plan was altered.
     """
     name = choose_plan(bundle, precision, binding)
     return name, bundle.read(name)
 
 
 def choose_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> str:
-    """The name of the plan that runs here; of several the one that was built last.
+    """The name of the plan that runs here. If there are several, it is the one that was built last.
 
     Args:
         bundle: an open bundle.
-        precision: of the plan, one of :data:`~lam_engines.contract.PLAN_PRECISIONS`.
-        binding: of this machine.
+        precision: the plan's precision, one of :data:`~lam_engines.contract.PLAN_PRECISIONS`.
+        binding: this machine's binding.
 
     Raises:
-        EngineError: there is no such precision.
-        BundleError: the bundle has no plan of that precision, or none for this TensorRT and this GPU, or it was built
-            from another graph; says which command builds it.
+        EngineError: the precision is unknown.
+        BundleError: the bundle has no plan of that precision for this TensorRT and this GPU, or the plan was built from
+            another graph. The message says which command builds it.
     """
     if precision not in PLAN_PRECISIONS:
         raise EngineError(
@@ -93,15 +93,15 @@ def choose_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> str:
 
 
 def max_tokens(plan: Plan) -> int:
-    """The longest text that a plan takes."""
+    """The number of tokens of the longest text that a plan takes."""
     return max(profile.tokens.max for profile in plan.profiles)
 
 
 def max_batch(plan: Plan, tokens: int, bundle: Bundle) -> int:
-    """How many texts of so many tokens a plan takes at once.
+    """The largest number of texts of that many tokens that a plan takes at once.
 
     Raises:
-        InputError: none; names the longest text that it takes, and the command that builds a plan for longer ones.
+        InputError: the texts are too long. The message names the limit and the command that builds a plan for them.
     """
     batches = [profile.batch.max for profile in plan.profiles if tokens <= profile.tokens.max]
     if not batches:
@@ -114,12 +114,12 @@ def max_batch(plan: Plan, tokens: int, bundle: Bundle) -> int:
 
 
 def choose_profile(profiles: Sequence[OptimizationProfile], batch: int, tokens: int) -> int:
-    """The index of the tightest profile that takes a batch: its kernels were chosen for the most similar shapes.
+    """The index of the smallest profile that takes a batch. Its kernels were chosen for the most similar shapes.
 
     Args:
-        profiles: of the plan; one of them takes the batch, see :func:`max_batch`.
-        batch: texts.
-        tokens: of the longest.
+        profiles: the plan's profiles. At least one must take the batch, see :func:`max_batch`.
+        batch: number of texts.
+        tokens: tokens of the longest text.
     """
 
     def size(index: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What TensorRT declares of itself."""
+"""TensorRT's entry in the registry."""
 
 from typing import TYPE_CHECKING
 
@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 
 class TensorRt(Runtime):
-    """A bundle's plans, on the GPU and the version that they were built for."""
+    """Runs a bundle's plans, on the GPU model and with the TensorRT version that built them."""
 
     name = "tensorrt"
     title = "TensorRT"

@@ -117,7 +117,7 @@ def test_the_command(tiny_memory: Path, tiny_bundle: Path, tmp_path: Path) -> No
     command = ("triton", tiny_memory, "-o", tmp_path / "models")
     result = lam_export(*command, "--idle-timeout", "60", "--max-memories", "7", "--flavour", "onnxruntime")
     assert result.returncode == 0, result.stderr
-    assert "lam_memory keeps a memory for each sequence of requests, for 60 s without one" in result.stdout
+    assert "lam_memory keeps a memory for each sequence, until 60 s pass without a request" in result.stdout
     batching = config_of(tmp_path / "models").sequence_batching
     assert batching.max_sequence_idle_microseconds == 60_000_000
     assert batching.oldest.max_candidate_sequences == 7

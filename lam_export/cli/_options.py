@@ -1,0 +1,55 @@
+"""Arguments and options that several commands have. Each has one help text, so that it reads the same everywhere."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from lam_engines.contract import GRAPHS
+from lam_engines.runtimes.registry import DEFAULT, Runtime, all_runtimes, names, one_of
+
+
+def _defaults(of: Callable[[Runtime], str]) -> str:
+    """What the default engine uses, then the engines that use something else: ``cpu; tensorrt cuda``."""
+    first, *others = all_runtimes()
+    return "; ".join([of(first), *(f"{other.name} {of(other)}" for other in others if of(other) != of(first))])
+
+
+REPEATED = "May be repeated."
+ENGINE = f"Engine to run: {one_of(names())}."
+PRECISION = f"Precision to run: {one_of(tuple(GRAPHS))}."
+DEFAULT_PRECISIONS = _defaults(lambda runtime: runtime.precisions[0])
+DEFAULT_DEVICES = _defaults(lambda runtime: runtime.devices[0])
+THREADS = "CPU threads for each batch."
+BATCH_TOKENS = "Most tokens in a batch."
+MADE_FROM = "The checkpoint that the bundle was made from"
+
+BundleArgument = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
+CheckpointArgument = Annotated[
+    Path, typer.Argument(help="The checkpoint's folder or weights file.", show_default=False)
+]
+Teacher = Annotated[
+    Path | None,
+    typer.Option(
+        help="The checkpoint's teacher (a BERT's folder), if the checkpoint lacks weights or the tokenizer.",
+        show_default=False,
+    ),
+]
+OutputBundle = Annotated[
+    Path, typer.Option("--output-bundle", "-o", help="Folder of the bundle to write.", show_default=False)
+]
+Opset = Annotated[
+    int,
+    typer.Option(min=18, max=23, help="ONNX opset. 20 is the lowest with a Gelu operator; below, Gelu is five nodes."),
+]
+Engine = Annotated[str, typer.Option(help=ENGINE)]
+Engines = Annotated[list[str] | None, typer.Option("--engine", help=f"{ENGINE} {REPEATED}", show_default=DEFAULT)]
+Device = Annotated[str | None, typer.Option(help="Device to run on: cpu or cuda.", show_default=DEFAULT_DEVICES)]
+Threads = Annotated[int | None, typer.Option(min=1, max=1024, help=THREADS, show_default="one per core")]
+Column = Annotated[str | None, typer.Option(help="Column that holds the texts.", show_default="text")]
+Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]
+Verbose = Annotated[
+    bool, typer.Option("--verbose", "-v", help="Also show the messages of the libraries that do the work.")
+]
