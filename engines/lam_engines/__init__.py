@@ -40,10 +40,11 @@ def load_engine(
         BundleError: the bundle is missing, altered or broken, or has no file that this engine runs.
         EngineError: the runtime is not installed, there is no such device, or the engine has no such option.
 
-    Example::
-
+    Example:
+        ```python
         with load_engine("my-model") as engine:
             vectors = engine.embed(["a first text", "and another"])  # float32 [2, hidden], unit length
+        ```
     """
     chosen = runtime(engine)
     from .bundles.bundle import Bundle

@@ -57,10 +57,11 @@ def build_plan(
     A plan runs only on the GPU model and the TensorRT version that it was built with. It is built on CUDA's first
     device; choose another with ``CUDA_VISIBLE_DEVICES``. Ctrl-C and SIGTERM end the build at its next step.
 
-    Example::
-
+    Example:
+        ```python
         added = lam_export.build_plan("my-model", profiles=["1x1,1x32,16x64", "1x1,1x4096,1x32768"])
         added.name, added.plan.tactics
+        ```
 
     Args:
         bundle: an open bundle of the form flat, or its folder.

@@ -67,10 +67,11 @@ def export_onnx(
 ) -> ExportedBundle:
     """Export a checkpoint to a bundle. It is written only if it matches the float64 reference.
 
-    Example::
-
+    Example:
+        ```python
         exported = lam_export.export_onnx("my-checkpoint", "my-model", precisions=["fp16"])
         exported.bundle.path, exported.parity.worst()
+        ```
 
     Args:
         checkpoint: its folder or weights file, or what ``load_checkpoint`` read.

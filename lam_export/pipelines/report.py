@@ -82,10 +82,11 @@ def report(
     Raises:
         LamError: a package is missing, a file or an option is wrong, or nothing can be compared.
 
-    Example::
-
+    Example:
+        ```python
         written = report("my-model", checkpoint="my-checkpoint")
         print(written.report.passed, written.folder / "report.html")
+        ```
     """
     require("torch", "safetensors", "onnx", "polygraphy", "scipy", "jinja2", extra="report")
     require("onnxruntime", extra="cpu")

@@ -66,10 +66,11 @@ def validate_bundle(
 ) -> Validation:
     """Compare every graph of a bundle with the PyTorch reference in float64: awkward lengths, padded batches.
 
-    Example::
-
+    Example:
+        ```python
         found = lam_export.validate_bundle("my-model", "my-checkpoint")
         found.passed, found.parity.worst()
+        ```
 
     Args:
         bundle: an open bundle, or its folder.
