@@ -43,7 +43,7 @@ def run(
     threads: Threads = None,
     json: Json = False,
 ) -> None:
-    """Accept a change if its score stays within 0.001 of the baseline's and its speed-up is statistically certain.
+    """Accept a change if its score stays within 0.001 of the baseline's and it is faster with 95 % confidence.
 
     Both bundles are timed in alternation. The trial is added to the history of both bundles, accepted or rejected
     (reports/history.json, drawn in reports/history.html). Exits with 0 if the change is accepted, with 2 if not.

@@ -33,7 +33,8 @@ def gate(
 ) -> "Trial":
     """Score and time a change beside its baseline, and add the trial to the history of both bundles.
 
-    A change is accepted if its score is within 0.001 of the baseline's and its speed-up is statistically certain.
+    A change is accepted if its score is within 0.001 of the baseline's and the 95 % interval of its
+    speed-up lies above 1.
 
     Args:
         bundle: the bundle with the change.
@@ -52,6 +53,13 @@ def gate(
 
     Raises:
         LamError: a package is missing, the two cannot be compared, or one of them cannot run.
+
+    Example:
+        ```python
+        report = "my-model/reports/accuracy/report.json"
+        trial = lam_export.gate("changed", baseline=report, sts="dev.csv", change="int8")
+        trial.accepted, trial.reasons
+        ```
     """
     require("scipy", "polygraphy", "jinja2", "onnxruntime", extra="report,cpu")
     from lam_export.bench.gate.history import add_trial, new_trial, read_history, write_history
