@@ -70,7 +70,7 @@ def test_against_a_transformer(bundle: Path, tiny_teacher_folder: Path) -> None:
         assert {result.status for result in theirs.values()} == {"measured"}
         assert {result.max_abs for result in theirs.values()} == {None}
         assert theirs["1 x 4"].note == ""
-        assert "it knows 16 positions" in theirs["1 x 20"].note
+        assert "the transformer's 16 positions" in theirs["1 x 20"].note
 
 
 @pytest.mark.heavy

@@ -91,7 +91,7 @@ class Bundle:
         entry = self.manifest.files.get(name)
         if entry is None:
             raise BundleError(
-                f"expected {name} in the bundle {self.path}, found only {', '.join(self.manifest.files)}; "
+                f"expected {name} in the bundle {self.path}, its manifest lists {', '.join(self.manifest.files)}; "
                 f"make it again: lam-export onnx CHECKPOINT -o {self.path} --force"
             )
         content = self._content(name)
