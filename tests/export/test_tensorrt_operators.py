@@ -14,6 +14,8 @@ from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.encoder import Encoder
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
+pytestmark = pytest.mark.heavy
+
 FLOATS = {"FLOAT", "FLOAT16", "BFLOAT16"}
 NUMBERS = FLOATS | {"INT32", "INT64"}
 ALL = NUMBERS | {"BOOL"}

@@ -33,6 +33,7 @@ def test_one_function_backed_node_per_layer(model: onnx.ModelProto, tiny_encoder
         assert len(node.input) == len(function.input) == 6
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("precision", ["fp32", "fp16"])
 @pytest.mark.parametrize("opset", [18, DEFAULT_OPSET])
 def test_parts_are_named_as_in_pytorch(precision: str, opset: int, tiny_encoder: Encoder) -> None:

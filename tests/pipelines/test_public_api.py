@@ -32,6 +32,7 @@ def test_every_name_is_a_function_with_a_page_of_its_own() -> None:
         lam_export.export_tflite  # noqa: B018
 
 
+@pytest.mark.heavy
 def test_a_checkpoint_to_a_bundle_that_holds(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     told = Told()
     exported = lam_export.export_onnx(
@@ -109,6 +110,7 @@ def test_a_teacher_belongs_to_a_path(tiny_checkpoint_folder: Path, tiny_bundle: 
         lam_export.validate_bundle(tiny_bundle, "nowhere")
 
 
+@pytest.mark.heavy
 def test_a_teacher_is_in_the_manifest(tiny_teacher_folder: Path, tmp_path: Path) -> None:
     import tiny
 
@@ -152,9 +154,10 @@ def test_what_a_checkpoint_holds(tiny_checkpoint_folder: Path) -> None:
     assert found.to_dict()["tokenizer"] == str(tiny_checkpoint_folder / "tokenizer.json")
 
 
-def test_what_kernels_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("triton")
-    monkeypatch.setenv("LAM_EXPORT_CACHE", str(tmp_path))
+@pytest.mark.heavy
+@pytest.mark.needs("triton")
+def test_what_kernels_cost(kernel_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LAM_EXPORT_CACHE", str(kernel_cache))
     costs = lam_export.compile_kernels(["sm_90"])
     assert [cost.variant for cost in costs] == ["rows16", "rows32", "rows64"]
     assert [cost.is_fault for cost in costs if cost.default] == [False]

@@ -9,12 +9,13 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
+from compiled import EVERY_TARGET, Compiled
 
 from lam_plugins import aot
 from lam_plugins.aot import TARGETS, CompiledKernel, FusedDeltaRuleBuild, KernelBuildError, compile_kernel
 from lam_plugins.aot.ptx import resources, strip_scratch
 
-pytestmark = pytest.mark.needs("triton")
+pytestmark = [pytest.mark.heavy, pytest.mark.needs("triton")]
 
 PUBLISHED = FusedDeltaRuleBuild("sm_90", hidden=384, head_size=32, width=1600, chunk_size=128, variant="rows32")
 PARAMETERS = ("projected", "lengths", "conv_weight", "conv_bias", "norm_weight", "blend", "tokens", "heads")
@@ -25,27 +26,10 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("cache")
 
 
-class Compiled:
-    """The default variant, of the published model's sizes, compiled for a target when that is first asked for."""
-
-    def __init__(self, cache: Path) -> None:
-        self.cache, self.kernels = cache, {}
-
-    def __getitem__(self, target: str) -> CompiledKernel:
-        if target not in self.kernels:
-            self.kernels[target] = compile_kernel(replace(PUBLISHED, target=target), self.cache)
-        return self.kernels[target]
-
-
 @pytest.fixture(scope="module")
 def compiled(cache: Path) -> Compiled:
-    return Compiled(cache)
-
-
-# The oldest and the newest; those between with ``scripts/test --all``.
-EVERY_TARGET = pytest.mark.parametrize(
-    "target", [t if t in ("sm_80", "sm_120") else pytest.param(t, marks=pytest.mark.slow) for t in TARGETS]
-)
+    """The default variant, of the published model's sizes."""
+    return Compiled(lambda target: replace(PUBLISHED, target=target), cache)
 
 
 def test_published_is_the_default() -> None:

@@ -4,14 +4,14 @@ import os
 import re
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
+from compiled import EVERY_TARGET, Compiled
 
-from lam_plugins.aot import TARGETS, CompiledKernel, FusedDeltaRuleBuild, KernelBuildError, compile_kernel
+from lam_plugins.aot import FusedDeltaRuleBuild, KernelBuildError
 from lam_plugins.fused_delta_rule import tensorrt as plugin
 
 pytestmark = pytest.mark.needs("triton")
@@ -123,16 +123,14 @@ def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def compiled(cache: Path) -> dict[str, CompiledKernel]:
-    """Tactic 1 of a small node for every target."""
-    builds = [plugin.tactics(target, 32, "HALF", **SMALL)[1] for target in TARGETS]
-    with ThreadPoolExecutor(os.cpu_count()) as pool:
-        kernels = pool.map(lambda build: compile_kernel(build, cache), builds)
-        return dict(zip(TARGETS, kernels, strict=True))
+def compiled(cache: Path) -> Compiled:
+    """Tactic 1 of a small node."""
+    return Compiled(lambda target: plugin.tactics(target, 32, "HALF", **SMALL)[1], cache)
 
 
-@pytest.mark.parametrize("target", TARGETS)
-def test_parameters_in_the_ptx(compiled: dict[str, CompiledKernel], target: str) -> None:
+@pytest.mark.heavy
+@EVERY_TARGET
+def test_parameters_in_the_ptx(compiled: Compiled, target: str) -> None:
     kernel = compiled[target]
     assert kernel.ptx.count(".entry") == 1
     entry = re.search(rf"\.visible \.entry {kernel.name}\((.*?)\)", kernel.ptx, re.DOTALL)
@@ -142,8 +140,9 @@ def test_parameters_in_the_ptx(compiled: dict[str, CompiledKernel], target: str)
     assert f"\n.reqntid {kernel.threads}\n" in kernel.ptx  # a launch of another block would fail
 
 
+@pytest.mark.heavy
 def test_only_what_fits_the_shared_memory_is_offered(
-    compiled: dict[str, CompiledKernel], cache: Path, monkeypatch: pytest.MonkeyPatch
+    compiled: Compiled, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     builds = plugin.tactics("sm_80", 32, "HALF", **SMALL)
     del builds[3]  # a compilation less

@@ -50,6 +50,7 @@ def in_onnxruntime(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory, 
     return runs_of(OnnxRuntimeRecorder(Bundle(tiny_bundle), "fp32", 1, tmp_path_factory.mktemp("record")), expected)
 
 
+@pytest.mark.heavy
 def test_onnxruntime(in_onnxruntime: list[Run]) -> None:
     assert len(in_onnxruntime) == 3
     found = shares(in_onnxruntime)

@@ -65,6 +65,7 @@ def test_pieces_of_ids(engine: EmbeddingEngine, size: int, told: bool) -> None:
     np.testing.assert_array_equal(engine.embed_ids(ids[None])[0], found)
 
 
+@pytest.mark.heavy
 def test_pieces_of_text(engine: EmbeddingEngine) -> None:
     text = "The cat runs in the street.\nA woman reads, and the man is happy [SEP] no: 東京! " * 400
     pieces = [text[i : i + 97] for i in range(0, len(text), 97)]

@@ -78,6 +78,7 @@ def test_errors_add_up_and_own_errors_do_not() -> None:
     assert first.own == pytest.approx(first.total, rel=1e-3)
 
 
+@pytest.mark.heavy
 def test_the_last_total_is_the_error_of_the_embeddings() -> None:
     import onnxruntime
 
