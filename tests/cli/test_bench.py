@@ -56,10 +56,10 @@ def test_against_pytorch_and_another_bundle(bundle: Path, tiny_checkpoint_folder
     assert not (bundle / "reports").exists()
 
 
+@pytest.mark.needs("openvino")
+@pytest.mark.needs("transformers")
 @pytest.mark.heavy
 def test_against_a_transformer(bundle: Path, tiny_teacher_folder: Path) -> None:
-    pytest.importorskip("transformers")
-    pytest.importorskip("openvino")
     held = ("--against", "minilm-onnx", "--against", "minilm-openvino", "--transformer", tiny_teacher_folder)
     result = lam_export("bench", bundle, *SHORT, "4,20", "--engine", "onnxruntime", *held, "--json")
     assert result.returncode == 0, result.stderr

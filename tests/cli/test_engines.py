@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from commands import MAIN, lam_export, lam_export_process, refusal
 
-openvino = pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO")
+openvino = pytest.mark.needs("openvino")
 without_tensorrt = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")
 
 

@@ -31,9 +31,9 @@ def test_parts_and_files(bundle: Path) -> None:
     assert found.threads == 1
 
 
+@pytest.mark.needs("openvino")
 @pytest.mark.heavy
 def test_engines_side_by_side(bundle: Path, tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
-    pytest.importorskip("openvino")
     engines = ("--engine", "pytorch", "--engine", "openvino", "--checkpoint", tiny_checkpoint_folder)
     result = lam_export("profile", bundle, *SHORT, "--shape", "1x20", *engines, "-o", tmp_path / "out", "--json")
     assert result.returncode == 0, result.stderr

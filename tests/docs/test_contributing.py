@@ -4,8 +4,10 @@ import pytest
 from pages import ROOT
 
 
+@pytest.mark.needs("yaml")
 def test_hooks_are_the_tools_of_the_check() -> None:
-    yaml = pytest.importorskip("yaml")
+    import yaml
+
     (local,) = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))["repos"]
     assert local["repo"] == "local", "nothing is fetched"
     called = {tuple(hook["entry"].removeprefix(".venv/bin/").split()[:2]) for hook in local["hooks"]}

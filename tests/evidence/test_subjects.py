@@ -5,7 +5,6 @@ import re
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from importlib.util import find_spec
 from pathlib import Path
 
 import bundles
@@ -98,9 +97,8 @@ def test_a_bundle_in_its_engine(bundle: Bundle) -> None:
     }
 
 
+@pytest.mark.needs("openvino")
 def test_the_inlined_graph_in_openvino(bundle: Bundle) -> None:
-    if find_spec("openvino") is None:  # not importorskip: the import alone sends a usage report
-        pytest.skip("no OpenVINO")
     subject, other = engine_subject(bundle, "openvino"), engine_subject(bundle)
     with subject.load() as engine, other.load() as right:
         np.testing.assert_allclose(engine.embed_ids(*BATCH), right.embed_ids(*BATCH), rtol=0, atol=2e-5)
@@ -109,12 +107,11 @@ def test_the_inlined_graph_in_openvino(bundle: Bundle) -> None:
     assert subject.key() != other.key()
 
 
+@pytest.mark.needs("openvino")
 def test_another_library_of_operators_is_another_subject(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Else a report would pass on the vectors of an old kernel."""
-    if find_spec("openvino") is None:
-        pytest.skip("no OpenVINO")
     plain = engine_subject(bundle, "openvino").key()
     library = tmp_path / "liblam_operators.so"
     monkeypatch.setitem(os.environ, OPERATORS_VARIABLE, str(library))

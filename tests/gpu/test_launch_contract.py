@@ -14,7 +14,7 @@ from lam_plugins.aot import CompiledKernel
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE, op_type
 from lam_plugins.fused_delta_rule import tensorrt as plugin
 
-pytestmark = [pytest.mark.gpu, pytest.mark.needs("cuda")]
+pytestmark = [pytest.mark.gpu, pytest.mark.needs("triton", "cuda")]
 
 CHUNK = 128
 LENGTHS = [[length] for length in (1, 2, 31, 63, 127, 128, 129, 300, 1000, 2000)]
@@ -26,7 +26,6 @@ Launch = Callable[[CompiledKernel, tuple[Tensor, ...]], Tensor]
 
 def target() -> str:
     """This GPU, or the oldest, whose PTX newer GPUs assemble too."""
-    pytest.importorskip("triton")
     name = "sm_{}{}".format(*torch.cuda.get_device_capability())
     return name if name in aot.TARGETS else next(iter(aot.TARGETS))
 
@@ -99,10 +98,10 @@ def test_other_head_sizes(launch: Launch, head_size: int) -> None:
         assert relative_error(launch(compiled, arguments), exactly(arguments, CHUNK)) <= TOLERANCE[torch.float16]
 
 
+@pytest.mark.needs("tensorrt")
 @pytest.mark.tensorrt
 @pytest.mark.parametrize("dtype", TOLERANCE, ids=str)
 def test_tensorrt_builds_and_runs_one_node(dtype: torch.dtype) -> None:
-    pytest.importorskip("tensorrt")
     from polygraphy.backend.trt import CreateConfig, EngineFromNetwork, NetworkFromOnnxBytes, Profile, TrtRunner
 
     case = Case([1], 32, heads=12)

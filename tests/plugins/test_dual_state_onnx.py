@@ -111,9 +111,11 @@ def test_two_thousand_tokens_do_not_drift() -> None:
     assert np.median(errors[-10:]) <= 4 * np.median(errors[1:11])
 
 
+@pytest.mark.needs("openvino")
 @LAYOUTS
 def test_in_openvino(shared: bool) -> None:
-    openvino = pytest.importorskip("openvino")
+    import openvino
+
     case = Case([100, 1, 33], 32, shared=shared)
     model = onnx.inliner.inline_local_functions(model_of(case, 32))
     core = openvino.Core()

@@ -202,8 +202,8 @@ def test_types_of_inputs_and_outputs() -> None:
     assert plugin.io_types("FLOAT") == "FP32,INT32,FP32,FP32,FP32,FP32,FP32"
 
 
+@pytest.mark.needs("onnxscript")
 def test_name_and_inputs_are_the_onnx_functions() -> None:
-    pytest.importorskip("onnxscript")
     from lam_plugins.fused_delta_rule.onnx_function import fused_delta_rule_function
 
     function = fused_delta_rule_function(64, 384, 20)
@@ -256,9 +256,11 @@ def test_heavy_modules_wait_for_a_plugin() -> None:
     assert not {"torch", "triton", "tensorrt"} & set(result.stdout.split())
 
 
+@pytest.mark.needs("tensorrt")
 @pytest.mark.tensorrt
 def test_registering() -> None:
-    trt = pytest.importorskip("tensorrt")
+    import tensorrt as trt
+
     plugin.register_plugin(128, "sm_80", None)
     plugin.register_plugin(128, "sm_90", None)  # another GPU, not another plugin
     namespace, _, name = plugin.plugin_name(128).partition("::")

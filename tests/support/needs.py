@@ -25,6 +25,7 @@ EXTRAS = {
     "scipy": "report",
     "tensorrt": "tensorrt",
     "triton": "kernels",
+    "yaml": "dev",
 }
 """Python package to the extra of lam-export that brings it."""
 PROGRAMS = {"chromium": "chromium", "pkg-config": "pkg-config"}

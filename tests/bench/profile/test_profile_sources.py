@@ -109,8 +109,8 @@ def test_nothing_is_left_over_of_a_full_model(demo_bundle: Path, precision: str,
     assert found["FFN"] > found["embeddings"]
 
 
+@pytest.mark.needs("openvino")
 def test_openvino(tiny_bundle: Path, expected: np.ndarray) -> None:
-    pytest.importorskip("openvino")
     from lam_export.bench.profile.recorders.openvino import OpenVinoRecorder
 
     found = shares(runs_of(OpenVinoRecorder(Bundle(tiny_bundle), 1), expected))

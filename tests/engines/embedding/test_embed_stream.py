@@ -196,8 +196,8 @@ def test_a_closed_engine(bundles: dict[str, Path]) -> None:
                 engine.embed_stream(["a"])
 
 
+@pytest.mark.needs("openvino")
 def test_openvino_says_what_can(tiny_bundle: Path) -> None:
-    pytest.importorskip("openvino")
     said = refusal(tiny_bundle, "openvino")
     assert "expected the engine onnxruntime" in said
     assert "model.inlined.onnx" in said

@@ -3,7 +3,6 @@
 import shutil
 import sys
 from collections.abc import Callable, Iterator
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +15,7 @@ from lam_engines.contract import INLINED_MODEL
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.runtimes.openvino.library import check_version
 
-installed = pytest.mark.skipif(find_spec("openvino") is None, reason="no OpenVINO")  # not imported: see openvino.py
+installed = pytest.mark.needs("openvino")
 TEXTS = ["the cat sleeps", "", "a man is reading a red book", "music", "the dog runs " * 60, "no", " \0 😀 \ud800"]
 LENGTHS = (1, 2, 3, 16, 31, 127, 128, 129, 255, 256, 257, 300, 511, 512, 513, 1000, 2000)
 CLOSE = {"rtol": 0, "atol": 2e-5}
