@@ -41,6 +41,7 @@ def model(case: Case) -> onnx.ModelProto:
     return onnx_from_memory(case.memory(), opset=20)
 
 
+@pytest.mark.heavy
 def test_a_sequence_of_stores(case: Case, model: onnx.ModelProto) -> None:
     keys, values, queries = case.vectors(300, 2), case.vectors(300, 2, seed=1), case.vectors(2, 4, seed=2)
     graph = Graph(model, case.memory(), 2)

@@ -53,6 +53,7 @@ def test_in_torch_where_half_is_half(name: str, half: Encoder, tiny_encoder: Enc
     assert_within_the_gate(found, tiny_encoder, ids)
 
 
+@pytest.mark.heavy
 @pytest.mark.parametrize("name", texts())
 def test_in_onnxruntime(name: str, model: onnx.ModelProto, tiny_encoder: Encoder) -> None:
     ids = texts()[name]

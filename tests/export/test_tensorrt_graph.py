@@ -30,6 +30,7 @@ def plain(model: onnx.ModelProto) -> onnx.ModelProto:
     return without_plugin(model)
 
 
+@pytest.mark.heavy
 def test_with_the_plugin(model: onnx.ModelProto, tiny_encoder: Encoder) -> None:
     before = model.SerializeToString(deterministic=True)
     prepared = with_plugin(model)

@@ -12,6 +12,8 @@ from lam_export.export.tensorrt.plugin import plugin_builds, ready_plugin
 from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.encoder import Encoder
 
+pytestmark = pytest.mark.heavy
+
 
 def profile(batch: int) -> OptimizationProfile:
     return OptimizationProfile(batch=Range(min=1, opt=1, max=batch), tokens=Range(min=1, opt=8, max=64))

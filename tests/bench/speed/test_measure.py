@@ -90,6 +90,7 @@ def test_lengths_that_are_none(given: str) -> None:
         work.parse_lengths(given)
 
 
+@pytest.mark.heavy
 def test_all_that_is_right_is_timed_in_turn(shapes: tuple[work.Shape, ...], bundle: Bundle) -> None:
     subjects = [engine_subject(bundle, *names, threads=1) for names in engines_here(bundle)]
     first = subjects[0].info.name

@@ -185,6 +185,7 @@ def test_a_huge_body(tiny_server: "TritonServer", size: int) -> None:
             assert vectors(client.embeddings.create(model="lam_embed", input="cat")).shape == (1, 32)
 
 
+@pytest.mark.heavy
 def test_no_server_behind_it() -> None:
     settings = Settings(triton=f"127.0.0.1:{free_port()}", model=MODEL, timeout=0.5)
     with OpenAiFront(settings, bind("127.0.0.1", 0)) as front:
