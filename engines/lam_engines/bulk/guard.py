@@ -33,11 +33,11 @@ def start(folder: Path) -> "subprocess.Popen[bytes]":
 
 def main() -> None:
     """Wait for the end of the run, then end its processes and remove its folder."""
-    folder = Path(sys.argv[1])
+    folder, own = Path(sys.argv[1]), {os.getpid(), os.getppid()}
     sys.stdin.buffer.read()
     quiet, end = 0, time.monotonic() + _PATIENCE
     while quiet < _QUIET and time.monotonic() < end:  # one look may miss a process that is just starting
-        found = _marked(folder)
+        found = _marked(folder) - own
         quiet = 0 if found else quiet + 1
         for process in found:
             with suppress(OSError):
@@ -46,14 +46,20 @@ def main() -> None:
     shutil.rmtree(folder, ignore_errors=True)
 
 
-def _marked(folder: Path) -> list[int]:
-    """Processes of the run, without this one. None on systems without ``/proc``."""
-    mark = f"{MARK}={folder}".encode()
-    found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
+def _marked(folder: Path) -> set[int]:
+    """Processes of the run, this one and its parent among them. None on systems without ``/proc``.
+
+    A process that sets its title, as Ray's agents do, overwrites what ``/proc`` shows of its environment. It is known
+    by the logs that it has open in the folder.
+    """
+    mark, found = f"{MARK}={folder}".encode(), set()
+    for process in Path("/proc").glob("[0-9]*"):
         with suppress(OSError):
-            if mark in environment.read_bytes().split(b"\0") and int(environment.parent.name) != os.getpid():
-                found.append(int(environment.parent.name))
+            known = mark in (process / "environ").read_bytes().split(b"\0") or any(
+                handle.readlink().is_relative_to(folder) for handle in (process / "fd").iterdir()
+            )
+            if known:
+                found.add(int(process.name))
     return found
 
 
