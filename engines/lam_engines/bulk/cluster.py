@@ -10,6 +10,7 @@ from importlib.util import find_spec
 from pathlib import Path
 
 from ..errors import EngineError
+from ..silence import silent
 from . import guard
 
 _OBJECT_STORE_BYTES = 100 << 20
@@ -53,7 +54,7 @@ def local_ray(workers: int, *, gpu: bool) -> Iterator[Path]:
     handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT)}
     try:
         try:
-            with _silent():
+            with silent():  # Ray's native library prints its log settings
                 ray.init(
                     address="local",
                     num_cpus=workers,
@@ -79,16 +80,3 @@ def local_ray(workers: int, *, gpu: bool) -> Iterator[Path]:
         ray.shutdown()
         watch.communicate()
         del os.environ[guard.MARK]
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Discard standard error: Ray's native library prints its log settings there."""
-    error, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(error, 2)
-        os.close(nowhere)
-        os.close(error)

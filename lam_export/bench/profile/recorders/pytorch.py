@@ -1,12 +1,12 @@
 """Time of the reference in PyTorch, from torch.profiler, on a GPU if there is one and else on the CPU."""
 
-import os
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from lam_engines.silence import silent
 from lam_export.anatomy.parts import Part, Place, layer_of, place_of_module
 
 from .samples import Run, Sample
@@ -56,11 +56,11 @@ class PyTorchRecorder:
         activities = [ProfilerActivity.CPU] + [ProfilerActivity.CUDA] * (self.device == "cuda")
         profiler = profile(activities=activities, record_shapes=True, acc_events=True)
         with _marked(self._encoder):
-            with _silent():
+            with silent():  # the profiler's library writes
                 profiler.start()
             with record_function(_RUN):
                 vectors = self.plain(input_ids)
-            with _silent():
+            with silent():
                 profiler.stop()
         self._records.append(list(profiler.events()))
         return vectors
@@ -69,20 +69,6 @@ class PyTorchRecorder:
         """All recorded runs."""
         channels = 3 * self._encoder.config.hidden_size
         return [_run(record, cuda=self.device == "cuda", channels=channels) for record in self._records]
-
-
-@contextmanager
-def _silent() -> Iterator[None]:
-    """Silence standard error, where the profiler's library writes when it begins and ends."""
-    error = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(error, 2)
-        os.close(nowhere)
-        os.close(error)
 
 
 class _marked(ExitStack):  # noqa: N801  (used as a function)
