@@ -130,7 +130,8 @@ def test_killed_under_load(
         assert set(load.errors) <= _GONE
         assert server.grpc_url == url
         assert [event.partition(":")[0] for event in events] == ["restarting the server", "the server serves again"]
-        assert "died" in events[0] or "ended with -9" in events[0]
+        # Of a killed model the supervisor tells, or Triton aborts over it first (signal 6).
+        assert "died" in events[0] or "the server ended with -" in events[0]
 
 
 def test_stopped_under_load(repository: Path, expected: np.ndarray, triton_installation: Installation) -> None:
