@@ -29,7 +29,7 @@ def load_engine(
         bundle: the folder that ``lam-export onnx`` wrote.
         engine: the runtime: ``onnxruntime``, ``openvino`` or ``tensorrt``.
         precision: precision of the graph or plan, which the bundle must have. onnxruntime takes ``fp32`` (its default),
-            ``fp16`` and ``int8``; openvino ``fp32``; tensorrt ``fp16`` (its default) and ``fp32``.
+            ``fp16`` and ``int8``; openvino ``fp32`` (its default) and ``bf16``; tensorrt ``fp16`` (its default) and ``fp32``.
         device: onnxruntime takes ``cpu`` (its default) and ``cuda``; openvino ``cpu``; tensorrt ``cuda``.
         threads: threads of each operator on a CPU. Default: the runtime's own choice.
 

@@ -37,6 +37,12 @@ def processor_name() -> str:
     return _field(_PROC / "cpuinfo", "model name") or platform.processor() or platform.machine()
 
 
+def instruction_sets() -> frozenset[str]:
+    """The processor's extensions under Linux's names, such as ``avx512_bf16``; empty if the system does not tell."""
+    cpuinfo = _PROC / "cpuinfo"
+    return frozenset((_field(cpuinfo, "flags") or _field(cpuinfo, "Features")).split())  # of x86, of ARM
+
+
 def available_memory() -> int | None:
     """Bytes that are free for new work on the machine or in the container; None if the system does not say."""
     free = memory_field(_PROC / "meminfo", "MemAvailable")

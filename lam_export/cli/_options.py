@@ -6,8 +6,7 @@ from typing import Annotated
 
 import typer
 
-from lam_engines.contract import GRAPHS
-from lam_engines.runtimes.registry import DEFAULT, Runtime, all_runtimes, names, one_of
+from lam_engines.runtimes.registry import DEFAULT, Runtime, all_runtimes, names, one_of, precisions
 
 
 def _defaults(of: Callable[[Runtime], str]) -> str:
@@ -18,7 +17,7 @@ def _defaults(of: Callable[[Runtime], str]) -> str:
 
 REPEATED = "May be repeated."
 ENGINE = f"Engine to run: {one_of(names())}."
-PRECISION = f"Precision to run: {one_of(tuple(GRAPHS))}."
+PRECISION = f"Precision to run: {one_of(precisions())}."
 DEFAULT_PRECISIONS = _defaults(lambda runtime: runtime.precisions[0])
 DEFAULT_DEVICES = _defaults(lambda runtime: runtime.devices[0])
 THREADS = "CPU threads for each batch."

@@ -141,11 +141,11 @@ def report(
 
 
 def _candidates(bundle: Bundle, engines: Sequence[str], precisions: Sequence[str] | None) -> list[tuple[str, str]]:
-    chosen = [
-        (engine, precision)
-        for engine in dict.fromkeys(engines)
-        for precision in dict.fromkeys(precisions or registry.runtime(engine).precisions_of(bundle))
-    ]
+    chosen = []
+    for runtime in map(registry.runtime, dict.fromkeys(engines)):
+        # What does not run here is left out; if that is all, loading it says why.
+        found = precisions or runtime.runs(bundle) or runtime.precisions_of(bundle)
+        chosen += [(runtime.name, precision) for precision in dict.fromkeys(found)]
     if not chosen:
         raise LamError(
             f"expected a file in the bundle {bundle.path} that {', '.join(engines)} can run, found only "

@@ -50,7 +50,7 @@ def test_validate_one_precision(tiny_bundle: Path, tiny_checkpoint_folder: Path)
     ("options", "part"),
     [
         (["--engine", "caffe"], "expected engine onnxruntime, openvino or tensorrt, found 'caffe'"),
-        (["--engine", "openvino", "--precision", "fp16"], "expected precision fp32 with the engine openvino"),
+        (["--engine", "openvino", "--precision", "fp16"], "expected precision fp32 or bf16 with the engine openvino"),
         (["--engine", "openvino", "--device", "cuda"], "expected device cpu with the engine openvino"),
         (["--engine", "tensorrt", "--threads", "2"], "expected no threads with the engine tensorrt"),
         (["--precision", "fp16"], "expected model.fp16.onnx in the bundle"),

@@ -13,7 +13,8 @@ import shared
 from commands import lam_export
 from promises import EVERY_WAY, REGISTERED, Engine, Opener, Way
 
-from lam_engines import EngineError
+from lam_engines import LamError
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.runtimes.registry import runtime
 
@@ -65,7 +66,8 @@ def opener(way: Way, contract_bundle: Path, request: pytest.FixtureRequest) -> I
         if way.kind != "c++":
             try:
                 runtime(way.name).here(runtime(way.name).devices[0])
-            except EngineError as error:
+                runtime(way.name).file_of(Bundle(contract_bundle), way.precision)
+            except LamError as error:
                 pytest.skip(str(error))
         yield Opener(way, contract_bundle, build)
 

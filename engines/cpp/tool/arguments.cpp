@@ -98,7 +98,7 @@ const char* help() {
            "  -o, --output FILE     Write this .npy file, whole or not at all, not standard output.\n"
            "      --force           Replace an output file that is there.\n"
            "      --engine NAME     openvino or tensorrt, as far as built.\n"
-           "      --precision NAME  openvino: fp32; tensorrt: fp16 (its default) or fp32.\n"
+           "      --precision NAME  openvino: fp32 (its default) or bf16; tensorrt: fp16 (its default) or fp32.\n"
            "      --threads N       Of the CPU. [default: one per core]\n"
            "      --batch-tokens N  Tokens that go through the model at once. [default: 512; 16384 with tensorrt]\n"
            "      --cache DIR       Where openvino keeps the compiled graph for the next start. What is there is used\n"

@@ -185,6 +185,11 @@ def all_runtimes() -> tuple[Runtime, ...]:
     return tuple(map(runtime, names()))
 
 
+def precisions() -> tuple[str, ...]:
+    """All precisions that some runtime can run, those of the default runtime first."""
+    return tuple(dict.fromkeys(precision for known in all_runtimes() for precision in known.precisions))
+
+
 def one_of(known: Sequence[str]) -> str:
     """The names joined for a sentence: ``a, b or c``."""
     return " or ".join(filter(None, (", ".join(known[:-1]), known[-1])))

@@ -113,7 +113,7 @@ def test_nothing_is_left_over_of_a_full_model(demo_bundle: Path, precision: str,
 def test_openvino(tiny_bundle: Path, expected: np.ndarray) -> None:
     from lam_export.bench.profile.recorders.openvino import OpenVinoRecorder
 
-    found = shares(runs_of(OpenVinoRecorder(Bundle(tiny_bundle), 1), expected))
+    found = shares(runs_of(OpenVinoRecorder(Bundle(tiny_bundle), "fp32", 1), expected))
     assert found.keys() >= PARTS
     assert found.get("other", 0) < 0.02
 

@@ -64,7 +64,7 @@ def test_a_bundle_without_the_inlined_graph(bundle: Path) -> None:
     [
         ({"threads": 0}, "at least 1 thread, found 0"),
         ({"device": "cuda"}, "expected device cpu with the engine openvino, found 'cuda'"),
-        ({"precision": "fp16"}, "expected precision fp32 with the engine openvino, found 'fp16'"),
+        ({"precision": "fp16"}, "expected precision fp32 or bf16 with the engine openvino, found 'fp16'"),
     ],
 )
 def test_options_that_it_does_not_have(tiny_bundle: Path, options: dict[str, Any], part: str) -> None:

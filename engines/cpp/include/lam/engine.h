@@ -18,7 +18,7 @@ namespace lam {
 struct Options {
     /// `openvino` or `tensorrt`; the first of them that this build has.
     std::string backend;
-    /// Of the graph or plan: openvino `fp32`; tensorrt `fp16` (its default) or `fp32`.
+    /// Of the graph or plan: openvino `fp32` (its default) or `bf16`; tensorrt `fp16` (its default) or `fp32`.
     std::string precision;
     /// Of the CPU, for each operator, with openvino; 0: one per physical core.
     int threads = 0;

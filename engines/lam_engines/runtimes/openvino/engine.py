@@ -10,7 +10,7 @@ from ...bundles.bundle import Bundle
 from ...contract import INLINED_MODEL, INPUTS, SENTENCE_EMBEDDING
 from ...embedding.engine import EmbeddingEngine
 from ...errors import BundleError, EngineError
-from .library import compile_options, library, version_of
+from .library import check_bf16, compile_options, library, version_of
 from .operators import check_operators, find_operators, graph_of
 
 if TYPE_CHECKING:
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 
 class OpenVinoEngine(EmbeddingEngine):
-    """Runs a bundle in OpenVINO, in float32 on the CPU.
+    """Runs a bundle in OpenVINO on the CPU, in float32 or bfloat16.
 
     It runs ``model.onnx`` if it can use the native operator: the environment variable ``LAM_OPERATORS`` names the
     operator's library, and the bundle has the flat form with chunks of 128 tokens. Else it runs ``model.inlined.onnx``.
@@ -26,18 +26,21 @@ class OpenVinoEngine(EmbeddingEngine):
     It is thread-safe: one engine may serve many threads. One batch runs at a time, on all of the engine's threads.
     """
 
-    def __init__(self, bundle: Bundle, *, threads: int | None = None) -> None:
+    def __init__(self, bundle: Bundle, *, precision: str = "fp32", threads: int | None = None) -> None:
         """Load the bundle's graph.
 
         Args:
             bundle: an open bundle, made with ``--inline`` unless the native operator is used.
+            precision: ``fp32`` or ``bf16``. Both run the fp32 graph. In ``bf16`` OpenVINO rounds weights and values to
+                bfloat16 where it gains by it; inputs and outputs are the same.
             threads: CPU threads; if left out, OpenVINO's default, one per physical core.
 
         Raises:
-            EngineError: OpenVINO is missing or too old, or the library of operators does not fit it.
+            EngineError: OpenVINO is missing or too old, the library of operators does not fit it, or the processor has
+                no instructions for bfloat16.
             BundleError: the graph is missing, was altered, or cannot be loaded.
         """
-        compiled = compile_graph(bundle, threads)
+        compiled = compile_graph(bundle, precision, threads)
         graph = graph_of(bundle)
         super().__init__(bundle, graph)
         _check_interface(compiled, graph, self.model.hidden_size)
@@ -68,16 +71,20 @@ class OpenVinoEngine(EmbeddingEngine):
             self._request = None
 
 
-def compile_graph(bundle: Bundle, threads: int | None, *, profiling: bool = False) -> "CompiledModel":
+def compile_graph(
+    bundle: Bundle, precision: str, threads: int | None, *, profiling: bool = False
+) -> "CompiledModel":
     """The graph that :class:`OpenVinoEngine` runs, with the native operator where it is used.
 
     Args:
         bundle: an open bundle.
+        precision: as for :class:`OpenVinoEngine`.
         threads: as for :class:`OpenVinoEngine`.
         profiling: measure the time of each node.
 
     Raises:
-        EngineError: OpenVINO is missing or too old, or the library of operators does not fit it.
+        EngineError: OpenVINO is missing or too old, the library of operators does not fit it, or the processor has no
+            instructions for bfloat16.
         BundleError: the graph is missing, was altered, or cannot be loaded.
     """
     operators, graph = find_operators(bundle), graph_of(bundle)
@@ -87,10 +94,12 @@ def compile_graph(bundle: Bundle, threads: int | None, *, profiling: bool = Fals
             f"{quote(str(bundle.path))} --inline --force"
         )
     openvino = library()
+    if precision == "bf16":
+        check_bf16()
     if operators is not None:
         check_operators(operators, version_of(openvino))
     content = bundle.read(graph)
-    options = compile_options(threads) | {openvino.properties.enable_profiling: profiling}
+    options = compile_options(threads, precision) | {openvino.properties.enable_profiling: profiling}
     try:
         core = openvino.Core()
         if operators is not None:

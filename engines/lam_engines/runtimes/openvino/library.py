@@ -4,6 +4,7 @@ import sys
 from typing import Any
 
 from ...errors import EngineError
+from ...machine import instruction_sets, processor_name
 
 OLDEST = (2026, 2)
 """Older versions give NaN for every padded text, because they ignore the epsilon when they normalise a row of zeros."""
@@ -62,15 +63,32 @@ def _import() -> Any:
     return openvino
 
 
-def compile_options(threads: int | None) -> dict[Any, Any]:
-    """The options for compiling every graph. ``threads`` is as for :class:`OpenVinoEngine`."""
+def check_bf16() -> None:
+    """See that the processor computes in bfloat16.
+
+    OpenVINO also imitates bfloat16 with AVX-512, which is slower than float32.
+
+    Raises:
+        EngineError: it does not, or OpenVINO is missing.
+    """
+    found = instruction_sets()
+    imitated = "avx512f" in found and not found & {"avx512_bf16", "amx_bf16"}
+    if imitated or "BF16" not in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+        raise EngineError(
+            f"expected a processor with instructions for bf16 (AMX, AVX-512 BF16 or ARM BF16), found "
+            f"{processor_name()}; leave the precision out for fp32"
+        )
+
+
+def compile_options(threads: int | None, precision: str = "fp32") -> dict[Any, Any]:
+    """The options for compiling every graph. ``threads`` and ``precision`` are as for :class:`OpenVinoEngine`."""
     openvino = library()
     from openvino import properties
     from openvino.properties import hint
 
     options: dict[Any, Any] = {
         # Without this, OpenVINO uses bfloat16 on CPUs that support it.
-        hint.inference_precision: openvino.Type.f32,
+        hint.inference_precision: openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32,
         hint.performance_mode: hint.PerformanceMode.LATENCY,
         "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
     }

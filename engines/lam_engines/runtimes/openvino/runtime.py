@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 
 class OpenVino(Runtime):
-    """Runs a bundle's graph in float32 on a CPU."""
+    """Runs a bundle's fp32 graph on a CPU, in float32 or bfloat16."""
 
     name = "openvino"
     title = "OpenVINO"
-    precisions = ("fp32",)
+    precisions = ("fp32", "bf16")
     devices = ("cpu",)
 
     def version(self) -> str:
@@ -36,8 +36,11 @@ class OpenVino(Runtime):
     def file_of(self, bundle: "Bundle", precision: str) -> str:
         from shlex import quote
 
+        from .library import check_bf16
         from .operators import graph_of
 
+        if precision == "bf16":
+            check_bf16()
         graph = graph_of(bundle)
         if graph not in bundle.manifest.files:  # without the operator, OpenVINO needs a graph without local functions
             raise BundleError(
@@ -69,7 +72,7 @@ class OpenVino(Runtime):
     def open(self, bundle: "Bundle", precision: str, device: str, threads: int | None) -> "EmbeddingEngine":
         from .engine import OpenVinoEngine
 
-        return OpenVinoEngine(bundle, threads=threads)
+        return OpenVinoEngine(bundle, precision=precision, threads=threads)
 
 
 RUNTIME = OpenVino()

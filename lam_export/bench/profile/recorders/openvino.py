@@ -23,16 +23,17 @@ _NORMS = ("MVN", "RMS")
 class OpenVinoRecorder:
     """The bundle's graph, compiled with counters but otherwise as the engine compiles it."""
 
-    def __init__(self, bundle: Bundle, threads: int) -> None:
+    def __init__(self, bundle: Bundle, precision: str, threads: int) -> None:
         """Compile it.
 
         Args:
             bundle: an open bundle.
+            precision: precision to compute in.
             threads: threads for each operator.
         """
         import onnx
 
-        compiled = compile_graph(bundle, threads, profiling=True)
+        compiled = compile_graph(bundle, precision, threads, profiling=True)
         graph = onnx.load_from_string(bundle.read(graph_of(bundle)))
         self._places = _places(compiled.get_runtime_model(), places_of_nodes(graph))
         self._request = compiled.create_infer_request()
@@ -82,4 +83,4 @@ def _places(runtime: Any, known: dict[str, Place]) -> dict[str, Place]:
 
 def recorder(bundle: Bundle, precision: str, threads: int, scratch: Path) -> OpenVinoRecorder:
     """The recorder that :func:`~lam_export.bench.profile.recorders.recorder.recorder_of` loads."""
-    return OpenVinoRecorder(bundle, threads)
+    return OpenVinoRecorder(bundle, precision, threads)
