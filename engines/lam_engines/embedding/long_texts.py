@@ -1,9 +1,11 @@
 """Long texts in windows, so that memory does not grow with the text."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
+from ..bundles.manifest import ModelInfo
+from ..contract import ATTENTION_MASK, INPUT_IDS, WINDOW
 from ..errors import InputError
 
 WINDOW_TOKENS = 8192
@@ -15,6 +17,32 @@ tokens ahead (six layers, chunks of 32). Even so it is faster than windows of 8,
 Windows = Iterator[tuple[np.ndarray, np.ndarray]]
 """Each window's tokens ``[L]`` int64, and the graph's input ``window`` ``[4]`` int64. Its four values are: the place of
 the first token in the text, the length of the text, and the first and the end (not included) of the tokens to sum."""
+
+
+def flat_embedding(
+    run: Callable[[dict[str, np.ndarray]], np.ndarray],
+    pieces: Iterable[np.ndarray],
+    tokens: int,
+    chunk_size: int,
+    model: ModelInfo,
+) -> np.ndarray:
+    """The embedding ``[hidden]`` float32 of one text in the flat form, window by window.
+
+    Args:
+        run: runs the graph on ``input_ids`` and ``attention_mask`` ``[1, L]`` and ``window`` ``[4]``, all int64. It
+            gives ``[1, hidden]``: the sum over the window's own tokens.
+        pieces: the text's tokens in order, ``[n]`` integers each.
+        tokens: tokens of all pieces together.
+        chunk_size: of the model.
+        model: the bundle's.
+
+    Raises:
+        InputError: the pieces do not hold ``tokens`` tokens.
+    """
+    total = np.zeros(model.hidden_size)
+    for part, window in flat_windows(pieces, tokens, chunk_size, model.num_hidden_layers):
+        total += run({INPUT_IDS: part[None], ATTENTION_MASK: np.ones_like(part)[None], WINDOW: window})[0]
+    return unit(total)
 
 
 def flat_windows(

@@ -29,13 +29,22 @@ def bundles(
     tiny_checkpoint_folder: Path, tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> dict[str, Path]:
     recurrent = tmp_path_factory.mktemp("bundles") / "recurrent"
-    export_onnx(load_checkpoint(tiny_checkpoint_folder), recurrent, form="recurrent", stream=True)
+    export_onnx(load_checkpoint(tiny_checkpoint_folder), recurrent, form="recurrent", stream=True, inline=True)
     return {"flat": tiny_bundle, "recurrent": recurrent}
 
 
-@pytest.fixture(scope="module", params=["flat", "recurrent"])
+@pytest.fixture(
+    scope="module",
+    params=[
+        ("flat", "onnxruntime"),
+        ("recurrent", "onnxruntime"),
+        pytest.param(("flat", "openvino"), marks=pytest.mark.needs("openvino")),
+    ],
+    ids=" in ".join,
+)
 def engine(request: pytest.FixtureRequest, bundles: dict[str, Path]) -> Iterator[EmbeddingEngine]:
-    with load_engine(bundles[request.param]) as engine:
+    form, runtime = request.param
+    with load_engine(bundles[form], runtime) as engine:
         yield engine
 
 
@@ -197,8 +206,8 @@ def test_a_closed_engine(bundles: dict[str, Path]) -> None:
 
 
 @pytest.mark.needs("openvino")
-def test_openvino_says_what_can(tiny_bundle: Path) -> None:
-    said = refusal(tiny_bundle, "openvino")
+def test_openvino_says_what_can(bundles: dict[str, Path]) -> None:
+    said = refusal(bundles["recurrent"], "openvino")
     assert "expected the engine onnxruntime" in said
     assert "model.inlined.onnx" in said
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...bundles.bundle import Bundle
-from ...contract import ATTENTION_MASK, INPUT_IDS, INPUTS, MODEL, SENTENCE_EMBEDDING, STREAM_MODEL, WINDOW
+from ...contract import INPUTS, MODEL, SENTENCE_EMBEDDING, STREAM_MODEL, WINDOW
 from ...embedding.batching import GPU_BATCH_TOKENS, GPU_MAX_PADDING
 from ...embedding.engine import EmbeddingEngine
-from ...embedding.long_texts import WINDOW_TOKENS, flat_windows, unit
+from ...embedding.long_texts import WINDOW_TOKENS, flat_embedding
 from ...errors import BundleError, EngineError
 from .recurrent_stream import RecurrentStream
 from .session import provider_of, run, session_of
@@ -60,7 +60,7 @@ class OnnxRuntimeEngine(EmbeddingEngine):
         """A function that embeds one text of any length in windows; None if the bundle cannot do that."""
         chunk_size = self.bundle.manifest.chunk_size
         if self._windowed and chunk_size is not None:
-            return partial(self._flat, chunk_size)
+            return partial(flat_embedding, self._run, chunk_size=chunk_size, model=self.model)
         return None if self._stream is None else self._stream.embed
 
     def _streamer(self) -> Callable[[Iterable[np.ndarray], int], np.ndarray]:
@@ -82,13 +82,6 @@ class OnnxRuntimeEngine(EmbeddingEngine):
                 f"again: lam-export onnx CHECKPOINT -o {quote(str(self.bundle.path))} --force"
             )
         return found
-
-    def _flat(self, chunk_size: int, pieces: Iterable[np.ndarray], tokens: int) -> np.ndarray:
-        total = np.zeros(self.model.hidden_size)
-        for part, window in flat_windows(pieces, tokens, chunk_size, self.model.num_hidden_layers):
-            feed = {INPUT_IDS: part[None], ATTENTION_MASK: np.ones_like(part)[None], WINDOW: window}
-            total += self._run(feed)[0]
-        return unit(total)
 
     def _run(self, feed: Mapping[str, np.ndarray]) -> np.ndarray:
         return run(self._session, [SENTENCE_EMBEDDING], feed)[0]

@@ -1,5 +1,7 @@
 """OpenVINO: a second engine for CPUs."""
 
+from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from shlex import quote
 from threading import Lock
 from typing import TYPE_CHECKING
@@ -7,8 +9,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...bundles.bundle import Bundle
-from ...contract import INLINED_MODEL, INPUTS, SENTENCE_EMBEDDING
+from ...contract import INLINED_MODEL, INPUTS, SENTENCE_EMBEDDING, WINDOW
 from ...embedding.engine import EmbeddingEngine
+from ...embedding.long_texts import WINDOW_TOKENS, flat_embedding
 from ...errors import BundleError, EngineError
 from .library import check_bf16, compile_options, library, version_of
 from .operators import check_operators, find_operators, graph_of
@@ -22,6 +25,9 @@ class OpenVinoEngine(EmbeddingEngine):
 
     It runs ``model.onnx`` if it can use the native operator: the environment variable ``LAM_OPERATORS`` names the
     operator's library, and the bundle has the flat form with chunks of 128 tokens. Else it runs ``model.inlined.onnx``.
+
+    Long texts of the flat form go through the graph in windows, as in ONNX Runtime. The graph is compiled once more for
+    that, at the first long text.
 
     It is thread-safe: one engine may serve many threads. One batch runs at a time, on all of the engine's threads.
     """
@@ -46,33 +52,52 @@ class OpenVinoEngine(EmbeddingEngine):
         _check_interface(compiled, graph, self.model.hidden_size)
         self._lock = Lock()
         self._request: InferRequest | None = compiled.create_infer_request()
+        self._compile_windowed = partial(compile_graph, bundle, precision, threads, windowed=True)
+        self._windowed: InferRequest | None = None
 
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        arrays = map(np.ascontiguousarray, (input_ids, attention_mask))
-        feed = dict(zip(INPUTS, arrays, strict=True))
+        long = self._in_windows() if input_ids.shape[1] > WINDOW_TOKENS else None
+        if long is None:
+            return self._run(dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
+        lengths = attention_mask.sum(axis=1).tolist()
+        return np.stack([long([ids[:n]], n) for ids, n in zip(input_ids, lengths, strict=True)])
+
+    def _in_windows(self) -> Callable[[Iterable[np.ndarray], int], np.ndarray] | None:
+        """A function that embeds one text of any length in windows; None if the bundle cannot do that."""
+        manifest = self.bundle.manifest
+        if manifest.form != "flat" or manifest.chunk_size is None:
+            return None
+        return partial(flat_embedding, self._run, chunk_size=manifest.chunk_size, model=self.model)
+
+    def _streamer(self) -> Callable[[Iterable[np.ndarray], int], np.ndarray]:
+        return self._in_windows() or super()._streamer()
+
+    def _run(self, feed: Mapping[str, np.ndarray]) -> np.ndarray:
         with self._lock:
-            if self._request is None:
+            request = self._request
+            if request is None:
                 raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE, 'openvino')")
+            if WINDOW in feed:
+                request = self._windowed = self._windowed or self._compile_windowed().create_infer_request()
+            arrays = {name: np.ascontiguousarray(array) for name, array in feed.items()}
             try:
                 # The inputs outlive the call. The outputs are copied, because the next call overwrites them.
-                vectors: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)[
-                    SENTENCE_EMBEDDING
-                ]
+                found: np.ndarray = request.infer(arrays, share_inputs=True, share_outputs=False)[SENTENCE_EMBEDDING]
             except RuntimeError as error:
-                rows, tokens = input_ids.shape
+                rows, tokens = feed[INPUTS[0]].shape
                 raise EngineError(
                     f"OpenVINO failed on a batch of {rows} x {tokens} tokens: {_reason(error)}; if memory is short, "
                     f"lower batch_tokens or cut the longest texts"
                 ) from None
-        return vectors
+        return found
 
     def close(self) -> None:
         with self._lock:
-            self._request = None
+            self._request = self._windowed = None
 
 
 def compile_graph(
-    bundle: Bundle, precision: str, threads: int | None, *, profiling: bool = False
+    bundle: Bundle, precision: str, threads: int | None, *, profiling: bool = False, windowed: bool = False
 ) -> "CompiledModel":
     """The graph that :class:`OpenVinoEngine` runs, with the native operator where it is used.
 
@@ -81,6 +106,7 @@ def compile_graph(
         precision: as for :class:`OpenVinoEngine`.
         threads: as for :class:`OpenVinoEngine`.
         profiling: measure the time of each node.
+        windowed: make the constant ``window`` of a graph of the flat form an input.
 
     Raises:
         EngineError: OpenVINO is missing or too old, the library of operators does not fit it, or the processor has no
@@ -104,7 +130,14 @@ def compile_graph(
         core = openvino.Core()
         if operators is not None:
             core.add_extension(str(operators))
-        return core.compile_model(core.read_model(content, b""), "CPU", options)
+        model = core.read_model(content, b"")
+        if windowed:
+            (window,) = (node for node in model.get_ops() if node.get_friendly_name() == WINDOW)
+            value = openvino.opset1.parameter(window.output(0).partial_shape, openvino.Type.i64, name=WINDOW)
+            value.output(0).set_names({WINDOW})
+            window.output(0).replace(value.output(0))
+            model.add_parameters([value])
+        return core.compile_model(model, "CPU", options)
     except RuntimeError as error:
         raise BundleError(
             f"OpenVINO {version_of(openvino)} cannot load {graph}: {_reason(error)}; {_remedy(graph)}"
