@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .errors import BundleError, EngineError, InputError, LamError, SnapshotError
-from .runtimes.registry import DEFAULT, runtime
+from .runtimes.registry import AUTO, DEFAULT, choose, runtime
 from .telemetry import disable_telemetry
 
 if TYPE_CHECKING:
@@ -27,9 +27,11 @@ def load_engine(
 
     Args:
         bundle: the folder that ``lam-export onnx`` wrote.
-        engine: the runtime: ``onnxruntime``, ``openvino`` or ``tensorrt``.
+        engine: ``auto``, the fastest that runs here; or the runtime ``onnxruntime``, ``openvino`` or ``tensorrt``. In
+            fp32 their embeddings agree within 1e-5.
         precision: precision of the graph or plan, which the bundle must have. onnxruntime takes ``fp32`` (its default),
-            ``fp16`` and ``int8``; openvino ``fp32`` (its default) and ``bf16``; tensorrt ``fp16`` (its default) and ``fp32``.
+            ``fp16`` and ``int8``; openvino ``fp32`` (its default) and ``bf16``; tensorrt ``fp16`` (its default) and
+            ``fp32``; auto what any of them takes, ``fp32`` by default.
         device: onnxruntime takes ``cpu`` (its default) and ``cuda``; openvino ``cpu``; tensorrt ``cuda``.
         threads: threads of each operator on a CPU. Default: the runtime's own choice.
 
@@ -46,7 +48,12 @@ def load_engine(
             vectors = engine.embed(["a first text", "and another"])  # float32 [2, hidden], unit length
         ```
     """
-    chosen = runtime(engine)
+    if engine == AUTO:
+        precision = precision or "fp32"
+    else:
+        runtime(engine)  # a name that there is not is said before the bundle is read
     from .bundles.bundle import Bundle
 
-    return chosen.load(Bundle(bundle), precision=precision, device=device, threads=threads)
+    opened = Bundle(bundle)
+    chosen = choose(engine, opened, precision, device).runtime
+    return chosen.load(opened, precision=precision, device=device, threads=threads)

@@ -43,4 +43,4 @@ Precision = Literal["fp32", "fp16", "bf16", "int8"]
 CACHE_VARIABLE = "LAM_EXPORT_CACHE"
 """Names the folder of the caches; see :func:`lam_engines.machine.cache_folder`."""
 OPERATORS_VARIABLE = "LAM_OPERATORS"
-"""Names the library of native operators for OpenVINO."""
+"""Names the library of native operators for OpenVINO; set to nothing: none, whatever is installed."""

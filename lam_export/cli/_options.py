@@ -6,17 +6,17 @@ from typing import Annotated
 
 import typer
 
-from lam_engines.runtimes.registry import DEFAULT, Runtime, all_runtimes, names, one_of, precisions
+from lam_engines.runtimes.registry import REFERENCE, Runtime, all_runtimes, engines, one_of, precisions
 
 
 def _defaults(of: Callable[[Runtime], str]) -> str:
-    """What the default engine uses, then the engines that use something else: ``cpu; tensorrt cuda``."""
+    """What the first engine uses, then the engines that use something else: ``cpu; tensorrt cuda``."""
     first, *others = all_runtimes()
     return "; ".join([of(first), *(f"{other.name} {of(other)}" for other in others if of(other) != of(first))])
 
 
 REPEATED = "May be repeated."
-ENGINE = f"Engine to run: {one_of(names())}."
+ENGINE = f"Engine to run: {one_of(engines())}."
 PRECISION = f"Precision to run: {one_of(precisions())}."
 DEFAULT_PRECISIONS = _defaults(lambda runtime: runtime.precisions[0])
 DEFAULT_DEVICES = _defaults(lambda runtime: runtime.devices[0])
@@ -43,7 +43,7 @@ Opset = Annotated[
     typer.Option(min=18, max=23, help="ONNX opset. 20 is the lowest with a Gelu operator; below, Gelu is five nodes."),
 ]
 Engine = Annotated[str, typer.Option(help=ENGINE)]
-Engines = Annotated[list[str] | None, typer.Option("--engine", help=f"{ENGINE} {REPEATED}", show_default=DEFAULT)]
+Engines = Annotated[list[str] | None, typer.Option("--engine", help=f"{ENGINE} {REPEATED}", show_default=REFERENCE)]
 Device = Annotated[str | None, typer.Option(help="Device to run on: cpu or cuda.", show_default=DEFAULT_DEVICES)]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help=THREADS, show_default="one per core")]
 Column = Annotated[str | None, typer.Option(help="Column that holds the texts.", show_default="text")]

@@ -3,7 +3,7 @@
 from shlex import quote
 from typing import TYPE_CHECKING
 
-from lam_engines.runtimes.registry import DEFAULT
+from lam_engines.runtimes.registry import REFERENCE
 
 from ._console import out, say
 
@@ -30,7 +30,7 @@ def parity_tables(report: "ParityReport") -> "Group":
     for row in report.rows:
         table = tables.get((row.graph, row.output))
         if table is None:
-            where = "" if row.engine == DEFAULT else f" in {row.engine}"
+            where = "" if row.engine == REFERENCE else f" in {row.engine}"
             title = f"{row.graph}{where}, {row.output}, against PyTorch in float64"
             holds = f"passes where max-abs <= {row.thresholds.max_abs:g} and cosine >= {row.thresholds.cosine}"
             table = Table("case", title=escape(title), caption=holds)

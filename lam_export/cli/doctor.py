@@ -46,6 +46,7 @@ def run(
 
     from lam_engines.runtimes.registry import all_runtimes
 
+    auto = [] if bundle is None else [_auto(bundle)]
     engines = [_engine(runtime, device, bundle) for runtime in all_runtimes() for device in runtime.devices]
     tools = [
         _packages("export, validate, inspect", "export", *_EXPORT_TOOLS),
@@ -57,12 +58,26 @@ def run(
         _packages("serve, triton", "serve", "jinja2", "orjson", "starlette", "tritonclient", "uvicorn"),
     ]
     table = Table("", "what", "details", title=f"Python {platform.python_version()} on {platform.platform()}")
-    for finding in (*engines, *tools):
+    for finding in (*auto, *engines, *tools):
         mark = "[green]✓[/]" if finding.works else "[red]✗[/]"
         table.add_row(mark, finding.what, escape(finding.detail))
     out.print(table)
     if not any(finding.works for finding in engines):
         raise typer.Exit(2)
+
+
+def _auto(bundle: Path) -> Finding:
+    """What runs if no engine is named."""
+    from lam_engines.bundles.bundle import Bundle
+    from lam_engines.runtimes.registry import choose
+
+    try:
+        opened = Bundle(bundle)
+        found = choose("auto", opened)
+        chosen = " with the ".join(filter(None, (found.runtime.title, found.runtime.variant(opened))))
+        return Finding("engine auto", True, f"runs {chosen}" + (f" ({found.why})" if found.why else ""))
+    except LamError as error:
+        return Finding("engine auto", False, str(error))
 
 
 def _engine(runtime: "Runtime", device: str, bundle: Path | None) -> Finding:

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lam_engines.runtimes.registry import DEFAULT
+from lam_engines.runtimes.registry import REFERENCE
 
 from ._console import examples, out, say
 from ._options import PRECISION, Engine, Json, Threads
@@ -33,9 +33,9 @@ def run(
         str, typer.Option(help="What was changed, in words. Change one thing at a time.", show_default=False)
     ],
     precision: Annotated[str, typer.Option(help=PRECISION)] = "fp32",
-    engine: Engine = DEFAULT,
+    engine: Engine = REFERENCE,
     baseline_precision: Annotated[str, typer.Option(help="Precision of the baseline.")] = "fp32",
-    baseline_engine: Annotated[str, typer.Option(help="Engine of the baseline.")] = DEFAULT,
+    baseline_engine: Annotated[str, typer.Option(help="Engine of the baseline.")] = REFERENCE,
     baseline_bundle: Annotated[
         Path | None, typer.Option(help="The baseline's bundle.", show_default="the one that holds the report")
     ] = None,

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from lam_engines.runtimes.registry import DEFAULT, names, one_of
+from lam_engines.runtimes.registry import DEFAULT, engines, one_of
 
 from ._console import examples, note, out, say
 from ._options import DEFAULT_PRECISIONS, MADE_FROM, PRECISION, REPEATED, BundleArgument, Json, Teacher, Threads
@@ -25,7 +25,7 @@ def run(
     engines: Annotated[
         list[str] | None,
         typer.Option(
-            "--engine", help=f"Engine to run: {one_of((*names(), 'pytorch'))}. {REPEATED}", show_default=DEFAULT
+            "--engine", help=f"Engine to run: {one_of((*engines(), 'pytorch'))}. {REPEATED}", show_default=DEFAULT
         ),
     ] = None,
     precisions: Annotated[

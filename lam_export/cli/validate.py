@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from lam_engines.errors import LamError
-from lam_engines.runtimes.registry import DEFAULT
+from lam_engines.runtimes.registry import REFERENCE
 
 from ._console import examples, out, say
 from ._options import MADE_FROM, PRECISION, BundleArgument, Engine, Json, Teacher, Verbose
@@ -32,10 +32,10 @@ def run(
     cosine: Annotated[
         float | None, typer.Option(help="Smallest allowed cosine of any text.", show_default="0.999999; fp16 0.9995")
     ] = None,
-    engine: Engine = DEFAULT,
+    engine: Engine = REFERENCE,
     precision: Annotated[
         str | None,
-        typer.Option(help=PRECISION, show_default=f"all graphs in {DEFAULT}; else the engine's default"),
+        typer.Option(help=PRECISION, show_default=f"all graphs in {REFERENCE}; else the engine's default"),
     ] = None,
     bisect: Annotated[
         bool, typer.Option("--bisect", help="Find the fewest parts that must stay in float32 so that fp16 passes.")

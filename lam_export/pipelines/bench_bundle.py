@@ -111,7 +111,7 @@ def bench_bundle(
     results: list[SpeedResult] = []
     with TemporaryDirectory() as scratch:
         progress.begin(f"reading what to compare with: {', '.join(held) or 'nothing else'}", len(held) + 1)
-        reference = others.reference() or subject_of(registry.DEFAULT, "fp32")
+        reference = others.reference() or subject_of(registry.REFERENCE, "fp32")
         progress.advance(1)
         for name in held:
             subjects.append(others.subject(name, Path(scratch)))

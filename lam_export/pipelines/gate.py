@@ -23,9 +23,9 @@ def gate(
     sts: Path | str,
     change: str,
     precision: str = "fp32",
-    engine: str = registry.DEFAULT,
+    engine: str = registry.REFERENCE,
     baseline_precision: str = "fp32",
-    baseline_engine: str = registry.DEFAULT,
+    baseline_engine: str = registry.REFERENCE,
     baseline_bundle: Path | str | None = None,
     repeats: int = 15,
     threads: int | None = None,
@@ -70,18 +70,19 @@ def gate(
     from .reported_score import read_score, score_of, scored
 
     opened = Bundle(bundle)
+    engine = registry.choose(engine, opened, precision).runtime.name
     held = read_score(
         Path(baseline), path_or_none(baseline_bundle), engine=baseline_engine, precision=baseline_precision
     )
     history = read_history(held.bundle.path)
     corpus = read_corpus(None, Path(sts), builtin=False)
     same = opened.path.resolve() == held.bundle.path.resolve()
-    if same and (engine, precision) == (baseline_engine, baseline_precision):
+    if same and (engine, precision) == (held.subject.engine, baseline_precision):
         raise LamError("expected a change, found the baseline itself; name another bundle, --precision or --engine")
     progress.begin(f"score of {opened.path}", len(corpus.texts))
     score = score_of(opened, corpus, held, engine=engine, precision=precision, progress=progress.advance)
     with (
-        load_engine(held.bundle.path, baseline_engine, precision=baseline_precision, threads=threads) as before,
+        load_engine(held.bundle.path, held.subject.engine, precision=baseline_precision, threads=threads) as before,
         load_engine(opened.path, engine, precision=precision, threads=threads) as after,
     ):
         speed = compare_speed(before, after, repeats=repeats, on_step=lambda step: progress.begin(step, None))

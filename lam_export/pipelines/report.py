@@ -107,7 +107,7 @@ def report(
     opened = Bundle(bundle)
     folder = path_or_none(output) or opened.path / FOLDER
     check_folder(folder)
-    chosen = _candidates(opened, engines or [registry.DEFAULT], candidates)
+    chosen = _candidates(opened, engines or [registry.REFERENCE], candidates)
     corpus = read_corpus(path_or_none(texts), path_or_none(sts), column=column)
     progress.begin("reading the reference", None)
     files = None if checkpoint is None else CheckpointFiles(Path(checkpoint), path_or_none(teacher))
@@ -140,12 +140,18 @@ def report(
     return WrittenReport(found, folder)
 
 
+def _precisions(bundle: Bundle, engine: str) -> tuple[str, ...]:
+    """What an engine runs of a bundle here. If that is nothing, what it could run: loading that says why it cannot."""
+    runtime = registry.choose(engine, bundle).runtime
+    return runtime.runs(bundle) or runtime.precisions_of(bundle)
+
+
 def _candidates(bundle: Bundle, engines: Sequence[str], precisions: Sequence[str] | None) -> list[tuple[str, str]]:
-    chosen = []
-    for runtime in map(registry.runtime, dict.fromkeys(engines)):
-        # What does not run here is left out; if that is all, loading it says why.
-        found = precisions or runtime.runs(bundle) or runtime.precisions_of(bundle)
-        chosen += [(runtime.name, precision) for precision in dict.fromkeys(found)]
+    chosen = [
+        (registry.choose(engine, bundle, precision).runtime.name, precision)
+        for engine in dict.fromkeys(engines)
+        for precision in dict.fromkeys(precisions or _precisions(bundle, engine))
+    ]
     if not chosen:
         raise LamError(
             f"expected a file in the bundle {bundle.path} that {', '.join(engines)} can run, found only "

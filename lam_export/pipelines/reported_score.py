@@ -11,6 +11,7 @@ from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import MANIFEST
 from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.errors import LamError
+from lam_engines.runtimes.registry import choose
 from lam_export.bench.gate.history import ScoredSubject
 from lam_export.evidence.corpus import Corpus
 from lam_export.evidence.results import embeddings, results_folder
@@ -58,12 +59,6 @@ def read_score(report: Path, bundle: Path | None, *, engine: str, precision: str
         raise LamError(
             f"expected report.json of lam-export report in {report}, found: {error.errors()[0]['msg']}; make it again"
         ) from None
-    comparison = _comparison(found, report, engine, precision)
-    if comparison.sts is None:
-        raise LamError(
-            f"expected a score in {report}, found none; make the report again with the benchmark's file: lam-export "
-            f"report BUNDLE --sts FILE"
-        )
     folder = bundle or next((parent for parent in report.absolute().parents if (parent / MANIFEST).is_file()), None)
     if folder is None:
         raise LamError(
@@ -76,6 +71,13 @@ def read_score(report: Path, bundle: Path | None, *, engine: str, precision: str
             f"expected the bundle that {report} was made of (manifest {found.manifest_sha256[:12]}...), found "
             f"another or a changed one in {folder} ({digest[:12]}...); make the report again: lam-export report "
             f"{folder} --sts FILE"
+        )
+    engine = choose(engine, opened, precision).runtime.name
+    comparison = _comparison(found, report, engine, precision)
+    if comparison.sts is None:
+        raise LamError(
+            f"expected a score in {report}, found none; make the report again with the benchmark's file: lam-export "
+            f"report BUNDLE --sts FILE"
         )
     subject = scored(opened, engine, precision, comparison.sts.spearman.candidate)
     return ReportedScore(

@@ -58,7 +58,7 @@ def validate_bundle(
     teacher: Path | str | None = None,
     max_abs: float | None = None,
     cosine: float | None = None,
-    engine: str = registry.DEFAULT,
+    engine: str = registry.REFERENCE,
     precision: str | None = None,
     bisect: bool = False,
     verbose: bool = False,

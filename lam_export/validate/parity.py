@@ -34,7 +34,7 @@ class ParityRow:
     tokens: int
     diff: EmbeddingDiff
     thresholds: Thresholds
-    engine: str = registry.DEFAULT
+    engine: str = registry.REFERENCE
 
 
 @dataclass(frozen=True)
@@ -72,7 +72,7 @@ def check_parity(
     bundle: Bundle,
     encoder: Encoder,
     *,
-    engine: str = registry.DEFAULT,
+    engine: str = registry.REFERENCE,
     precision: str | None = None,
     thresholds: Mapping[str, Thresholds] = THRESHOLDS,
     progress: Progress = Progress(),
@@ -97,6 +97,7 @@ def check_parity(
         EngineError: the engine cannot run here.
     """
     check_same_model(bundle, encoder)
+    engine = registry.choose(engine, bundle, precision).runtime.name
     tokenizer = tokenizer_of(bundle)
     cases = parity_cases(tokenizer, bundle.manifest.model.pad_token_id)
     with ExitStack() as stack:

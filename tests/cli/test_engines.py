@@ -81,4 +81,4 @@ def test_doctor_tries_openvino(tiny_bundle: Path) -> None:
 def test_doctor_without_openvino() -> None:
     result = lam_export_process("doctor", code=f"import sys; sys.modules['openvino'] = None; {MAIN}")
     assert result.returncode == 0
-    assert "OpenVINO is not installed; run: pip install 'lam-export[openvino]'" in result.stdout
+    assert "OpenVINO is not installed; run: pip install 'lam-export[cpu]'" in result.stdout

@@ -1,7 +1,7 @@
 """A run from beginning to end: the plan, the partitions that are left, the workers."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from .. import load_engine
@@ -11,7 +11,7 @@ from ..files import OutputError
 from ..files.arrow import require_pyarrow
 from ..machine import processors
 from ..progress import Progress
-from ..runtimes.registry import DEFAULT, runtime
+from ..runtimes.registry import DEFAULT, choose, runtime
 from .cluster import local_ray, require_ray
 from .embedder import PartitionEmbedder, Places
 from .output import empty, finished, locked, read_plan, remove_half_written, write_plan
@@ -82,9 +82,13 @@ def embed_folder(
     bundle, source, output = bundle.absolute(), source.absolute(), output.absolute()
     if output.is_relative_to(source):
         raise OutputError(f"expected an output outside of the input's folder {source}, found {output}; name another")
+    opened = Bundle(bundle)
+    # Every worker, and every later run of the same command, takes the engine that is chosen here.
+    chosen = choose(options.engine, opened, options.precision, options.device).runtime
+    options = replace(options, engine=chosen.name)
     work = Work(
         bundle=bundle.resolve().name,
-        manifest_sha256=Bundle(bundle).manifest_sha256,
+        manifest_sha256=opened.manifest_sha256,
         engine=options.engine,
         precision=options.precision,
         device=options.device,

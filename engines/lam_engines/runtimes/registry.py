@@ -6,6 +6,7 @@ nor numpy, because every command's help lists all runtimes.
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib import import_module
 from pathlib import Path
 from pkgutil import iter_modules
@@ -20,8 +21,12 @@ if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
     from ..embedding.engine import EmbeddingEngine
 
-DEFAULT = "onnxruntime"
-"""The runtime where the user names none."""
+AUTO = "auto"
+"""Stands for the fastest runtime; see :func:`choose`."""
+DEFAULT = AUTO
+"""The engine where the user names none."""
+REFERENCE = "onnxruntime"
+"""The runtime that runs every graph on any machine, with all its values. Proofs begin with it."""
 
 
 class Runtime(ABC):
@@ -98,6 +103,13 @@ class Runtime(ABC):
         """How it runs a bundle in a special way, for tables, such as ``native operator``; usually empty."""
         return ""
 
+    def speed(self, bundle: "Bundle") -> tuple[int, str]:
+        """How it ranks on a CPU by measurement, the fastest highest; and what keeps it from being faster, if anything.
+
+        The engine ``auto`` chooses by it. Zero: only for a precision or a device that no other has.
+        """
+        return 0, ""
+
     def fingerprint(self, bundle: "Bundle", precision: str, device: str) -> tuple[str, ...]:
         """Everything besides the text that decides an embedding. Cached results count only for the same fingerprint.
 
@@ -162,10 +174,52 @@ class Runtime(ABC):
         return found
 
 
+@dataclass(frozen=True)
+class Choice:
+    """The runtime that runs a bundle."""
+
+    runtime: Runtime
+    why: str = ""
+    """Why it is not a faster one, and what to do; empty if it is the fastest or was named."""
+
+
+def choose(engine: str, bundle: "Bundle", precision: str | None = None, device: str | None = None) -> Choice:
+    """The runtime with that name; for ``auto``, the fastest that runs a bundle on this machine.
+
+    Args:
+        engine: a runtime's name, or ``auto``.
+        bundle: an open bundle.
+        precision: what ``auto`` must run; ``fp32`` if left out.
+        device: what ``auto`` must run on; ``cpu`` if left out.
+
+    Raises:
+        EngineError: there is no such runtime, or none with that precision and device.
+    """
+    if engine != AUTO:
+        return Choice(runtime(engine))
+    precision, device = precision or "fp32", device or "cpu"
+    able = [known for known in all_runtimes() if precision in known.precisions and device in known.devices]
+    if not able:
+        there = ", ".join(f"{r.name} {'/'.join(r.precisions)} on {'/'.join(r.devices)}" for r in all_runtimes())
+        raise EngineError(
+            f"expected an engine that runs {precision} on the device {device}, found none; there are {there}"
+        )
+    ranked = sorted(able, key=lambda known: -known.speed(bundle)[0])
+    # If none runs, the first says why when it is loaded.
+    best = next((known for known in ranked if precision in known.runs(bundle)), ranked[0])
+    passed = [known for known in able if known is not best and known.speed(bundle)[1]]
+    return Choice(best, "; ".join(f"{known.title}: {known.speed(bundle)[1]}" for known in passed))
+
+
 def names() -> tuple[str, ...]:
-    """The names of all runtimes, the default first."""
+    """The names of all runtimes, the reference first."""
     found = sorted(module.name for module in iter_modules(_folders.__path__) if module.ispkg)
-    return tuple(sorted(found, key=lambda name: name != DEFAULT))
+    return tuple(sorted(found, key=lambda name: name != REFERENCE))
+
+
+def engines() -> tuple[str, ...]:
+    """What users may type for an engine: ``auto`` and the names of all runtimes."""
+    return AUTO, *names()
 
 
 def runtime(name: str) -> Runtime:
@@ -175,18 +229,18 @@ def runtime(name: str) -> Runtime:
         EngineError: there is no such runtime.
     """
     if name not in names():
-        raise EngineError(f"expected engine {one_of(names())}, found {name!r}")
+        raise EngineError(f"expected engine {one_of(engines())}, found {name!r}")
     found: Runtime = import_module(f"{_folders.__name__}.{name}.runtime").RUNTIME
     return found
 
 
 def all_runtimes() -> tuple[Runtime, ...]:
-    """All runtimes, the default first."""
+    """All runtimes, the reference first."""
     return tuple(map(runtime, names()))
 
 
 def precisions() -> tuple[str, ...]:
-    """All precisions that some runtime can run, those of the default runtime first."""
+    """All precisions that some runtime can run, those of the reference first."""
     return tuple(dict.fromkeys(precision for known in all_runtimes() for precision in known.precisions))
 
 

@@ -40,7 +40,7 @@ def chosen(
 
     Args:
         bundle: an open bundle.
-        engines: names of runtimes, and :data:`PYTORCH`.
+        engines: names of runtimes, ``auto``, and :data:`PYTORCH`.
         precisions: precisions of the bundle's graphs or plans; by default each runtime's first.
         checkpoint: needed for PyTorch.
 
@@ -54,8 +54,8 @@ def chosen(
     if precisions and runtimes:
         found = chosen_engines(bundle, runtimes, precisions)
     else:
-        default = ((engine, registry.runtime(engine).precisions[0]) for engine in runtimes)
-        found = [pair for engine, precision in default for pair in chosen_engines(bundle, [engine], [precision])]
+        default = [registry.choose(engine, bundle).runtime for engine in runtimes]
+        found = [pair for one in default for pair in chosen_engines(bundle, [one.name], [one.precisions[0]])]
     return found + ([(PYTORCH, "fp32")] if PYTORCH in wanted else [])
 
 
@@ -148,7 +148,7 @@ def _pytorch(
 def _arithmetic(bundle: Bundle, ids: np.ndarray, threads: int) -> dict[Part, float]:
     """Number of additions and multiplications by part in the exported graph."""
     with tempfile.TemporaryDirectory() as scratch:
-        recorder = recorder_of(bundle, registry.DEFAULT, "fp32", threads, Path(scratch))
+        recorder = recorder_of(bundle, registry.REFERENCE, "fp32", threads, Path(scratch))
         recorder.record(ids)
         return summed(recorder.runs())[1]
 

@@ -16,7 +16,7 @@ from lam_export.evidence.subject import Subject
 
 def engine_subject(
     bundle: Bundle,
-    engine: str = registry.DEFAULT,
+    engine: str = registry.REFERENCE,
     precision: str | None = None,
     *,
     device: str | None = None,
@@ -27,7 +27,7 @@ def engine_subject(
 
     Args:
         bundle: an open bundle.
-        engine: the runtime's name.
+        engine: the runtime's name, or ``auto``.
         precision: precision of the graph or plan; by default the runtime's first.
         device: by default the runtime's first.
         threads: number of CPU threads; by default the runtime chooses.
@@ -36,7 +36,7 @@ def engine_subject(
     Raises:
         LamError: there is no such runtime, it is not installed, or the bundle has nothing for it.
     """
-    runtime = registry.runtime(engine)
+    runtime = registry.choose(engine, bundle, precision, device).runtime
     precision = precision or runtime.precisions[0]
     file = runtime.file_of(bundle, precision)
     entry = bundle.manifest.files[file]
@@ -56,7 +56,7 @@ def engine_subject(
         partial(
             load_engine,
             bundle.path,
-            engine,
+            runtime.name,
             precision=precision,
             device=device,
             threads=threads if runtime.takes_threads else None,
@@ -68,7 +68,7 @@ def engine_subject(
 
 
 def other_bundle(bundle: Bundle, path: Path, *, threads: int | None = None) -> Subject:
-    """The fp32 graph of another bundle in the default runtime.
+    """The fp32 graph of another bundle in the reference runtime.
 
     Raises:
         LamError: there is no bundle at the path, or its tokenizer differs.
@@ -81,7 +81,7 @@ def other_bundle(bundle: Bundle, path: Path, *, threads: int | None = None) -> S
 
 
 def engines_here(bundle: Bundle) -> list[tuple[str, str]]:
-    """All pairs of runtime and precision that this machine runs of a bundle; the default runtime comes first."""
+    """All pairs of runtime and precision that this machine runs of a bundle; the reference runtime comes first."""
     return [(runtime.name, precision) for runtime in registry.all_runtimes() for precision in runtime.runs(bundle)]
 
 
@@ -93,15 +93,18 @@ def chosen_engines(
     Raises:
         LamError: no pair is left, or a named engine or precision does not run here.
     """
-    for engine in engines or ():
-        registry.runtime(engine)  # an unknown name gets its own error
+    engines = [
+        registry.choose(engine, bundle, precision).runtime.name
+        for engine in engines or ()
+        for precision in precisions or (None,)
+    ]
     here = engines_here(bundle)
     chosen = [
         (engine, precision)
         for engine, precision in here
         if (not engines or engine in engines) and (not precisions or precision in precisions)
     ]
-    missing = [f"--engine {name}" for name in engines or () if name not in {engine for engine, _ in chosen}]
+    missing = [f"--engine {name}" for name in dict.fromkeys(engines) if name not in {engine for engine, _ in chosen}]
     missing += [
         f"--precision {name}" for name in precisions or () if name not in {precision for _, precision in chosen}
     ]

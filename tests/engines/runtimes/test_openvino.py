@@ -74,7 +74,7 @@ def test_options_that_it_does_not_have(tiny_bundle: Path, options: dict[str, Any
 
 def test_without_openvino(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "openvino", None)
-    with pytest.raises(EngineError, match=r"not installed; run: pip install 'lam-export\[openvino\]'"):
+    with pytest.raises(EngineError, match=r"not installed; run: pip install 'lam-export\[cpu\]'"):
         load_engine(tiny_bundle, "openvino")
 
 

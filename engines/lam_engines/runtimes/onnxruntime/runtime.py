@@ -60,6 +60,9 @@ class OnnxRuntime(Runtime):
 
         return infer
 
+    def speed(self, bundle: "Bundle") -> tuple[int, str]:
+        return 1, ""
+
     def _package(self) -> tuple[str, str]:
         """Which of ONNX Runtime's two packages is installed, and its version."""
         found = [(name, v) for name in _PACKAGES if (v := _version(name)) is not None]

@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 class OpenVinoEngine(EmbeddingEngine):
     """Runs a bundle in OpenVINO on the CPU, in float32 or bfloat16.
 
-    It runs ``model.onnx`` if it can use the native operator: the environment variable ``LAM_OPERATORS`` names the
-    operator's library, and the bundle has the flat form with chunks of 128 tokens. Else it runs ``model.inlined.onnx``.
+    It runs ``model.onnx`` if it can use the native operator: the package ``lam-operators`` is installed, or the
+    environment variable ``LAM_OPERATORS`` names its library, and the bundle has the flat form with chunks of 128
+    tokens. Else it runs ``model.inlined.onnx``.
 
     Long texts of the flat form go through the graph in windows, as in ONNX Runtime. The graph is compiled once more for
     that, at the first long text.
@@ -113,7 +114,7 @@ def compile_graph(
             instructions for bfloat16.
         BundleError: the graph is missing, was altered, or cannot be loaded.
     """
-    operators, graph = find_operators(bundle), graph_of(bundle)
+    operators, graph = find_operators(bundle).path, graph_of(bundle)
     if graph not in bundle.manifest.files:  # without the operator, OpenVINO needs a graph without local functions
         raise BundleError(
             f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx CHECKPOINT -o "

@@ -1,8 +1,10 @@
-"""The fused delta rule as a native operator of OpenVINO: ``liblam_operators``, which ``scripts/build_cpp`` builds."""
+"""The fused delta rule as a native operator of OpenVINO, in the package ``lam-operators``."""
 
 import ctypes
 import hashlib
 import os
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
 
 from ...bundles.bundle import Bundle
@@ -10,22 +12,53 @@ from ...contract import INLINED_MODEL, MODEL, OPERATORS_VARIABLE
 from ...errors import EngineError
 
 _FORM, _CHUNK_SIZE = "flat", 128
+_PACKAGE = "lam-operators"
 _REMEDY = f"build it beside this OpenVINO: scripts/build_cpp, or leave {OPERATORS_VARIABLE} unset"
 
 
-def find_operators(bundle: Bundle) -> Path | None:
-    """The library that the environment variable ``LAM_OPERATORS`` names, if a bundle can use it.
+@dataclass(frozen=True)
+class Operators:
+    """The library of native operators that a bundle runs with."""
 
-    The operator computes layers of the flat form with chunks of 128 tokens, in ``model.onnx``.
+    path: Path | None
+    """Unchecked; None if there is none."""
+    why: str = ""
+    """Why there is none, and what to do if something can be done."""
 
-    Returns:
-        The library's path, unchecked; None if the variable is unset or empty, or if the bundle cannot use the operator.
+
+def find_operators(bundle: Bundle) -> Operators:
+    """The library that the environment variable ``LAM_OPERATORS`` names, else that of the package ``lam-operators``.
+
+    The operator computes layers of the flat form with chunks of 128 tokens, in ``model.onnx``. A package that was built
+    with another OpenVINO is left alone; a library that the variable names is the user's word, and checked. If the
+    variable is set to nothing, no library is used.
     """
     manifest = bundle.manifest
     if MODEL not in manifest.files or (manifest.form, manifest.chunk_size) != (_FORM, _CHUNK_SIZE):
-        return None
+        return Operators(None, f"the native operator computes the form {_FORM} with chunks of {_CHUNK_SIZE} alone")
     named = os.environ.get(OPERATORS_VARIABLE)
-    return Path(named).absolute() if named else None
+    if named is None:
+        return _of_package()
+    return Operators(Path(named).absolute()) if named else Operators(None, f"{OPERATORS_VARIABLE} is set to nothing")
+
+
+def _of_package() -> Operators:
+    try:
+        needs = "".join(requires(_PACKAGE) or ())
+    except PackageNotFoundError:
+        return Operators(None, "its native operator is not installed; in a clone, run: pip install ./engines/cpp")
+    try:
+        found = version("openvino")
+    except PackageNotFoundError:
+        return Operators(None, "OpenVINO is not installed; run: pip install 'lam-export[cpu]'")
+    if needs != f"openvino=={found}":
+        return Operators(
+            None,
+            f"{_PACKAGE} needs {needs}, found {found}; in a clone, run: pip install --force-reinstall ./engines/cpp",
+        )
+    from lam_operators import LIBRARY
+
+    return Operators(LIBRARY)
 
 
 def check_operators(path: Path, version: str) -> None:
@@ -58,7 +91,7 @@ def check_operators(path: Path, version: str) -> None:
 
 def graph_of(bundle: Bundle) -> str:
     """The name of the file that :class:`OpenVinoEngine` would run. The bundle may lack it."""
-    return INLINED_MODEL if find_operators(bundle) is None else MODEL
+    return INLINED_MODEL if find_operators(bundle).path is None else MODEL
 
 
 def operators_sha256(bundle: Bundle) -> str:
@@ -67,7 +100,7 @@ def operators_sha256(bundle: Bundle) -> str:
     Raises:
         EngineError: the library cannot be read.
     """
-    path = find_operators(bundle)
+    path = find_operators(bundle).path
     if path is None:
         return ""
     try:

@@ -52,7 +52,13 @@ class OpenVino(Runtime):
     def variant(self, bundle: "Bundle") -> str:
         from .operators import find_operators
 
-        return "" if find_operators(bundle) is None else "native operator"
+        return "" if find_operators(bundle).path is None else "native operator"
+
+    def speed(self, bundle: "Bundle") -> tuple[int, str]:
+        from .operators import find_operators
+
+        found = find_operators(bundle)
+        return (2, "") if found.path is not None else (0, found.why)
 
     def fingerprint(self, bundle: "Bundle", precision: str, device: str) -> tuple[str, ...]:
         from .operators import operators_sha256
