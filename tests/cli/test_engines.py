@@ -49,12 +49,12 @@ def test_validate_one_precision(tiny_bundle: Path, tiny_checkpoint_folder: Path)
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        (["--engine", "caffe"], "expected engine onnxruntime, openvino or tensorrt, found 'caffe'"),
+        (["--engine", "caffe"], "expected engine auto, onnxruntime, openvino or tensorrt, found 'caffe'"),
         (["--engine", "openvino", "--precision", "fp16"], "expected precision fp32 or bf16 with the engine openvino"),
         (["--engine", "openvino", "--device", "cuda"], "expected device cpu with the engine openvino"),
         (["--engine", "tensorrt", "--threads", "2"], "expected no threads with the engine tensorrt"),
         (["--precision", "fp16"], "expected model.fp16.onnx in the bundle"),
-        (["--precision", "fp8"], "expected precision fp32, fp16 or int8 with the engine onnxruntime, found 'fp8'"),
+        (["--precision", "fp8"], "expected an engine that runs fp8 on the device cpu, found none"),
     ],
 )
 def test_options_that_do_not_fit(tiny_bundle: Path, options: list[str], part: str) -> None:

@@ -18,7 +18,7 @@ EXTRAS = {
     "mkdocs": "docs",
     "mkdocstrings": "docs",
     "onnxruntime": "cpu",
-    "openvino": "openvino",
+    "openvino": "cpu",
     "pandas": "ray",
     "qdrant_client": "examples",
     "ray": "ray",
@@ -49,6 +49,9 @@ def missing(*names: str) -> str | None:
         elif name in ("cmake", "c++", "ninja"):
             if shutil.which(name) is None:
                 return f"no {name}; run: {install_cpp()}"
+        elif name == "lam_operators":
+            if find_spec(name) is None:
+                return f"no {name}; run: scripts/install_operators"
         elif find_spec(name) is None:
             how = f"'lam-export[{EXTRAS[name]}]'" if name in EXTRAS else name
             return f"no {name}; run: pip install {how}"

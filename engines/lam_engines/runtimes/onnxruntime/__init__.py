@@ -1,1 +1,1 @@
-"""ONNX Runtime: the default engine, on any machine."""
+"""ONNX Runtime: runs every graph on any machine."""

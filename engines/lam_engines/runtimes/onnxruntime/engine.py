@@ -1,4 +1,4 @@
-"""ONNX Runtime: the default engine, on any machine."""
+"""ONNX Runtime: runs every graph on any machine."""
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import partial
