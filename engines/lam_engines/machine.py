@@ -22,6 +22,16 @@ def processors() -> int:
     return max(1, min([most, *(round(share) for share in _shares())]))
 
 
+def default_threads() -> int | None:
+    """Threads for an engine on this machine's CPU; None: all, as the runtime itself shares them out.
+
+    Runtimes look at the machine alone. In a container with a share of it they would start too many threads, which then
+    wait for each other.
+    """
+    allowed = processors()
+    return allowed if allowed < (os.cpu_count() or 1) else None
+
+
 def _shares() -> Iterator[float]:
     """The processors that each limiting control group leaves to this process."""
     for group in _groups("cpu"):

@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import needs
 import pytest
 
 from lam_engines import machine
@@ -84,6 +85,23 @@ def test_a_quota_counts_wherever_processors_do(container: Path) -> None:
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")
+@pytest.mark.parametrize(("quota", "threads"), [("max 100000\n", None), ("400000 100000\n", 4), ("50000 100000\n", 1)])
+def test_every_engine_keeps_to_the_share_of_its_container(
+    container: Path, monkeypatch: pytest.MonkeyPatch, quota: str, threads: int | None
+) -> None:
+    """The runtimes themselves look at the machine, and would start 64 threads in a container that has four."""
+    from lam_engines.runtimes.onnxruntime.session import session_options
+    from lam_engines.runtimes.openvino.library import compile_options
+
+    monkeypatch.setattr(os, "cpu_count", lambda: 64)
+    write(container, {"groups/cpu.max": quota})
+    assert session_options(None).intra_op_num_threads == (threads or 0)
+    assert session_options(3).intra_op_num_threads == 3
+    if needs.missing("openvino") is None:
+        assert compile_options(None).get("INFERENCE_NUM_THREADS") == threads
+        assert compile_options(3)["INFERENCE_NUM_THREADS"] == 3
+
+
 def test_processors_that_a_process_is_kept_on_count() -> None:
     code = "import os, sys; os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n"
     code += "from lam_engines.machine import processors; print(processors())"

@@ -11,7 +11,7 @@ from ..files import OutputError
 from ..files.arrow import require_pyarrow
 from ..machine import processors
 from ..progress import Progress
-from ..runtimes.registry import DEFAULT, choose, runtime
+from ..runtimes.registry import DEFAULT, choose, default_device
 from .cluster import local_ray, require_ray
 from .embedder import PartitionEmbedder, Places
 from .output import empty, finished, locked, read_plan, remove_half_written, write_plan
@@ -44,7 +44,7 @@ class BulkOptions:
     @property
     def gpu(self) -> bool:
         """Whether each engine runs on a GPU."""
-        return (self.device or runtime(self.engine).devices[0]) == "cuda"
+        return (self.device or default_device(self.engine)) == "cuda"
 
 
 @dataclass(frozen=True)

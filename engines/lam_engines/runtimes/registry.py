@@ -197,7 +197,7 @@ def choose(engine: str, bundle: "Bundle", precision: str | None = None, device: 
     """
     if engine != AUTO:
         return Choice(runtime(engine))
-    precision, device = precision or "fp32", device or "cpu"
+    precision, device = precision or "fp32", device or default_device(AUTO)
     able = [known for known in all_runtimes() if precision in known.precisions and device in known.devices]
     if not able:
         there = ", ".join(f"{r.name} {'/'.join(r.precisions)} on {'/'.join(r.devices)}" for r in all_runtimes())
@@ -209,6 +209,15 @@ def choose(engine: str, bundle: "Bundle", precision: str | None = None, device: 
     best = next((known for known in ranked if precision in known.runs(bundle)), ranked[0])
     passed = [known for known in able if known is not best and known.speed(bundle)[1]]
     return Choice(best, "; ".join(f"{known.title}: {known.speed(bundle)[1]}" for known in passed))
+
+
+def default_device(engine: str) -> str:
+    """The device of an engine that the user may type, where the user names none.
+
+    Raises:
+        EngineError: there is no such engine.
+    """
+    return "cpu" if engine == AUTO else runtime(engine).devices[0]
 
 
 def names() -> tuple[str, ...]:

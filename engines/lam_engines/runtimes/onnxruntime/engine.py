@@ -32,7 +32,7 @@ class OnnxRuntimeEngine(EmbeddingEngine):
             bundle: an open bundle.
             precision: the graph's precision, ``fp32``, ``fp16`` or ``int8``. The bundle must have that graph.
             device: ``cpu`` or ``cuda``.
-            threads: CPU threads; if left out, ONNX Runtime's default, one per physical core.
+            threads: CPU threads; if left out, one per physical core, or as many as the container has.
 
         Raises:
             EngineError: ONNX Runtime or the device is missing.

@@ -8,6 +8,7 @@ import numpy as np
 from ...bundles.bundle import Bundle
 from ...contract import INPUT_IDS
 from ...errors import BundleError, EngineError
+from ...machine import default_threads
 
 if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
@@ -22,7 +23,7 @@ def session_of(bundle: Bundle, name: str, provider: str, threads: int | None) ->
         bundle: an open bundle.
         name: the graph's file.
         provider: the result of :func:`provider_of`.
-        threads: CPU threads; if left out, ONNX Runtime's default, one per physical core.
+        threads: CPU threads; if left out, one per physical core, or as many as the container has.
 
     Raises:
         BundleError: the graph is missing, was altered, or cannot be loaded.
@@ -73,6 +74,7 @@ def session_options(threads: int | None) -> "SessionOptions":
     options.log_severity_level = 4  # errors are raised, so the log need not repeat them
     # ONNX Runtime would keep a memory plan for every shape that it has seen, and lengths vary without end.
     options.enable_mem_pattern = False
+    threads = threads or default_threads()
     if threads is not None:
         options.intra_op_num_threads = threads
     return options

@@ -40,7 +40,7 @@ class OpenVinoEngine(EmbeddingEngine):
             bundle: an open bundle, made with ``--inline`` unless the native operator is used.
             precision: ``fp32`` or ``bf16``. Both run the fp32 graph. In ``bf16`` OpenVINO rounds weights and values to
                 bfloat16 where it gains by it; inputs and outputs are the same.
-            threads: CPU threads; if left out, OpenVINO's default, one per physical core.
+            threads: CPU threads; if left out, one per physical core, or as many as the container has.
 
         Raises:
             EngineError: OpenVINO is missing or too old, the library of operators does not fit it, or the processor has

@@ -4,7 +4,7 @@ import sys
 from typing import Any
 
 from ...errors import EngineError
-from ...machine import instruction_sets, processor_name
+from ...machine import default_threads, instruction_sets, processor_name
 
 OLDEST = (2026, 2)
 """Older versions give NaN for every padded text, because they ignore the epsilon when they normalise a row of zeros."""
@@ -92,6 +92,7 @@ def compile_options(threads: int | None, precision: str = "fp32") -> dict[Any, A
         hint.performance_mode: hint.PerformanceMode.LATENCY,
         "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
     }
+    threads = threads or default_threads()
     if threads is not None:
         options[properties.inference_num_threads] = threads
     return options
