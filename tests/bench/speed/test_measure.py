@@ -170,7 +170,7 @@ def test_engines_are_chosen_by_name(bundle: Bundle) -> None:
     assert everything[0] == ("onnxruntime", "fp32")
     assert chosen_engines(bundle, None, None) == everything
     assert chosen_engines(bundle, ["onnxruntime"], ["fp32"]) == [("onnxruntime", "fp32")]
-    with pytest.raises(LamError, match=r"expected engine onnxruntime, .* found 'tensorflow'"):
+    with pytest.raises(LamError, match=r"expected engine auto, .* found 'tensorflow'"):
         chosen_engines(bundle, ["tensorflow"], None)
     for options in ((None, ["int8"]), (["tensorrt"], None)):
         with pytest.raises(LamError, match=r"expected something for --(engine|precision) \w+, found fp32 in onnx"):
