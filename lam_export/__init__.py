@@ -12,6 +12,7 @@ from .version import __version__
 if TYPE_CHECKING:
     from .pipelines.bench_bundle import bench_bundle
     from .pipelines.build_plan import build_plan
+    from .pipelines.build_site import build_site
     from .pipelines.compile_kernels import compile_kernels
     from .pipelines.export_memory import export_memory
     from .pipelines.export_onnx import export_onnx
@@ -36,6 +37,7 @@ __all__ = [
     "__version__",
     "bench_bundle",
     "build_plan",
+    "build_site",
     "compile_kernels",
     "export_memory",
     "export_onnx",

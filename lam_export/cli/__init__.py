@@ -61,6 +61,7 @@ def _app() -> typer.Typer:
         triton,
         trt,
         validate,
+        web,
     )
 
     app = typer.Typer(
@@ -96,6 +97,7 @@ def _app() -> typer.Typer:
         embed,
         triton,
         serve,
+        web,
         kernels,
         doctor,
     ):

@@ -20,7 +20,7 @@ PATIENCE = 60
 class Page:
     """One page of a browser: what it says and does is kept in ``complaints`` and ``requests``."""
 
-    def __init__(self, to: int, answers: int) -> None:
+    def __init__(self, to: int, answers: int, *, network: bool) -> None:
         self._to, self._answers, self._buffer, self._last = to, answers, b"", 0
         self.complaints: list[str] = []
         """Errors, warnings and refusals, of scripts and of the browser."""
@@ -31,26 +31,34 @@ class Page:
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.send(f"{domain}.enable")
-        # No network: what the page would load from there is a complaint.
-        self.send("Network.emulateNetworkConditions", offline=True, latency=0, downloadThroughput=0, uploadThroughput=0)
+        # Workers are targets of their own, and their errors are complaints too.
+        self.send("Target.setAutoAttach", autoAttach=True, waitForDebuggerOnStart=False, flatten=True)
+        # Without a network, what the page would load from there is a complaint.
+        if not network:
+            offline = {"offline": True, "latency": 0, "downloadThroughput": 0, "uploadThroughput": 0}
+            self.send("Network.emulateNetworkConditions", **offline)
 
     def send(self, method: str, **params: Any) -> dict[str, Any]:
         """Call a method of the protocol and wait for its result."""
-        self._last += 1
-        message = {"id": self._last, "method": method, "params": params}
-        if self._session:
-            message["sessionId"] = self._session
-        os.write(self._to, json.dumps(message).encode() + b"\0")
+        number = self._post(method, params, self._session)
         while True:
             answer = self._read()
-            if answer.get("id") == self._last:
+            if answer.get("id") == number:
                 if "error" in answer:
                     raise RuntimeError(f"{method}: {answer['error']}")
                 return answer["result"]
             self._note(answer)
 
-    def open(self, path: Path, *, width: int, height: int = 900, dark: bool = False, scripts: bool = True) -> None:
-        """Load a file in a window of that width, and wait until it is drawn."""
+    def _post(self, method: str, params: dict[str, Any], session: str) -> int:
+        self._last += 1
+        message = {"id": self._last, "method": method, "params": params} | ({"sessionId": session} if session else {})
+        os.write(self._to, json.dumps(message).encode() + b"\0")
+        return self._last
+
+    def open(
+        self, place: Path | str, *, width: int, height: int = 900, dark: bool = False, scripts: bool = True
+    ) -> None:
+        """Load a file or an address in a window of that width, and wait until it is drawn."""
         self.complaints.clear()
         self.requests.clear()
         self.send("Emulation.setScriptExecutionDisabled", value=not scripts)
@@ -64,7 +72,7 @@ class Page:
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.send("Emulation.setEmulatedMedia", media="", features=[scheme])
         self._events.clear()
-        self.send("Page.navigate", url=path.as_uri())
+        self.send("Page.navigate", url=place if isinstance(place, str) else place.as_uri())
         self._wait(lambda event: event["method"] == "Page.loadEventFired")
 
     def evaluate(self, expression: str) -> Any:
@@ -105,9 +113,13 @@ class Page:
             self._note(self._read())
 
     def _note(self, event: dict[str, Any]) -> None:
+        if "method" not in event:  # an answer that nobody waits for
+            return
         self._events.append(event)
         params = event.get("params", {})
-        match event.get("method"):
+        match event["method"]:
+            case "Target.attachedToTarget":
+                self._post("Runtime.enable", {}, params["sessionId"])
             case "Runtime.exceptionThrown":
                 self.complaints.append(str(params["exceptionDetails"]))
             case "Runtime.consoleAPICalled" if params["type"] in ("error", "warning", "assert"):
@@ -131,8 +143,8 @@ class Page:
 
 
 @contextmanager
-def page(profile: Path) -> Iterator[Page]:
-    """Start a browser with a fresh profile in ``profile``; it is ended with the block."""
+def page(profile: Path, *flags: str, network: bool = False) -> Iterator[Page]:
+    """Start a browser with its profile in ``profile``; it is ended with the block."""
     assert EXECUTABLE is not None
     commands, to = os.pipe()
     answers, from_ = os.pipe()
@@ -148,13 +160,13 @@ def page(profile: Path) -> Iterator[Page]:
             EXECUTABLE,
             "--headless",
             "--no-sandbox",  # as root in a container there is none
-            "--disable-gpu",
             "--disable-dev-shm-usage",
             "--hide-scrollbars",
             "--no-first-run",
             "--disable-background-networking",
             "--remote-debugging-pipe",
             f"--user-data-dir={profile}",
+            *(flags or ("--disable-gpu",)),
         ],
         preexec_fn=pipes,
         close_fds=False,
@@ -165,7 +177,7 @@ def page(profile: Path) -> Iterator[Page]:
     os.close(commands)
     os.close(from_)
     try:
-        yield Page(to, answers)
+        yield Page(to, answers, network=network)
     finally:
         browser.kill()
         browser.wait()

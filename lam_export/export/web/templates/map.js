@@ -1,0 +1,129 @@
+// Draws the map on a canvas, and tells which dot is pointed at.
+const COLOURS = ["#4c78d8", "#e0793a", "#2fa36b", "#c9485b", "#8a63d2", "#b58a1f", "#1f9fb5", "#d165a9", "#7a8a2f"];
+const REACH = 18; // pixels from the pointer to a dot
+const MARGIN = 28;
+const LABEL = 26; // characters
+
+export class TextMap {
+  constructor(box, choose) {
+    this.box = box;
+    this.canvas = box.querySelector("canvas");
+    this.tip = box.querySelector("#tip");
+    this.clear();
+    new ResizeObserver(() => this.draw()).observe(box);
+    matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => this.draw());
+    this.canvas.addEventListener("pointermove", (event) => this.point(event));
+    this.canvas.addEventListener("pointerleave", () => this.mark(-1));
+    this.canvas.addEventListener("click", (event) => {
+      this.point(event);
+      if (this.marked >= 0) choose(this.texts[this.marked]);
+    });
+  }
+
+  clear() {
+    Object.assign(this, { texts: [], places: [], groups: null, labels: [], hits: [], marked: -1 });
+    this.draw();
+  }
+
+  // Texts with their places: x and y of each, from -1 to 1.
+  show(texts, places, groups = null, labels = []) {
+    Object.assign(this, { texts, places, groups, labels });
+    this.draw();
+  }
+
+  // Dots that stand out: indices of texts, the best first.
+  light(hits) {
+    this.hits = hits;
+    this.draw();
+  }
+
+  mark(index) {
+    this.marked = index;
+    this.draw();
+    const { tip } = this;
+    tip.hidden = index < 0;
+    if (index < 0) return;
+    const text = this.texts[index];
+    tip.textContent = text.length > 240 ? `${text.slice(0, 240)}…` : text;
+    const [x, y] = this.at(index);
+    tip.style.left = `${Math.max(8, Math.min(x - tip.offsetWidth / 2, this.box.clientWidth - tip.offsetWidth - 8))}px`;
+    tip.style.top = `${y > tip.offsetHeight + 16 ? y - tip.offsetHeight - 12 : y + 14}px`;
+  }
+
+  at(index) {
+    const { clientWidth, clientHeight } = this.box;
+    const across = clientWidth / 2 - MARGIN;
+    const down = clientHeight / 2 - MARGIN;
+    return [clientWidth / 2 + this.places[2 * index] * across, clientHeight / 2 - this.places[2 * index + 1] * down];
+  }
+
+  point(event) {
+    let [nearest, least] = [-1, REACH ** 2];
+    this.texts.forEach((_, i) => {
+      const [x, y] = this.at(i);
+      const apart = (x - event.offsetX) ** 2 + (y - event.offsetY) ** 2;
+      if (apart < least) [nearest, least] = [i, apart];
+    });
+    if (nearest !== this.marked) this.mark(nearest);
+  }
+
+  draw() {
+    const { canvas, box, texts } = this;
+    const ratio = devicePixelRatio;
+    canvas.width = box.clientWidth * ratio;
+    canvas.height = box.clientHeight * ratio;
+    const pen = canvas.getContext("2d");
+    pen.scale(ratio, ratio);
+    const style = getComputedStyle(document.body);
+    const colour = (name) => style.getPropertyValue(name).trim();
+    const radius = Math.max(2, Math.min(6.5, 60 / Math.sqrt(texts.length + 1)));
+    const rank = new Map(this.hits.map((index, i) => [index, i]));
+    const dot = (i, size, alpha) => {
+      const [x, y] = this.at(i);
+      pen.globalAlpha = alpha;
+      pen.fillStyle = COLOURS[(this.groups?.[i] ?? 0) % COLOURS.length];
+      pen.beginPath();
+      pen.arc(x, y, size, 0, 2 * Math.PI);
+      pen.fill();
+      return [x, y];
+    };
+    texts.forEach((_, i) => rank.has(i) || dot(i, radius, rank.size ? 0.22 : 0.85));
+    for (const [index, i] of [...rank].reverse()) {
+      if (index >= texts.length) continue;
+      dot(index, radius + (i === 0 ? 5 : 2.5), 1);
+      pen.lineWidth = i === 0 ? 3 : 1.5;
+      pen.strokeStyle = colour("--ink");
+      pen.stroke();
+    }
+    if (this.marked >= 0 && this.marked < texts.length) {
+      dot(this.marked, radius + 4, 1);
+      pen.lineWidth = 3;
+      pen.strokeStyle = colour("--accent");
+      pen.stroke();
+    }
+    if (!rank.size) this.write(pen, colour);
+  }
+
+  // The labels: texts beside their dots, as far as they do not cover each other.
+  write(pen, colour) {
+    pen.globalAlpha = 1;
+    pen.font = "600 12px system-ui, sans-serif";
+    pen.lineJoin = "round";
+    pen.lineWidth = 4;
+    pen.strokeStyle = colour("--ground");
+    pen.fillStyle = colour("--ink");
+    const taken = [];
+    for (const index of this.labels) {
+      const text = this.texts[index];
+      const label = text.length > LABEL ? `${text.slice(0, LABEL).trimEnd()}…` : text;
+      const width = pen.measureText(label).width;
+      const [middle, y] = this.at(index);
+      const x = Math.max(6, Math.min(middle - width / 2, this.box.clientWidth - width - 6));
+      const top = y > 30 ? y - 12 : y + 22;
+      if (taken.some(([u, v, wide]) => x < u + wide && u < x + width && Math.abs(top - v) < 16)) continue;
+      taken.push([x, top, width]);
+      pen.strokeText(label, x, top);
+      pen.fillText(label, x, top);
+    }
+  }
+}
