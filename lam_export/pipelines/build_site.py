@@ -5,7 +5,6 @@ from pathlib import Path
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.whole import check_place, drafted_folder, put_folder_in_place
-from lam_engines.contract import TOKENIZER
 from lam_engines.progress import Progress
 from lam_export.requirements import require
 

@@ -1,4 +1,4 @@
-"""The JavaScript libraries of the site, from the npm registry. Each is pinned by its hash and kept in the caches' folder."""
+"""The site's JavaScript libraries, from the npm registry. Each is pinned by its hash and kept in the caches' folder."""
 
 import hashlib
 import io
@@ -102,13 +102,8 @@ def read_package(package: NpmPackage, names: Iterable[str]) -> dict[str, bytes]:
     if not package.is_whole(content):
         content = _download(package)
         write_whole(package.kept, content)
-    files = {}
     with tarfile.open(fileobj=io.BytesIO(content)) as archive:
-        for name in names:
-            file = archive.extractfile(f"package/{name}")
-            assert file is not None, f"{package.archive} is pinned and has {name}"
-            files[name] = file.read()
-    return files
+        return {name: archive.extractfile(f"package/{name}").read() for name in names}  # type: ignore[union-attr]
 
 
 def _download(package: NpmPackage) -> bytes:
@@ -124,7 +119,7 @@ def _download(package: NpmPackage) -> bytes:
         ) from None
     if not package.is_whole(content):
         raise LamError(
-            f"expected {package.archive} with the SHA-512 {package.sha512[:16]}..., found other content at {package.url}; "
-            f"set {REGISTRY_VARIABLE} to a registry that has the original"
+            f"expected {package.archive} with the SHA-512 {package.sha512[:16]}..., found other content at "
+            f"{package.url}; set {REGISTRY_VARIABLE} to a registry that has the original"
         )
     return content

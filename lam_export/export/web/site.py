@@ -23,16 +23,23 @@ from lam_engines.bundles.whole import FolderKind
 from lam_engines.contract import INPUTS, SENTENCE_EMBEDDING
 from lam_engines.errors import LamError
 from lam_engines.progress import Progress
-from lam_export.version import __version__
 
 from .packages import INSIDE_UMAP, ONNXRUNTIME_WEB, PAPAPARSE, TOKENIZERS, UMAP, read_package
 
-LEAST_COSINE = 0.99
+LEAST_COSINE = 0.998
 """Smallest cosine between a probe's embedding in the browser and the engine's. See docs/web.md."""
-_RUNTIMES = {"wasm": ("ort.wasm.bundle.min.mjs", "ort-wasm-simd-threaded.wasm")} | {
-    "webgpu": ("ort.jspi.bundle.min.mjs", "ort-wasm-simd-threaded.jspi.wasm")
+_RUNTIMES = {
+    "wasm": ("ort.wasm.bundle.min", "ort-wasm-simd-threaded.wasm"),
+    "webgpu": ("ort.jspi.bundle.min", "ort-wasm-simd-threaded.jspi.wasm"),
 }
-"""Builds of ONNX Runtime: script and binary. That for WebGPU is the one with JSPI, because it is the smallest."""
+"""Builds of ONNX Runtime: script and binary. A browser loads one of them. Of those with WebGPU, that with JSPI is the
+smallest."""
+_LIBRARIES = (
+    (TOKENIZERS, "dist/tokenizers.min.mjs", "tokenizers.js"),
+    (PAPAPARSE, "papaparse.min.js", "papaparse.js"),
+    (UMAP, "lib/umap-js.min.js", "umap.js"),
+)
+"""The other libraries: package, file in it, and name in the site."""
 _NOTICES = ("LICENSE", "ThirdPartyNotices.txt")
 """Of ONNX Runtime. Its npm package lacks them, its Python package has them."""
 
@@ -77,7 +84,7 @@ def write_site(
         facts: a sentence about the model, for the foot of the page.
         graph: the ONNX graph.
         tokenizer: ``tokenizer.json``.
-        probes: texts by which the page checks the browser.
+        probes: texts by which the page checks the browser. The last one is long.
         pad: the id that fills up shorter texts in a batch.
         progress: told of each step.
 
@@ -87,25 +94,11 @@ def write_site(
     Raises:
         LamError: a library cannot be had.
     """
-    progress.begin("fetching the libraries", 6)
-    dist = [f"dist/{name}" for pair in _RUNTIMES.values() for name in pair]
-    runtime = {name.removeprefix("dist/"): data for name, data in read_package(ONNXRUNTIME_WEB, dist).items()}
-    progress.advance(1)
-    licences = {f"ONNX Runtime Web {ONNXRUNTIME_WEB.version}": _runtime_notices()}
-    app = {script.replace(".mjs", ".js"): runtime[script] for script, _ in _RUNTIMES.values()}
-    for package, file, name in (
-        (TOKENIZERS, "dist/tokenizers.min.mjs", "tokenizers.js"),
-        (PAPAPARSE, "papaparse.min.js", "papaparse.js"),
-        (UMAP, "lib/umap-js.min.js", "umap.js"),
-        *((inner, None, "") for inner in INSIDE_UMAP),
-    ):
-        content = read_package(package, [*filter(None, [file]), "LICENSE"])
-        licences[f"{package.name} {package.version}"] = content["LICENSE"]
-        if file:
-            app[name] = content[file]
-        progress.advance(1)
+    app, binaries, licences = _libraries(progress)
+    app |= {file.name: file.read_bytes() for file in (files(__package__) / "templates").iterdir()}
+    page, keeper = (Template(app.pop(name).decode()) for name in ("index.html", "sw.js"))
 
-    progress.begin("compressing", 2 + len(_RUNTIMES))
+    progress.begin("compressing", 2 + len(binaries))
     (draft / "files").mkdir()
 
     def packed(name: str, content: bytes) -> dict[str, str | int]:
@@ -114,13 +107,15 @@ def write_site(
         progress.advance(1)
         return {"url": f"../../files/{place.name}", "bytes": place.stat().st_size}
 
+    runtimes = {
+        kind: {"script": f"./{script}.js", "binary": packed(name, binaries[name])}
+        for kind, (script, name) in _RUNTIMES.items()
+    }
+    spared = min(place.stat().st_size for place in (draft / "files").iterdir())  # a browser loads one build
     settings = {
         "model": packed("model.onnx", graph),
         "tokenizer": packed("tokenizer.json", tokenizer),
-        "runtimes": {
-            kind: {"script": f"./{script.replace('.mjs', '.js')}", "binary": packed(binary, runtime[binary])}
-            for kind, (script, binary) in _RUNTIMES.items()
-        },
+        "runtimes": runtimes,
         "inputs": INPUTS,
         "output": SENTENCE_EMBEDDING,
         "hidden": len(probes[0].embedding),
@@ -131,39 +126,49 @@ def write_site(
     icon = {"src": "icon.svg", "sizes": "any", "type": "image/svg+xml"}
     manifest = {"name": title, "start_url": "../../", "scope": "../../", "display": "standalone", "icons": [icon]}
     app |= {"settings.json": _json(settings), "manifest.webmanifest": _json(manifest)}
-    templates = {file.name: file.read_bytes() for file in (files(__package__) / "templates").iterdir()}
-    page, keeper = (Template(templates.pop(name).decode()) for name in ("index.html", "sw.js"))
-    app |= templates
-    folder = draft / "app" / _hash(b"".join(f"{name}\0{_hash(app[name])}\0".encode() for name in sorted(app)))
-    folder.mkdir(parents=True)
+    address = "app/" + _hash(b"".join(f"{name}\0{_hash(app[name])}\0".encode() for name in sorted(app)))
+    (draft / address).mkdir(parents=True)
     for name, content in app.items():
-        (folder / name).write_bytes(content)
-    address = folder.relative_to(draft).as_posix()
-    html = page.substitute(
-        title=escape(title),
-        app=address,
-        facts=escape(f"{facts} ONNX Runtime Web {ONNXRUNTIME_WEB.version}, in this browser."),
-    )
-    (draft / "index.html").write_text(html, encoding="utf-8")
-    # Only one build of the runtime is loaded; the worker keeps it.
-    builds = [build["script"].removeprefix("./") for build in settings["runtimes"].values()]
-    small = ["./", *sorted(f"{address}/{name}" for name in app if name not in builds)]
-    large = [f"{address}/{name}" for name in builds] + sorted(
-        f"files/{place.name}" for place in (draft / "files").iterdir()
-    )
-    version = hashlib.sha256(html.encode()).hexdigest()[:16]
-    keeper_text = keeper.substitute(version=version, small=json.dumps(small), large=json.dumps(large))
-    (draft / "sw.js").write_text(keeper_text, encoding="utf-8")
+        (draft / address / name).write_bytes(content)
+
+    facts = f"{facts} ONNX Runtime Web {ONNXRUNTIME_WEB.version}, in this browser."
+    html = page.substitute(title=escape(title), app=address, facts=escape(facts)).encode()
+    (draft / "index.html").write_bytes(html)
+    builds = {f"{script}.js" for script, _ in _RUNTIMES.values()}  # the worker keeps the one that it loads
+    small = ["./", *(f"{address}/{name}" for name in sorted(app.keys() - builds))]
+    archives = sorted((draft / "files").iterdir())
+    large = [*(f"{address}/{name}" for name in sorted(builds)), *(f"files/{place.name}" for place in archives)]
+    keeps = {"version": _hash(html), "small": json.dumps(small), "large": json.dumps(large)}
+    (draft / "sw.js").write_text(keeper.substitute(keeps), encoding="utf-8")
     rule = b"\n\n" + b"=" * 78 + b"\n"
     (draft / "LICENSES.txt").write_bytes(rule.join(f"{name}\n\n".encode() + text for name, text in licences.items()))
-    binaries = [build["binary"]["bytes"] for build in settings["runtimes"].values()]  # a browser loads one of them
-    packed_bytes = sum(place.stat().st_size for place in (draft / "files").iterdir()) - min(binaries)
-    return packed_bytes + sum(len(_gzip(content)) for name, content in app.items()) + len(_gzip(html.encode()))
+
+    scripts = sum(len(_gzip(content)) for content in (html, *app.values()))
+    return scripts + sum(place.stat().st_size for place in archives) - spared
+
+
+def _libraries(progress: Progress) -> tuple[dict[str, bytes], dict[str, bytes], dict[str, bytes]]:
+    """Scripts by their names in the site, the runtimes' binaries, and the licences by their libraries."""
+    progress.begin("fetching the libraries", 1 + len(_LIBRARIES) + len(INSIDE_UMAP))
+    licences = {f"ONNX Runtime Web {ONNXRUNTIME_WEB.version}": _runtime_notices()}
+    wanted = [f"dist/{name}" for script, binary in _RUNTIMES.values() for name in (f"{script}.mjs", binary)]
+    runtime = read_package(ONNXRUNTIME_WEB, wanted)
+    progress.advance(1)
+    scripts = {f"{script}.js": runtime[f"dist/{script}.mjs"] for script, _ in _RUNTIMES.values()}
+    for package, file, name in _LIBRARIES:
+        content = read_package(package, [file, "LICENSE"])
+        scripts[name] = content[file]
+        licences[f"{package.name} {package.version}"] = content["LICENSE"]
+        progress.advance(1)
+    for package in INSIDE_UMAP:
+        licences[f"{package.name}, inside {UMAP.name}"] = read_package(package, ["LICENSE"])["LICENSE"]
+        progress.advance(1)
+    return scripts, {binary: runtime[f"dist/{binary}"] for _, binary in _RUNTIMES.values()}, licences
 
 
 def _runtime_notices() -> bytes:
     spec = find_spec("onnxruntime")
-    places = [Path(spec.origin or "").parent / name for name in _NOTICES] if spec else []
+    places = [Path(spec.origin).parent / name for name in _NOTICES] if spec and spec.origin else []
     if not places or not all(place.is_file() for place in places):
         raise LamError(
             f"expected ONNX Runtime's {' and '.join(_NOTICES)} in its Python package, for the site's licences, found "

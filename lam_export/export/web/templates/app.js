@@ -30,7 +30,8 @@ worker.onmessage = ({ data }) => {
   } else if (data.ready) {
     loading.hidden = true;
     status.className = "ready";
-    const { where, threads } = data.ready;
+    const { where, threads, remark } = data.ready;
+    status.title = remark;
     status.textContent = `Ready, computes on ${where === "webgpu" ? "the GPU" : `the processor${threads > 1 ? `, ${threads} threads` : ""}`}`;
   } else if (data.failed) fail(data.failed);
   else if (data.version !== version && !data.toMap) return;

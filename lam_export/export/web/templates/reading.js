@@ -2,7 +2,7 @@
 const MOST_TEXTS = 10_000;
 const LARGEST = 64e6; // bytes of a file
 
-const line = (cell) => cell.replace(/\s+/g, " ").trim();
+const line = (cell) => cell.replace(/[\r\n]+/g, " ").trim();
 
 // The texts of the field, and a remark if some were left out.
 export function textsOf(value) {

@@ -48,7 +48,7 @@ async function start(wanted) {
     self.postMessage({ loading: Math.min(1, Object.values(loaded).reduce((sum, n) => sum + n, 0) / all), all });
   };
   const library = Promise.all([import("./tokenizers.js"), import(runtime.script)]);
-  library.then(() => keep(runtime.script)).catch(() => {});
+  const kept = library.then(() => keep(runtime.script)).catch(() => {});
   const loads = Object.entries(files).map(async ([name, file]) => [name, await load(file, report(name))]);
   const content = Object.fromEntries(await Promise.all(loads));
   self.postMessage({ preparing: true });
@@ -62,6 +62,7 @@ async function start(wanted) {
   await check(session);
   tried = !wide;
   if (tried) model = null;
+  await kept;
   working = false;
   tellReady();
   work();
@@ -76,8 +77,8 @@ async function hasGpu() {
   }
 }
 
-function tellReady() {
-  self.postMessage({ ready: { where, threads: ort.env.wasm.numThreads } });
+function tellReady(remark = "") {
+  self.postMessage({ ready: { where, threads: ort.env.wasm.numThreads, remark } });
 }
 
 // For use without a network: the service worker keeps all other scripts, but not both builds of the runtime.
@@ -131,7 +132,7 @@ async function check(candidate) {
   }
 }
 
-// Uses the GPU if its embeddings are right and it is quicker.
+// Uses the GPU if its embeddings are right and it is quicker, or is asked for.
 async function tryGpu() {
   tried = true;
   const ids = settings.probes.slice(0, -1).map(({ text }) => tokensOf(text));
@@ -146,17 +147,16 @@ async function tryGpu() {
     await check(candidate);
     const limit = device ? Infinity : await milliseconds(session, batch);
     // A slow GPU is not given the whole batch.
-    const quick = (await milliseconds(candidate, ids)) < limit && (await milliseconds(candidate, batch)) < limit;
-    if (quick) {
+    if ((await milliseconds(candidate, ids)) < limit && (await milliseconds(candidate, batch)) < limit) {
       await session.release();
       [session, where] = [candidate, "webgpu"];
-      tellReady();
+      tellReady("WebGPU is right");
     } else {
       await candidate.release();
-      console.info("WebGPU is right but slower here, and is not used.");
+      tellReady("WebGPU is right, but slower here");
     }
   } catch (error) {
-    console.info(`WebGPU is not used: ${error?.message ?? error}`);
+    tellReady(`WebGPU is not used: ${error?.message ?? error}`);
   }
   model = null;
 }
