@@ -63,6 +63,8 @@ def check_python(arguments: list[str]) -> None:
     program, *rest = arguments
     if program == "-m":
         module, *rest = rest
+        if module.partition(".")[0] in sys.stdlib_module_names:
+            return
         found = ROOT / "engines" / module.replace(".", "/") / "__main__.py"
     else:
         found = ROOT / program

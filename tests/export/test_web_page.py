@@ -244,7 +244,7 @@ def test_a_browser_that_computes_something_else_is_refused(site: Path, tmp_path:
 
 def test_a_file_that_is_missing_is_named(site: Path, tmp_path: Path, page: chromium.Page) -> None:
     folder = Path(shutil.copytree(site, tmp_path / "site"))
-    (model,) = folder.glob("files/model.onnx.*.gz")
+    (model,) = folder.glob("files/model.int8.onnx.*.gz")
     model.unlink()
     with websites.served(folder) as server:
         page.open(server.url, width=1200)

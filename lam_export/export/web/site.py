@@ -20,7 +20,7 @@ from pathlib import Path
 from string import Template
 
 from lam_engines.bundles.whole import FolderKind
-from lam_engines.contract import INPUTS, SENTENCE_EMBEDDING
+from lam_engines.contract import INPUTS, INT8_MODEL, SENTENCE_EMBEDDING, TOKENIZER
 from lam_engines.errors import LamError
 from lam_engines.progress import Progress
 
@@ -34,6 +34,11 @@ _RUNTIMES = {
 }
 """Builds of ONNX Runtime: script and binary. A browser loads one of them. Of those with WebGPU, that with JSPI is the
 smallest."""
+POLICY = (
+    "default-src 'none'; script-src 'self' 'wasm-unsafe-eval'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+    "worker-src 'self'; manifest-src 'self'; base-uri 'none'; form-action 'none'"
+)
+"""The page's content security policy. A worker has that of its own response: its server's, or the service worker's."""
 _LIBRARIES = (
     (TOKENIZERS, "dist/tokenizers.min.mjs", "tokenizers.js"),
     (PAPAPARSE, "papaparse.min.js", "papaparse.js"),
@@ -82,8 +87,8 @@ def write_site(
         draft: the folder.
         title: heading of the page.
         facts: a sentence about the model, for the foot of the page.
-        graph: the ONNX graph.
-        tokenizer: ``tokenizer.json``.
+        graph: the int8 graph.
+        tokenizer: the tokenizer, as JSON.
         probes: texts by which the page checks the browser. The last one is long.
         pad: the id that fills up shorter texts in a batch.
         progress: told of each step.
@@ -113,8 +118,8 @@ def write_site(
     }
     spared = min(place.stat().st_size for place in (draft / "files").iterdir())  # a browser loads one build
     settings = {
-        "model": packed("model.onnx", graph),
-        "tokenizer": packed("tokenizer.json", tokenizer),
+        "model": packed(INT8_MODEL, graph),
+        "tokenizer": packed(TOKENIZER, tokenizer),
         "runtimes": runtimes,
         "inputs": INPUTS,
         "output": SENTENCE_EMBEDDING,
@@ -132,13 +137,13 @@ def write_site(
         (draft / address / name).write_bytes(content)
 
     facts = f"{facts} ONNX Runtime Web {ONNXRUNTIME_WEB.version}, in this browser."
-    html = page.substitute(title=escape(title), app=address, facts=escape(facts)).encode()
+    html = page.substitute(title=escape(title), app=address, facts=escape(facts), policy=POLICY).encode()
     (draft / "index.html").write_bytes(html)
     builds = {f"{script}.js" for script, _ in _RUNTIMES.values()}  # the worker keeps the one that it loads
     small = ["./", *(f"{address}/{name}" for name in sorted(app.keys() - builds))]
     archives = sorted((draft / "files").iterdir())
     large = [*(f"{address}/{name}" for name in sorted(builds)), *(f"files/{place.name}" for place in archives)]
-    keeps = {"version": _hash(html), "small": json.dumps(small), "large": json.dumps(large)}
+    keeps = {"version": _hash(html), "policy": POLICY, "small": json.dumps(small), "large": json.dumps(large)}
     (draft / "sw.js").write_text(keeper.substitute(keeps), encoding="utf-8")
     rule = b"\n\n" + b"=" * 78 + b"\n"
     (draft / "LICENSES.txt").write_bytes(rule.join(f"{name}\n\n".encode() + text for name, text in licences.items()))

@@ -35,11 +35,12 @@ async function answer(request) {
   return isolated((await caches.match(request)) ?? (await fetch(request)));
 }
 
-// With these two headers the browser lets WebAssembly use several threads.
+// With the first two headers the browser lets WebAssembly use several threads. The third binds the workers too.
 function isolated(response) {
   if (response.type === "error" || response.type === "opaqueredirect") return response;
   const headers = new Headers(response.headers);
   headers.set("Cross-Origin-Opener-Policy", "same-origin");
   headers.set("Cross-Origin-Embedder-Policy", "require-corp");
+  headers.set("Content-Security-Policy", "$policy");
   return new Response(response.body, { status: response.status, statusText: response.statusText, headers });
 }
