@@ -134,7 +134,7 @@ def test_typing_and_searching_go_on_while_texts_are_embedded(ready: chromium.Pag
 
 def test_files(ready: chromium.Page) -> None:
     open_file(ready, "reviews.csv", '\ufeffid;text\n1;"late; but\nfine"\n2;"""never"" again"\n'.encode())
-    assert wait(ready, "document.getElementById('texts').value") != "one text"
+    wait(ready, "document.getElementById('texts').value !== 'one text'")
     assert ready.evaluate("document.getElementById('texts').value") == 'late; but fine\n"never" again'
     ready.evaluate("document.getElementById('column').value = 0")
     ready.evaluate("document.getElementById('column').dispatchEvent(new Event('change'))")

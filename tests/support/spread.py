@@ -16,6 +16,7 @@ TOGETHER = {
     "demo": (
         "tests/bench/profile/test_profile_sources.py",
         "tests/export/test_int8.py",
+        "tests/export/test_web_page.py",
         "tests/fuzz/test_fuzz_texts.py",
         "tests/validate/test_demo_parity.py",
     ),

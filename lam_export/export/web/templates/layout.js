@@ -17,10 +17,11 @@ self.onmessage = async ({ data: { texts, vectors, version } }) => {
     const nNeighbors = Math.max(3, Math.min(NEIGHBOURS, Math.round(texts.length / 8)));
     const umap = new self.UMAP.UMAP({ nNeighbors, minDist: 0.2, random, distanceFn: apart });
     const epochs = umap.initializeFit(rows);
+    const pause = 80 + texts.length / 20; // milliseconds: many dots take long to draw
     let shown = performance.now();
     for (let epoch = 0; epoch < epochs; epoch++) {
       umap.step();
-      if (performance.now() - shown > 80) {
+      if (performance.now() - shown > pause) {
         self.postMessage({ version, places: flat(umap.getEmbedding()), share: epoch / epochs });
         await new Promise((resolve) => setTimeout(resolve));
         if (mine !== job) return;

@@ -3,6 +3,7 @@ const COLOURS = ["#4c78d8", "#e0793a", "#2fa36b", "#c9485b", "#8a63d2", "#b58a1f
 const REACH = 18; // pixels from the pointer to a dot
 const MARGIN = 28;
 const LABEL = 26; // characters
+const SQUARE = 2.5; // pixels: smaller dots are drawn as squares, which is quicker
 
 export class TextMap {
   constructor(box, choose) {
@@ -67,7 +68,15 @@ export class TextMap {
     if (nearest !== this.marked) this.mark(nearest);
   }
 
+  // Draws at most once for each frame of the screen.
   draw() {
+    this.frame ??= requestAnimationFrame(() => {
+      this.frame = null;
+      this.paint();
+    });
+  }
+
+  paint() {
     const { canvas, box, texts } = this;
     const ratio = devicePixelRatio;
     canvas.width = box.clientWidth * ratio;
@@ -82,10 +91,10 @@ export class TextMap {
       const [x, y] = this.at(i);
       pen.globalAlpha = alpha;
       pen.fillStyle = COLOURS[(this.groups?.[i] ?? 0) % COLOURS.length];
+      if (size < SQUARE) return pen.fillRect(x - size, y - size, 2 * size, 2 * size);
       pen.beginPath();
       pen.arc(x, y, size, 0, 2 * Math.PI);
       pen.fill();
-      return [x, y];
     };
     texts.forEach((_, i) => rank.has(i) || dot(i, radius, rank.size ? 0.22 : 0.85));
     for (const [index, i] of [...rank].reverse()) {
