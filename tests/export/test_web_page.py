@@ -277,3 +277,10 @@ def test_webgpu(tiny_site: Path, tmp_path: Path) -> None:
         expected = engine.embed(texts) @ engine.embed(["the woman reads"])[0]
         assert np.abs([found[text] - score for text, score in zip(texts, expected, strict=True)]).max() < MARGIN
         assert complaints(page) == []
+
+
+def test_a_page_that_is_opened_from_its_folder_says_what_to_do(site: Path, page: chromium.Page) -> None:
+    page.open(site / "index.html", width=1200)
+    assert wait(page, ALERT).startswith(
+        "This page must come from a web server. In its folder run: python -m http.server"
+    )
