@@ -15,7 +15,7 @@ import chromium
 import pytest
 
 from lam_engines.errors import LamError
-from lam_export.pipelines.build_site import build_site
+from lam_export.pipelines.build_site import Site, build_site
 
 PATIENCE = 120
 """Seconds to wait for the page: the machine may be loaded."""
@@ -26,10 +26,10 @@ HITS = """[...document.querySelectorAll('#hits button')].map((button) =>
     [button.querySelector('.text').textContent, Number(button.querySelector('.score').textContent)])"""
 
 
-def built(bundle: Path, site: Path, title: str | None = None) -> Path:
+def built(bundle: Path, site: Path, title: str | None = None) -> Site:
     """Build a site. The test is skipped if npm's registry is not reachable."""
     try:
-        return build_site(bundle, site, title=title).path
+        return build_site(bundle, site, title=title)
     except LamError as error:
         try:
             urlopen("https://registry.npmjs.org/papaparse", timeout=20).close()
