@@ -179,5 +179,7 @@ def test_what_is_refused(tiny_bundle: Path, source: Path, tmp_path: Path) -> Non
     assert "expected a folder for the output" in refused("--ray", "--input", source, "-o", tmp_path / "file")
     strange = ("--ray", "--input", source, "-o", source.parent)
     assert "expected an empty folder for the output" in refused(*strange)
-    assert "expected an engine that runs fp8" in refused("--ray", "--input", source, "-o", tmp_path / "out", "--precision", "fp8")
+    assert "expected an engine that runs fp8" in refused(
+        "--ray", "--input", source, "-o", tmp_path / "out", "--precision", "fp8"
+    )
     assert not (tmp_path / "out").exists()
