@@ -1,9 +1,10 @@
 """Texts that wait to be computed, and the choice of the next batch."""
 
 import threading
-from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Generic, Protocol, TypeVar
+
+import numpy as np
 
 
 class Sized(Protocol):
@@ -18,36 +19,49 @@ Text = TypeVar("Text", bound=Sized)
 
 
 class Pool(Generic[Text]):
-    """Waiting texts of many requests. Each thread that computes takes one batch at a time."""
+    """Waiting texts of many requests. Each thread that computes takes one batch at a time.
 
-    def __init__(
-        self, *, batch_tokens: int, max_padding: int, max_batch: Callable[[int], int | None], most_tokens: int
-    ) -> None:
-        """Make an empty pool.
+    Batches are built around the oldest text and around the shortest one, in turn. So a short text waits for at most one
+    batch of long ones before the short texts' turn comes, and no text waits for more than twice the batches that are
+    older than it.
+    """
 
-        Args:
-            batch_tokens: see :func:`batch_of_oldest`.
-            max_padding: see :func:`batch_of_oldest`.
-            max_batch: see :func:`batch_of_oldest`.
-            most_tokens: :meth:`add` waits while the pool holds more tokens than this.
-        """
+    def __init__(self, *, batch_tokens: int, max_padding: int, max_batch: Callable[[int], int | None]) -> None:
+        """Make an empty pool. See :func:`batch_around` for the arguments."""
         self._limits = (batch_tokens, max_padding, max_batch)
-        self._most_tokens = most_tokens
         self._texts: list[Text] = []
         self._tokens = 0
+        self._shortest_next = False
         self._changed = threading.Condition()
         self._closed = False
 
-    def add(self, texts: Sequence[Text]) -> None:
-        """Add texts, and wait until there is room for more.
+    @property
+    def tokens(self) -> int:
+        """Tokens that wait."""
+        return self._tokens
 
-        So further requests wait outside, where they can still be refused or time out.
-        """
+    def __len__(self) -> int:
+        return len(self._texts)
+
+    def add(self, texts: Sequence[Text]) -> None:
+        """Add texts. They are never waited for here; see :meth:`wait_for_room`."""
         with self._changed:
             self._texts += texts
             self._tokens += sum(text.tokens for text in texts)
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._tokens <= self._most_tokens or self._closed)
+
+    def wait_for_room(self, most_tokens: int) -> None:
+        """Wait while the pool holds more tokens than this. Further requests then wait outside, and can be refused."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._tokens <= most_tokens or self._closed)
+
+    def remove(self, texts: Collection[Text]) -> int:
+        """Forget those of the texts that still wait, and say how many they were. What is taken stays taken."""
+        gone = set(map(id, texts))
+        with self._changed:
+            before = len(self._texts)
+            self._keep([text for text in self._texts if id(text) not in gone])
+            return before - len(self._texts)
 
     def take(self) -> list[Text]:
         """Wait for texts, and take the next batch. Empty when the pool is closed."""
@@ -55,27 +69,34 @@ class Pool(Generic[Text]):
             self._changed.wait_for(lambda: self._texts or self._closed)
             if self._closed:
                 return []
-            chosen = batch_of_oldest([text.tokens for text in self._texts], *self._limits)
+            lengths = [text.tokens for text in self._texts]
+            lead = int(np.argmin(lengths)) if self._shortest_next else 0
+            self._shortest_next = not self._shortest_next
+            chosen = batch_around(lead, lengths, *self._limits)
             batch = [self._texts[i] for i in chosen]
             taken = set(chosen)
-            self._texts = [text for i, text in enumerate(self._texts) if i not in taken]
-            self._tokens -= sum(text.tokens for text in batch)
-            self._changed.notify_all()
+            self._keep([text for i, text in enumerate(self._texts) if i not in taken])
             return batch
 
     def close(self) -> None:
-        """End all waiting in :meth:`add` and :meth:`take`."""
+        """End all waiting."""
         with self._changed:
             self._closed = True
             self._changed.notify_all()
 
+    def _keep(self, texts: list[Text]) -> None:
+        self._texts = texts
+        self._tokens = sum(text.tokens for text in texts)
+        self._changed.notify_all()
 
-def batch_of_oldest(
-    lengths: Sequence[int], batch_tokens: int, max_padding: int, max_batch: Callable[[int], int | None]
+
+def batch_around(
+    lead: int, lengths: Sequence[int], batch_tokens: int, max_padding: int, max_batch: Callable[[int], int | None]
 ) -> list[int]:
-    """A batch of the oldest text and of those nearest to it in length, so that no text waits for ever.
+    """A batch of one text and of those nearest to it in length.
 
     Args:
+        lead: index of the text that must be in the batch.
         lengths: tokens of each text, the oldest first; at least one.
         batch_tokens: largest number of tokens in the batch, padding counted. A longer text is a batch of its own.
         max_padding: largest number of padding tokens in the batch.
@@ -84,8 +105,8 @@ def batch_of_oldest(
     Returns:
         Indices into ``lengths``.
     """
-    order = sorted(range(len(lengths)), key=lambda i: (lengths[i], i))
-    low = high = bisect_left(order, (lengths[0], 0), key=lambda i: (lengths[i], i))
+    order = np.argsort(lengths, kind="stable").tolist()
+    low = high = order.index(lead)
     padding = 0
     while True:
         count, longest = high - low + 1, lengths[order[high]]

@@ -9,7 +9,8 @@ import numpy as np
 from ...bundles.manifest import Graph, ModelInfo, OptimizationProfile, TensorSpec
 from ...contract import ENSEMBLE, INPUT_IDS, MODEL, SENTENCE_EMBEDDING, TEXT, TOKEN_COUNT, TRUNCATED
 from ...embedding.batching import GPU_MAX_PADDING, MAX_PADDING
-from .options import BYTES_PER_TOKEN, DEFAULT_MAX_TOKENS, ServingOptions
+from ..limits import BYTES_PER_TOKEN, DEFAULT_MAX_TOKENS
+from .options import ServingOptions
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig

@@ -9,9 +9,10 @@ from ...contract import PLAN_PRECISIONS
 from ...errors import BundleError, InputError
 from ...runtimes.tensorrt.plans import build_command, max_tokens
 from . import configs
+from ..limits import DEFAULT_MAX_TOKENS
 from .check import Expected
 from .network_models import NetworkModels, asked_graph, asked_plan, graph_in_core, tokenizer_model
-from .options import DEFAULT_MAX_TOKENS, ServingOptions
+from .options import ServingOptions
 
 
 def _choose_graph(bundle: Bundle, options: ServingOptions) -> ServingOptions:

@@ -11,9 +11,10 @@ from ...bundles.manifest import Graph, OptimizationProfile
 from ...contract import INPUT_IDS, TEXT, TOKEN_COUNT, TOKENIZER
 from ...contract import MODEL as GRAPH
 from . import configs
+from ..limits import DEFAULT_MAX_TOKENS
 from .configs import Model
 from .modules import copied_modules
-from .options import DEFAULT_MAX_TOKENS, ServingOptions
+from .options import ServingOptions
 
 if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig

@@ -4,12 +4,7 @@ from dataclasses import dataclass
 
 from ...embedding.batching import DEFAULT_BATCH_TOKENS, GPU_BATCH_TOKENS
 from ...errors import InputError
-
-TRUNCATIONS = ("refuse", "truncate")
-DEFAULT_MAX_TOKENS = 8192
-BYTES_PER_TOKEN = 64
-"""A text with more bytes than this for each allowed token is refused or cut before it is tokenised. Texts have 3 to 6
-bytes a token in any language."""
+from ..limits import TRUNCATIONS
 
 
 @dataclass(frozen=True)

@@ -41,8 +41,8 @@ class TritonPythonModel:
             batch_tokens=batch_tokens,
             max_padding=int(parameters["max_padding"]),
             max_batch=self.network.max_batch,
-            most_tokens=_POOL_BATCHES * batch_tokens,
         )
+        self.most_tokens = _POOL_BATCHES * batch_tokens
         self.workers = [threading.Thread(target=self.work) for _ in range(int(parameters["workers"]))]
         for worker in self.workers:
             worker.start()
@@ -61,6 +61,7 @@ class TritonPythonModel:
             now = monotonic()
             texts += [_Text(owner, i, row, now) for i, row in enumerate(rows)]
         self.pool.add(texts)
+        self.pool.wait_for_room(self.most_tokens)
 
     def finalize(self) -> None:
         self.pool.close()
