@@ -1,4 +1,4 @@
-"""Connections to a served model: Triton over gRPC or HTTP, and the OpenAI front."""
+"""Connections to a served model: Triton over gRPC or HTTP, and the own server."""
 
 import base64
 import json
@@ -42,7 +42,7 @@ def connect(url: str, *, timeout: float, connections: int, metrics: str | None =
     """Connect to a served model.
 
     Args:
-        url: ``grpc://HOST:8001`` or ``http://HOST:8000`` for Triton, ``http://HOST:8080/v1`` for the OpenAI front.
+        url: ``grpc://HOST:8001`` or ``http://HOST:8000`` for Triton, ``http://HOST:8080/v1`` for the own server.
         timeout: seconds that a request may take.
         connections: number of HTTP connections that are kept open.
         metrics: ``http://HOST:8002/metrics`` of a Triton server. Without it, the statistics leave out ``lam_core``.
@@ -133,7 +133,7 @@ class _Http(_Pool):
 
 
 class _OpenAi(_Pool):
-    protocol = "OpenAI front"
+    protocol = "own server, OpenAI"
 
     def __init__(self, url: str, timeout: float, connections: int) -> None:
         super().__init__(url, timeout, connections)

@@ -1,11 +1,13 @@
-"""Options of a model repository, for ``triton`` and ``serve``."""
+"""Options of a served bundle, for ``triton`` and ``serve``."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import wraps
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
+
+from lam_engines.errors import InputError
 
 from ._console import out, say
 from ._options import BATCH_TOKENS, DEFAULT_PRECISIONS, PRECISION, THREADS, Device
@@ -16,7 +18,7 @@ if TYPE_CHECKING:
 
 def _shared(
     flavour: Annotated[
-        str, typer.Option(help="Backend that runs the model: python (CPU), onnxruntime or tensorrt.")
+        str, typer.Option(help="Triton's backend that runs the model: python (CPU), onnxruntime or tensorrt.")
     ] = "python",
     precision: Annotated[str | None, typer.Option(help=PRECISION, show_default=DEFAULT_PRECISIONS)] = None,
     device: Device = None,
@@ -30,22 +32,22 @@ def _shared(
         str, typer.Option(help="Longer texts: refuse or truncate. An answer says whether its text was truncated.")
     ] = "refuse",
     max_batch: Annotated[
-        int, typer.Option(min=1, help="Most texts in a request, and most texts taken from the queue at once.")
+        int, typer.Option(min=1, help="Most texts in a request to Triton, and most texts taken from its queue at once.")
     ] = 64,
     batch_tokens: Annotated[
         int | None, typer.Option(min=1, help=BATCH_TOKENS, show_default="512; 16384 on a GPU")
     ] = None,
     instances: Annotated[int, typer.Option(min=1, help="Batches that run at the same time.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help=THREADS, show_default="all but one")] = None,
-    queue_size: Annotated[int, typer.Option(min=1, help="Requests that may wait. More are refused.")] = 256,
+    queue_size: Annotated[int, typer.Option(min=1, help="Requests that may wait in Triton. More are refused.")] = 256,
     queue_timeout: Annotated[
-        float, typer.Option(min=0, help="Seconds that a request may wait. Then it is refused.")
+        float, typer.Option(min=0, help="Seconds that a request may wait. It is refused if it would wait longer.")
     ] = 30.0,
     queue_delay: Annotated[
-        float, typer.Option(min=0, help="Milliseconds that an idle model waits for more texts to batch.")
+        float, typer.Option(min=0, help="Milliseconds that an idle model in Triton waits for more texts to batch.")
     ] = 0.0,
     cache: Annotated[
-        bool, typer.Option("--cache", help="Cache answers, and answer the same text from the cache.")
+        bool, typer.Option("--cache", help="Let Triton keep answers, and answer the same text again.")
     ] = False,
 ) -> None:
     """Declares the options with names and defaults of ``ServingOptions``. ``queue_delay`` is in milliseconds here."""
@@ -72,6 +74,28 @@ def serving_options(context: typer.Context) -> "ServingOptions":
 
     given = {name: context.params[name] for name in inspect.signature(_shared).parameters}
     return ServingOptions(**given | {"queue_delay": given["queue_delay"] / 1000})
+
+
+OF_REPOSITORIES = ("flavour", "plan", "max_batch", "queue_size", "queue_delay", "cache")
+"""Those of the shared options that only Triton's repositories have."""
+
+
+def given(context: typer.Context, *names: str) -> dict[str, Any]:
+    """The values of some options."""
+    return {name: context.params[name] for name in names}
+
+
+def refuse_given(context: typer.Context, names: Iterable[str], where: str) -> None:
+    """Refuse options that have no meaning where they were given.
+
+    Raises:
+        InputError: names the first.
+    """
+    for name in names:
+        source = context.get_parameter_source(name)
+        if source is not None and source.name == "COMMANDLINE":
+            option = f"--{name.replace('_', '-')}"
+            raise InputError(f"{option} does not apply {where}; leave it out, or see: lam-export serve --help")
 
 
 def say_limits(resolved: "ServingOptions") -> None:

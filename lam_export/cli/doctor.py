@@ -55,7 +55,8 @@ def run(
         _packages(".parquet files", "parquet", "pyarrow"),
         _packages("embed --ray", "ray", "ray", "pyarrow"),
         _packages("report", "report", "jinja2", "scipy"),
-        _packages("serve, triton", "serve", "jinja2", "orjson", "starlette", "tritonclient", "uvicorn"),
+        _packages("serve", "serve", "msgspec", "orjson", "prometheus_client", "starlette", "uvicorn"),
+        _packages("serve --triton, triton", "serve", "jinja2", "tritonclient"),
     ]
     table = Table("", "what", "details", title=f"Python {platform.python_version()} on {platform.platform()}")
     for finding in (*auto, *engines, *tools):

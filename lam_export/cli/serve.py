@@ -1,111 +1,140 @@
-"""``lam-export serve``: run a bundle in NVIDIA Triton Inference Server on this machine. It never imports torch."""
+"""``lam-export serve``: run bundles behind HTTP on this machine. It never imports torch."""
 
-import tempfile
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from lam_engines.runtimes.registry import DEFAULT
 from lam_export.requirements import require
 
+from . import _serve_triton as triton
 from ._console import err, examples, out, say
-from ._options import BundleArgument
+from ._options import Engine
 from ._progress import shown_progress
-from ._serving import say_limits, serving_options, with_serving_options
+from ._serving import OF_REPOSITORIES, given, refuse_given, with_serving_options
 
 EXAMPLES = examples(
     "lam-export serve my-model",
-    "lam-export serve my-model --openai",
-    "lam-export serve my-model --max-tokens 512 --truncation truncate --cache",
-    "lam-export serve my-model --flavour tensorrt --tritonserver /opt/tritonserver/bin/tritonserver",
+    "LAM_API_KEY=$(openssl rand -hex 32) lam-export serve my-model --host 0.0.0.0",
+    "lam-export serve my-model my-other-model --engine openvino --truncation truncate",
+    "lam-export serve my-model --tls-cert cert.pem --tls-key key.pem --api-key-file keys --access-log -",
+    "lam-export serve my-model --triton --cache",
 )
+_KEY = "Key that clients must send (Authorization: Bearer KEY)."
 
 
-def _port(what: str) -> Any:
-    return typer.Option(min=0, max=65535, help=f"Port of {what}; 0 for any free port.")
+def _seconds(what: str, least: float = 0) -> Any:
+    return typer.Option(min=least, help=f"Seconds {what}.")
 
 
 @with_serving_options
 def run(
     context: typer.Context,
-    bundle: BundleArgument,
+    bundles: Annotated[
+        list[Path], typer.Argument(help="The bundles' folders. A model has its folder's name.", show_default=False)
+    ],
+    engine: Engine = DEFAULT,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all addresses.")] = "127.0.0.1",
-    http_port: Annotated[int, _port("HTTP")] = 8000,
-    grpc_port: Annotated[int, _port("gRPC")] = 8001,
-    metrics_port: Annotated[int, _port("the metrics")] = 8002,
-    openai: Annotated[bool, typer.Option("--openai", help="Also serve OpenAI's API, /v1/embeddings.")] = False,
-    openai_port: Annotated[int, _port("OpenAI's API")] = 8080,
-    tritonserver: Annotated[
+    port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")] = 8080,
+    api_key: Annotated[
+        list[str] | None, typer.Option(envvar="LAM_API_KEY", help=f"{_KEY} May be repeated.", show_default=False)
+    ] = None,
+    api_key_file: Annotated[
+        Path | None, typer.Option(help="File with keys of clients, one a line.", show_default=False)
+    ] = None,
+    admin_key: Annotated[
         str | None,
+        typer.Option(envvar="LAM_ADMIN_KEY", help="Key of POST /admin/reload (x-admin-key: KEY).", show_default=False),
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Listen on other addresses than this machine's own without a key.")
+    ] = False,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="Certificate chain, as a PEM file.", show_default="plain HTTP")
+    ] = None,
+    tls_key: Annotated[Path | None, typer.Option(help="The certificate's key, as a PEM file.")] = None,
+    allowed_host: Annotated[
+        list[str] | None,
         typer.Option(
-            help="Triton's server, or a command that starts it in a container. Arguments are appended to it.",
-            show_default="the one on PATH, else PyPI's, installed once",
+            help="Host name that is served. May be repeated.", show_default="any; this machine's own on 127.0.0.1"
         ),
     ] = None,
-    log: Annotated[
-        Path | None, typer.Option(help="File for the server's messages.", show_default="in the user's cache folder")
+    cors_origin: Annotated[
+        list[str] | None,
+        typer.Option(help="Web page that may ask from browsers, such as https://example.org. May be repeated."),
     ] = None,
-    start_timeout: Annotated[
-        float, typer.Option(min=1, help="Seconds to start in. By then the first text must be embedded.")
-    ] = 120.0,
-    stop_timeout: Annotated[
-        float, typer.Option(min=6, help="Seconds that running requests get to finish when the server stops.")
-    ] = 15.0,
+    max_request_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in a request.")] = 1 << 18,
+    max_body: Annotated[int, typer.Option(min=1, help="Most bytes in a request.")] = 32 << 20,
+    max_connections: Annotated[int, typer.Option(min=1, help="Most open connections.")] = 1000,
+    drain_delay: Annotated[
+        float, _seconds("between SIGTERM and the end of listening, in which /readyz says no")
+    ] = 3.0,
+    stop_timeout: Annotated[float, _seconds("that running requests get to finish when the server stops", 1)] = 15.0,
+    access_log: Annotated[
+        str | None,
+        typer.Option(help="File for a JSON line about every request, without texts; - for standard output."),
+    ] = None,
+    tracing: Annotated[
+        bool, typer.Option("--tracing", help="Send OpenTelemetry traces, as the OTEL_* variables say.")
+    ] = False,
+    use_triton: Annotated[
+        bool, typer.Option("--triton", help="Run NVIDIA Triton Inference Server instead of the own server.")
+    ] = False,
+    http_port: triton.HttpPort = 8000,
+    grpc_port: triton.GrpcPort = 8001,
+    metrics_port: triton.MetricsPort = 8002,
+    tritonserver: triton.Program = None,
+    log: triton.Log = None,
+    start_timeout: triton.StartTimeout = 120.0,
 ) -> None:
-    """Serve a bundle over HTTP and gRPC until Ctrl-C. Triton is restarted when any of its processes dies."""
-    from lam_engines.bundles.bundle import Bundle
-    from lam_engines.contract import ENSEMBLE
-    from lam_engines.serving.triton import TritonServer, write_repository
-    from lam_engines.serving.triton.find_server import find_installation
-    from lam_engines.serving.triton.flavours import flavour_of, resolve
-    from lam_engines.serving.triton.server import ServerStartError
-    from lam_engines.serving.triton.wheel import logs_folder
+    """Serve bundles over HTTP: OpenAI's /v1/embeddings, text-embeddings-inference's /embed, KServe's /v2.
 
-    if openai:
-        require("orjson", "starlette", "uvicorn", extra="serve")
-        from lam_engines.serving.openai import OpenAiFront, Settings, bind
+    It serves until SIGTERM or Ctrl-C. SIGHUP loads the bundles again without a gap. With --triton, one bundle is served
+    by NVIDIA's server.
+    """
+    own = ("engine", "port", "api_key", "api_key_file", "admin_key", "insecure", "tls_cert", "tls_key", "allowed_host")
+    own += ("cors_origin", "max_request_tokens", "max_body", "max_connections", "drain_delay", "access_log", "tracing")
+    if use_triton:
+        refuse_given(context, own, "with --triton")
+        triton.serve(context, bundles, host=host, stop_timeout=max(6.0, stop_timeout))
+        return
+    refuse_given(context, (*OF_REPOSITORIES, *triton.OPTIONS), "without --triton")
+    require("h11", "msgspec", "orjson", "prometheus_client", "starlette", "uvicorn", extra="serve")
+    from lam_engines.serving.http import HttpOptions, HttpServer, read_keys
+    from lam_engines.serving.limits import DEFAULT_MAX_TOKENS
 
-    opened = Bundle(bundle)
-    chosen = resolve(opened, serving_options(context))
-    log = log or logs_folder() / f"{opened.path.resolve().name}.log"
-    with ExitStack() as stack:
-        with shown_progress() as progress:
-            progress.begin("looking for Triton Inference Server", None)
-            installation = find_installation(tritonserver, on_install=lambda step: progress.begin(step, None))
-            installation.require_backend(flavour_of(chosen).backend)
-            progress.begin("writing the repository", None)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lam-export-")))
-            repository = write_repository(opened, folder / "models", chosen)
-            if openai:
-                bound = stack.enter_context(bind(host, openai_port))  # a taken port is found before the server starts
-            progress.begin("starting the server", None)
-            server = TritonServer(
-                repository,
-                installation=installation,
-                host=host,
-                http_port=http_port,
-                grpc_port=grpc_port,
-                metrics_port=metrics_port,
-                log=log,
-                start_timeout=start_timeout,
-                stop_timeout=stop_timeout,
-                on_event=lambda event: say(err, event),
-            )
-            try:
-                stack.enter_context(server)
-            except ServerStartError as error:
-                for line in error.tail:
-                    say(err, line)
-                raise
-        say(out, f"Serving {bundle} as {ENSEMBLE}; Ctrl-C ends it", style="green")
-        say(out, f"  HTTP     http://{server.http_url}/v2/models/{ENSEMBLE}/infer")
-        say(out, f"  gRPC     {server.grpc_url}")
-        say(out, f"  metrics  http://{server.metrics_url}/metrics")
-        if openai:
-            name = opened.path.resolve().name
-            front = stack.enter_context(OpenAiFront(Settings(triton=server.grpc_url, model=name), bound))
-            say(out, f"  OpenAI   {front.url} (model {name})")
-        say(out, f"  log      {log}")
-        say_limits(chosen)
-        server.wait()
+    shared = given(context, "truncation", "batch_tokens", "instances", "queue_timeout")
+    options = HttpOptions(
+        host=host,
+        port=port,
+        api_keys=(*(api_key or ()), *(read_keys(api_key_file) if api_key_file else ())),
+        admin_key=admin_key,
+        insecure=insecure,
+        tls_cert=tls_cert,
+        tls_key=tls_key,
+        allowed_hosts=tuple(allowed_host or ()),
+        cors_origins=tuple(cors_origin or ()),
+        max_tokens=context.params["max_tokens"] or DEFAULT_MAX_TOKENS,
+        max_request_tokens=max_request_tokens,
+        max_body=max_body,
+        max_connections=max_connections,
+        drain_delay=drain_delay,
+        stop_timeout=stop_timeout,
+        access_log=access_log,
+        tracing=tracing,
+        **shared,
+    )
+    with shown_progress() as progress:
+        progress.begin("loading the engine", None)
+        server = HttpServer(bundles, options, engine=engine, **given(context, "precision", "device", "threads"))
+
+    def ready() -> None:
+        names = ", ".join(model.name for model in server.models)
+        say(out, f"Serving {names} at {server.url}; Ctrl-C ends it", style="green")
+        say(out, f"  OpenAI   {server.url}/v1")
+        say(out, f"  TEI      {server.url}/embed")
+        say(out, f"  KServe   {server.url}/v2")
+        say(out, f"  metrics  {server.url}/metrics")
+
+    server.run(ready, lambda event: say(err, event))

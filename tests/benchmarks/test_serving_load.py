@@ -13,7 +13,7 @@ from serving_load.load import Mix, closed, opened
 from serving_load.page import row, serving_page
 from serving_load.schema import ServingBenchmark
 
-from lam_engines.serving.openai import OpenAiFront, Settings, bind
+from lam_engines.serving.http import HttpOptions, HttpServer
 
 if TYPE_CHECKING:
     from lam_engines.serving.triton import TritonServer
@@ -67,8 +67,9 @@ def test_nothing_answered() -> None:
 
 @pytest.mark.parametrize("way", ["grpc", "http", "openai"])
 def test_the_driver(tiny_server: "TritonServer", tiny_bundle: Path, tmp_path: Path, way: str) -> None:
-    with OpenAiFront(Settings(triton=tiny_server.grpc_url), bind("127.0.0.1", 0)) as front:
-        urls = {"grpc": f"grpc://{tiny_server.grpc_url}", "http": f"http://{tiny_server.http_url}", "openai": front.url}
+    with HttpServer([tiny_bundle], HttpOptions(port=0)) as own:
+        urls = {"grpc": f"grpc://{tiny_server.grpc_url}", "http": f"http://{tiny_server.http_url}"}
+        urls["openai"] = f"{own.url}/v1"
         load = ["--clients", "1,8", "--rates", "20", "--seconds", "1", "--mix", "60", "--texts", "2"]
         if way == "http":
             load += ["--metrics", f"http://{tiny_server.metrics_url}/metrics"]

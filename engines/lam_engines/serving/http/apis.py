@@ -15,6 +15,7 @@ from starlette.routing import Route
 
 from ...contract import SENTENCE_EMBEDDING, TEXT, TOKEN_COUNT, TRUNCATED
 from ...errors import LamError
+from ..limits import BYTES_PER_TOKEN
 from .bodies import Bodies, check_dimensions, json_response, listed, unless_gone
 from .errors import ApiError
 from .metrics import Metrics
@@ -98,8 +99,8 @@ class Apis:
     async def tei_tokenize(self, request: Request) -> Response:
         asked = await self._bodies.decoded(request, _TokenizeRequest)
         model = self._models.first
-        texts = [text.encode("utf-8", "replace").decode() for text in listed(asked.inputs, "inputs")]
-        most = model.max_tokens * 64
+        texts = listed(asked.inputs, "inputs")
+        most = model.max_tokens * BYTES_PER_TOKEN
         if any(len(text) > most for text in texts):
             raise ApiError(413, f"expected texts of at most {most:,} characters, found a longer one; cut it")
         found = await model.tokenize(texts, special=asked.add_special_tokens is not False)

@@ -45,7 +45,8 @@ class Bodies:
             try:
                 body = await asyncio.wait_for(_read(request, take), self._seconds)
             except asyncio.TimeoutError:
-                raise ApiError(408, f"expected the whole body within {self._seconds:.0f} s", code="timeout") from None
+                message = f"expected the whole body within {self._seconds:.0f} s"
+                raise ApiError(408, message, code="timeout", close=True) from None
             request.state.facts["bytes_in"] = len(body)
             found, unknown = await asyncio.to_thread(_decode, body, kind) if len(body) > 1 << 16 else _decode(body, kind)
         if unknown:

@@ -6,8 +6,9 @@ import signal
 import socket
 import threading
 import time
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
+from pathlib import Path
 from types import FrameType
 from typing import Any
 
@@ -41,7 +42,7 @@ class HttpServer:
             print(server.url)
     """
 
-    def __init__(self, bundles: "list[Any]", options: HttpOptions, **engine: Any) -> None:
+    def __init__(self, bundles: Sequence[Path], options: HttpOptions, **engine: Any) -> None:
         """Take the port, load the bundles and warm them up. Nothing is listened to yet.
 
         Args:

@@ -32,8 +32,7 @@ def open_tracing(stack: ExitStack) -> Trace:
         from opentelemetry.trace import SpanKind, Status, StatusCode
     except ImportError:
         raise EngineError(
-            "expected OpenTelemetry for --tracing, found none; run: pip install opentelemetry-sdk "
-            "opentelemetry-exporter-otlp-proto-http"
+            "expected OpenTelemetry for --tracing, found none; run: pip install 'lam-export[tracing]'"
         ) from None
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
