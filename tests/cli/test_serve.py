@@ -1,164 +1,138 @@
-"""``lam-export triton`` and ``lam-export serve``, as a user runs them."""
+"""``lam-export serve``, as a user runs it: it listens when it says so, and ends without a lost request."""
 
+import json
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import copytree
+from typing import Any
 
 import numpy as np
 import pytest
-from asking import over_grpc, over_http
-from commands import MAIN, lam_export, refusal
+from commands import MAIN, WIDE, refusal
 from served import CLOSE
 
 from lam_engines.embedding.engine import EmbeddingEngine
-from lam_engines.serving.triton.installation import Installation
-
-PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
-
-
-def test_triton_writes_a_repository(tmp_path: Path, tiny_bundle: Path) -> None:
-    result = lam_export(
-        "triton", tiny_bundle, "-o", tmp_path / "models", "--max-tokens", 256, "--truncation", "truncate"
-    )
-    assert result.returncode == 0, result.stderr
-    assert result.stdout.splitlines() == [
-        f"Wrote {tmp_path}/models",
-        "  texts of more than 256 tokens are cut, and answered with truncated = true",
-        f"Serve it: tritonserver --model-repository={tmp_path}/models",
-    ]
-    assert {path.name for path in (tmp_path / "models").iterdir()} == {
-        "lam_core",
-        "lam_embed",
-        "lam_tokenizer",
-        "repository.json",
-    }
-
-
-def test_triton_refuses(tmp_path: Path, tiny_bundle: Path) -> None:
-    assert "expected flavour python, onnxruntime or tensorrt" in refusal(
-        "triton", tiny_bundle, "-o", tmp_path / "models", "--flavour", "cpp"
-    )
-    assert "expected a bundle" in refusal("triton", tmp_path / "none", "-o", tmp_path / "models")
-    (tmp_path / "mine").mkdir()
-    (tmp_path / "mine" / "letter.txt").write_text("dear")
-    assert "is no repository of lam-export" in refusal("triton", tiny_bundle, "-o", tmp_path / "mine", "--force")
-    assert (tmp_path / "mine" / "letter.txt").read_text() == "dear"
 
 
 @contextmanager
-def serving(temporary: Path, *arguments: object) -> Iterator[tuple["subprocess.Popen[str]", dict[str, str]]]:
-    """``lam-export serve`` from the moment it serves, and what it says: endpoint to address."""
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": "400", "NO_COLOR": "1"}
-    environment["TMPDIR"] = str(temporary)
-    command = [sys.executable, "-c", MAIN, "serve", *map(str, arguments)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
-    assert process.stdout is not None
-    assert process.stderr is not None
+def serving(
+    bundle: Path, *arguments: object, folder: Path | None = None, **variables: str
+) -> Iterator[tuple["subprocess.Popen[str]", str]]:
+    """``lam-export serve`` from the moment it serves, and its address."""
+    environment = {**os.environ, **WIDE, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
+    command = [sys.executable, "-c", MAIN, "serve", str(bundle), "--port", "0", *map(str, arguments)]
+    with subprocess.Popen(
+        command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment, cwd=folder
+    ) as process:
+        try:
+            assert process.stdout is not None
+            line = process.stdout.readline()
+            assert line.startswith(f"Serving {bundle.name} at http"), (line, process.communicate())
+            yield process, line.split()[3].rstrip(";")
+        finally:
+            process.kill()
+
+
+def embed(url: str, texts: list[str], model: str = "bundle") -> Any:
+    body = json.dumps({"model": model, "input": texts}).encode()
+    asked = urllib.request.Request(f"{url}/v1/embeddings", body, {"Content-Type": "application/json"})
+    with urllib.request.urlopen(asked, timeout=60) as answer:
+        return [item["embedding"] for item in json.load(answer)["data"]]
+
+
+def status(url: str) -> int:
     try:
-        said: dict[str, str] = {}
-        for line in process.stdout:
-            name, _, value = line.strip().partition(" ")
-            said[name] = value.strip()
-            if name == "texts":
-                break
-        else:
-            raise AssertionError(process.stderr.read())
-        yield process, said
-    finally:
-        process.kill()
-        process.communicate()
+        with urllib.request.urlopen(url, timeout=10) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
 
 
-def server_of(process: "subprocess.Popen[str]") -> int:
-    """The process of ``tritonserver``."""
-    (found,) = [
-        int(child)
-        for listed in Path(f"/proc/{process.pid}/task").glob("*/children")
-        for child in listed.read_text().split()
-    ]
-    return found
-
-
-def wait_until_gone(pid: int) -> None:
-    deadline = time.monotonic() + 30
-    while Path(f"/proc/{pid}").exists():
-        assert time.monotonic() < deadline
-        time.sleep(0.1)
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
-def test_serve_until_it_is_told_to_stop(
-    tmp_path: Path, tiny_bundle: Path, tiny_engine: EmbeddingEngine, triton_installation: Installation, number: int
+@pytest.mark.heavy
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT], ids=["SIGTERM", "Ctrl-C"])
+def test_it_ends_when_what_is_under_way_is_answered(
+    tiny_bundle: Path, tiny_engine: EmbeddingEngine, number: int
 ) -> None:
-    log = tmp_path / "log" / "triton.log"
-    temporary = tmp_path / "temporary"
-    temporary.mkdir()
-    with serving(temporary, tiny_bundle, *PORTS, "--log", log) as (process, said):
-        texts = [b"a man reads a book", "ж 東 🧿".encode()]
-        expected = tiny_engine.embed([text.decode() for text in texts])
-        assert said["texts"] == "of more than 8,192 tokens are refused"
-        http = said["HTTP"].removeprefix("http://").removesuffix("/v2/models/lam_embed/infer")
-        for ask in (over_grpc(said["gRPC"]), over_http(http)):
-            np.testing.assert_allclose(ask(texts)["sentence_embedding"], expected, **CLOSE)
-        assert said["log"] == str(log)
-        server = server_of(process)
+    texts = ["the dog runs " * 40] * 150
+    with serving(tiny_bundle, "--drain-delay", 1) as (process, url), ThreadPoolExecutor(8) as pool:
+        np.testing.assert_allclose(embed(url, ["a man"])[0], tiny_engine.embed(["a man"])[0], **CLOSE)
+        asked = [pool.submit(embed, url, texts) for _ in range(4)]
+        while status(f"{url}/metrics") == 200 and all(not found.done() for found in asked):
+            time.sleep(0.01)  # until the first is answered: the others are under way
         process.send_signal(number)
-        output, errors = process.communicate(timeout=40)
-        assert process.returncode == 128 + number
-        assert output == ""
-        assert errors.splitlines()[-1] == "error: stopped; no file was left half written"
-        wait_until_gone(server)
-    assert not list(Path("/dev/shm").glob(f"lam_{process.pid}_*"))
-    assert list(temporary.iterdir()) == []
-    assert "lam_core" in log.read_text()
+        if number == signal.SIGTERM:  # not ready, but still there
+            time.sleep(0.3)
+            assert (status(f"{url}/readyz"), status(f"{url}/livez")) == (503, 200)
+            asked.append(pool.submit(embed, url, ["late"]))
+        for found in asked:
+            assert len(found.result()) in (150, 1)
+        output, errors = process.communicate(timeout=30)
+    assert (process.returncode, output.count("\n")) == (0, 4)
+    assert "rror" not in errors
+    assert "Traceback" not in errors
+    with socket.create_server(("127.0.0.1", int(url.rpartition(":")[2]))):  # the port is free
+        pass
 
 
-def test_the_server_does_not_outlive_serve(
-    tmp_path: Path, tiny_bundle: Path, triton_installation: Installation
-) -> None:
-    with serving(tmp_path, tiny_bundle, *PORTS, "--log", tmp_path / "log") as (process, _):
-        server = server_of(process)
-        process.kill()
-        process.wait()
-        wait_until_gone(server)
-    assert not list(Path("/dev/shm").glob(f"lam_{process.pid}_*"))
+@pytest.mark.heavy
+def test_what_takes_too_long_is_answered_before_the_end(tiny_bundle: Path) -> None:
+    with serving(tiny_bundle, "--drain-delay", 0, "--stop-timeout", 1) as (process, url), ThreadPoolExecutor(2) as pool:
+        asked = pool.submit(embed, url, ["the dog runs " * 1000] * 80)
+        time.sleep(1)
+        host, port = url.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port))) as half_sent:
+            half_sent.sendall(b"POST /embed HTTP/1.1\r\nHost: localhost\r\n")
+            process.send_signal(signal.SIGTERM)
+            failure = asked.exception(30)
+        assert failure is None or isinstance(failure, urllib.error.HTTPError)
+        if failure is not None:
+            assert (failure.code, json.load(failure)["error"]["code"]) == (503, "server_stopping")
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors.count("Traceback"), errors.count("rror")) == (0, 0, 0)
 
 
-def test_serve_restarts(tmp_path: Path, tiny_bundle: Path, triton_installation: Installation) -> None:
-    with serving(tmp_path, tiny_bundle, *PORTS, "--log", tmp_path / "log") as (process, said):
+@pytest.mark.heavy
+@pytest.mark.parametrize("name", ["with space", "ünïcode", "q'uo\"te", "$HOME;(x)"])
+def test_paths_with_any_character(tiny_bundle: Path, tmp_path: Path, name: str) -> None:
+    folder = tmp_path / name
+    bundle = copytree(tiny_bundle, folder / "bundle")
+    places = {variable: str(folder) for variable in ("TMPDIR", "HOME", "XDG_CACHE_HOME", "LAM_EXPORT_CACHE")}
+    with serving(bundle, folder=folder, **places) as (_, url):
+        assert len(embed(url, ["cat"])) == 1
+
+
+@pytest.mark.heavy
+def test_sighup_loads_again(tiny_bundle: Path, tmp_path: Path) -> None:
+    bundle = copytree(tiny_bundle, tmp_path / "bundle")
+    with serving(bundle) as (process, url):
         assert process.stderr is not None
-        os.kill(server_of(process), signal.SIGKILL)
-        lines = [line for line in iter(process.stderr.readline, "the server serves again\n") if line]
-        assert lines[-1] == "restarting the server: the server ended with -9\n"
-        assert over_grpc(said["gRPC"])([b"still there?"])["token_count"].item() > 2
+        process.send_signal(signal.SIGHUP)
+        lines = iter(process.stderr.readline, "")
+        assert "the models were loaded again\n" in lines
+        (bundle / "model.onnx").write_bytes(b"")
+        process.send_signal(signal.SIGHUP)
+        assert next(lines).startswith("nothing was changed: ")
+        assert len(embed(url, ["cat"])) == 1
 
 
-def test_serve_refuses(tmp_path: Path, tiny_bundle: Path, triton_installation: Installation) -> None:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        port = listener.getsockname()[1]
-        assert f"expected port {port} of 127.0.0.1 to be free" in refusal("serve", tiny_bundle, "--http-port", port)
-    assert "expected a command after --tritonserver" in refusal(
-        "serve", tiny_bundle, "--tritonserver", "no-such-program"
-    )
-    message = refusal("serve", tiny_bundle, "--flavour", "onnxruntime")
-    assert "expected a server with Triton's onnxruntime backend, found PyPI's" in message
-
-
-def test_a_server_that_does_not_start_says_why(tmp_path: Path, tiny_bundle: Path) -> None:
-    program = tmp_path / "tritonserver"
-    program.write_text("#!/bin/sh\necho 'I1122 loading'\necho 'E1122 no space left' >&2\nexit 3\n")
-    program.chmod(0o755)
-    result = lam_export("serve", tiny_bundle, *PORTS, "--tritonserver", program, "--log", tmp_path / "log")
-    assert result.returncode == 1
-    assert result.stdout == ""
-    assert [line for line in result.stderr.splitlines() if not line.startswith("✓")] == [
-        "E1122 no space left",
-        f"error: tritonserver ended with 3 before it served; see {tmp_path}/log",
-    ]
+def test_what_serve_refuses(tiny_bundle: Path, tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert f"expected a free port at 127.0.0.1:{port}, found none" in refusal("serve", tiny_bundle, "--port", port)
+    assert "expected an API key to listen on 0.0.0.0" in refusal("serve", tiny_bundle, "--host", "0.0.0.0")
+    assert "expected a bundle" in refusal("serve", tmp_path / "none")
+    assert "--cache does not apply without --triton" in refusal("serve", tiny_bundle, "--cache")
+    assert "--engine does not apply with --triton" in refusal("serve", tiny_bundle, "--triton", "--engine", "openvino")
+    assert "expected one bundle with --triton" in refusal("serve", tiny_bundle, tiny_bundle, "--triton")
+    assert "expected engine onnxruntime" in refusal("serve", tiny_bundle, "--engine", "none")
+    assert "found one alone" in refusal("serve", tiny_bundle, "--tls-cert", tmp_path / "cert.pem")

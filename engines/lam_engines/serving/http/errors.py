@@ -21,10 +21,10 @@ class ApiError(Exception):
     """Whether the connection must not be used again."""
 
     def body(self, path: str) -> dict[str, Any]:
-        """The answer's JSON, as clients of this path's API read it."""
-        if path.startswith("/v2"):
+        """The answer's JSON, as clients of this path's API read it. A missing key is OpenAI's error everywhere."""
+        if path.startswith("/v2") and self.status != 401:
             return {"error": self.message}
-        if path in TEI_PATHS:
+        if path in TEI_PATHS and self.status != 401:
             kinds = {413: "validation", 422: "tokenizer", 429: "overloaded", 503: "unhealthy"}
             kind = kinds.get(self.status, "validation" if self.status < 500 else "backend")
             return {"error": self.message, "error_type": kind}

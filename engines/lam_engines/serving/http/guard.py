@@ -56,7 +56,7 @@ class Guard:
         """
         self._app, self._options, self._metrics, self._state = app, options, metrics, state
         self._write, self._trace = write, trace
-        self._keys = [_digest(key) for key in options.api_keys]
+        self._keys = [_digest(key.encode()) for key in options.api_keys]
         self._hosts = {host.lower() for host in options.served_hosts}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -145,7 +145,7 @@ class Guard:
 
     def _known(self, headers: Mapping[str, str]) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")
-        given = _digest(key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", ""))
+        given = _digest((key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")).encode("latin-1"))
         # All are compared, and their hashes: the time does not tell which one is nearly right.
         return any([hmac.compare_digest(given, known) for known in self._keys])
 
@@ -167,5 +167,5 @@ async def _refuse(error: ApiError, scope: Scope, send: Send) -> None:
     await send({"type": "http.response.body", "body": body})
 
 
-def _digest(key: str) -> bytes:
-    return hashlib.sha256(key.encode("utf-8", "surrogateescape")).digest()
+def _digest(key: bytes) -> bytes:
+    return hashlib.sha256(key).digest()

@@ -130,7 +130,7 @@ def test_more_connections_than_allowed_are_closed(tiny_bundle: Path) -> None:
         opened = [socket.create_connection(place(server), 10) for _ in range(20)]
         closed = 0
         for connection in opened:
-            connection.settimeout(1)
+            connection.settimeout(0.3)
             try:
                 closed += connection.recv(1) == b""
             except ConnectionError:

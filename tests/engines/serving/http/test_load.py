@@ -1,0 +1,153 @@
+"""Many clients: right answers, refusals in time, clients that leave, and probes in the middle of it."""
+
+import asyncio
+import json
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import numpy as np
+import pytest
+from over_http import ask, held_up, place, request_of
+from served import CLOSE, mixed
+
+from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.serving.http import HttpOptions, HttpServer
+
+LONG = {"model": "bundle", "input": "the dog runs " * 300}
+
+
+def eventually(condition: object, seconds: float = 30) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():  # type: ignore[operator]
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+
+
+def sample(server: HttpServer, name: str, **labels: str) -> float:
+    known = {"model": "bundle", "engine": "onnxruntime", "precision": "fp32"}
+    for model in ({}, known):
+        if (value := server.metrics.registry.get_sample_value(name, {**model, **labels})) is not None:
+            return value
+    return 0.0
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("clients", [1, 8, 32, 200])
+def test_answers_are_the_engines_and_never_swapped(
+    server: HttpServer, tiny_engine: EmbeddingEngine, clients: int
+) -> None:
+    texts = [text.replace("\ud800", "\ufffd") for text in mixed(500)]
+    waiting = list(enumerate(texts))
+    found = np.zeros((len(texts), 32), np.float32)
+
+    async def client(asking: httpx.AsyncClient) -> None:
+        while waiting:
+            i, text = waiting.pop()
+            answer = await asking.post("/v1/embeddings", json={"model": "bundle", "input": [text]})
+            found[i] = answer.json()["data"][0]["embedding"]
+
+    async def run() -> None:
+        limits = httpx.Limits(max_connections=clients)
+        async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as asking:
+            await asyncio.gather(*(client(asking) for _ in range(clients)))
+
+    asyncio.run(run())
+    np.testing.assert_allclose(found, tiny_engine.embed(texts), **CLOSE)
+
+
+def test_probes_need_no_place_in_the_queue(server: HttpServer) -> None:
+    with held_up(server) as (going, _), ThreadPoolExecutor(100) as pool:
+        asked = [pool.submit(ask, server, "/v1/embeddings", LONG) for _ in range(100)]
+        eventually(lambda: server.models.first.waiting_tokens > 80 * 900)
+        for path in ("/livez", "/health", "/v2/health/live", "/metrics", "/v1/models"):
+            assert ask(server, path).status == 200
+        assert ask(server, "/readyz").status in (200, 503)
+        going.set()
+        assert {found.result().status for found in asked} <= {200, 429}
+
+
+def test_the_work_of_clients_that_left_is_not_done(server: HttpServer) -> None:
+    model = server.models.first
+    dropped, done = sample(server, "lam_abandoned_texts_total"), sample(server, "lam_texts_total")
+    with held_up(server) as (going, begun):
+        opened = [socket.create_connection(place(server), 30) for _ in range(80)]
+        for connection in opened:
+            connection.sendall(request_of(json.dumps(LONG).encode()))
+        eventually(lambda: model.waiting_tokens > 79 * 900)
+        assert begun == [1]
+        for connection in opened:
+            connection.close()
+        eventually(lambda: model.waiting_tokens < 1000)  # the batch in hand
+        assert sample(server, "lam_abandoned_texts_total") == dropped + 79
+        with ThreadPoolExecutor(1) as pool:
+            short = pool.submit(ask, server, "/v1/embeddings", {"model": "bundle", "input": "hi"})
+            eventually(lambda: 0 < model.waiting_tokens - 900 < 20)
+            going.set()
+            assert short.result().status == 200
+        assert begun == [1, 1], "one batch was in hand, and the short text is the next"
+    assert sample(server, "lam_texts_total") - done <= 2
+
+
+def test_too_much_work_is_refused_at_once_by_its_tokens(tiny_bundle: Path) -> None:
+    with HttpServer([tiny_bundle], HttpOptions(port=0, queue_timeout=0.02)) as server, held_up(server) as (going, _):
+        model = server.models.first
+        with ThreadPoolExecutor(64) as pool:
+            asked = []
+            while not model.overloaded:
+                asked.append(pool.submit(ask, server, "/v1/embeddings", LONG))
+                time.sleep(0.02)
+                assert len(asked) < 64
+            for path in ("/v1/embeddings", "/embed", "/v2/models/bundle/infer"):
+                tensor = {"name": "text", "shape": [1], "datatype": "BYTES", "data": ["hi"]}
+                inputs = [tensor] if path.startswith("/v2") else "hi"
+                refused = ask(server, path, {"model": "bundle", "input": "hi", "inputs": inputs})
+                assert refused.status == 429
+                assert 1 <= int(refused.headers["retry-after"]) <= 60
+            assert ask(server, "/embed", {"inputs": "hi"}).json["error_type"] == "overloaded"
+            assert ask(server, "/readyz").status == 503
+            assert ask(server, "/livez").status == 200
+            assert sample(server, "lam_rejected_total", reason="overloaded") >= 4
+            going.set()
+            assert 200 in {found.result().status for found in asked}
+        eventually(lambda: ask(server, "/readyz").status == 200)
+        assert ask(server, "/v1/embeddings", {"model": "bundle", "input": "hi"}).status == 200
+
+
+def test_a_short_text_overtakes_long_ones_and_they_are_done_too(server: HttpServer) -> None:
+    with held_up(server) as (going, begun), ThreadPoolExecutor(30) as pool:
+        asked = [pool.submit(ask, server, "/v1/embeddings", LONG) for _ in range(20)]
+        eventually(lambda: server.models.first.waiting_tokens > 19 * 900)
+        short = [pool.submit(ask, server, "/v1/embeddings", {"model": "bundle", "input": "hi"}) for _ in range(8)]
+        eventually(lambda: server.models.first.waiting_tokens > 20 * 900 + 8 * 2)
+        going.set()
+        assert {found.result().status for found in (*short, *asked)} == {200}
+    assert 8 in begun[:3], f"all short ones are in the second or third batch: {begun}"
+
+
+def test_a_batch_that_fails_fails_alone(server: HttpServer) -> None:
+    engine = server.models.first.engine
+    real = engine.embed_ids
+
+    def embed_ids(*arguments: object) -> object:
+        raise RuntimeError("broken")
+
+    engine.embed_ids = embed_ids  # type: ignore[method-assign,assignment]
+    try:
+        answer = ask(server, "/v1/embeddings", LONG)
+        assert (answer.status, answer.json["error"]["type"]) == (500, "server_error")
+        assert "broken" not in answer.json["error"]["message"]
+    finally:
+        engine.embed_ids = real  # type: ignore[method-assign]
+    assert ask(server, "/v1/embeddings", LONG).status == 200
+    assert ask(server, "/livez").status == 200
+
+
+def test_no_thread_is_left(tiny_bundle: Path) -> None:
+    before = {thread.name for thread in threading.enumerate()}
+    with HttpServer([tiny_bundle], HttpOptions(port=0)) as server:
+        assert ask(server, "/v1/embeddings", LONG).status == 200
+    eventually(lambda: {thread.name for thread in threading.enumerate()} <= before | {"asyncio_0"})
