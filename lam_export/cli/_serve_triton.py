@@ -68,9 +68,7 @@ def serve(context: typer.Context, bundles: Sequence[Path], *, host: str, stop_ti
     with ExitStack() as stack:
         with shown_progress() as progress:
             progress.begin("looking for Triton Inference Server", None)
-            installation = find_installation(
-                given["tritonserver"], on_install=lambda step: progress.begin(step, None)
-            )
+            installation = find_installation(given["tritonserver"], on_install=lambda step: progress.begin(step, None))
             installation.require_backend(flavour_of(chosen).backend)
             progress.begin("writing the repository", None)
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lam-export-")))

@@ -21,6 +21,11 @@ EXAMPLES = examples(
     "lam-export serve my-model --tls-cert cert.pem --tls-key key.pem --api-key-file keys --access-log -",
     "lam-export serve my-model --triton --cache",
 )
+_OWN = (
+    *("engine", "port", "api_key", "api_key_file", "admin_key", "insecure", "tls_cert", "tls_key", "allowed_host"),
+    *("cors_origin", "max_request_tokens", "max_body", "max_connections", "drain_delay", "access_log", "tracing"),
+)
+"""Options that Triton does not have."""
 _KEY = "Key that clients must send (Authorization: Bearer KEY)."
 
 
@@ -67,9 +72,7 @@ def run(
     max_request_tokens: Annotated[int, typer.Option(min=1, help="Most tokens in a request.")] = 1 << 18,
     max_body: Annotated[int, typer.Option(min=1, help="Most bytes in a request.")] = 32 << 20,
     max_connections: Annotated[int, typer.Option(min=1, help="Most open connections.")] = 1000,
-    drain_delay: Annotated[
-        float, _seconds("between SIGTERM and the end of listening, in which /readyz says no")
-    ] = 3.0,
+    drain_delay: Annotated[float, _seconds("between SIGTERM and the end of listening, in which /readyz says no")] = 3.0,
     stop_timeout: Annotated[float, _seconds("that running requests get to finish when the server stops", 1)] = 15.0,
     access_log: Annotated[
         str | None,
@@ -93,10 +96,8 @@ def run(
     It serves until SIGTERM or Ctrl-C. SIGHUP loads the bundles again without a gap. With --triton, one bundle is served
     by NVIDIA's server.
     """
-    own = ("engine", "port", "api_key", "api_key_file", "admin_key", "insecure", "tls_cert", "tls_key", "allowed_host")
-    own += ("cors_origin", "max_request_tokens", "max_body", "max_connections", "drain_delay", "access_log", "tracing")
     if use_triton:
-        refuse_given(context, own, "with --triton")
+        refuse_given(context, _OWN, "with --triton")
         triton.serve(context, bundles, host=host, stop_timeout=max(6.0, stop_timeout))
         return
     refuse_given(context, (*OF_REPOSITORIES, *triton.OPTIONS), "without --triton")

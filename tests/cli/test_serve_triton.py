@@ -143,7 +143,9 @@ def test_serve_refuses(tmp_path: Path, tiny_bundle: Path, triton_installation: I
     with socket.socket() as listener:
         listener.bind(("127.0.0.1", 0))
         port = listener.getsockname()[1]
-        assert f"expected port {port} of 127.0.0.1 to be free" in refusal("serve", tiny_bundle, "--triton", "--http-port", port)
+        assert f"expected port {port} of 127.0.0.1 to be free" in refusal(
+            "serve", tiny_bundle, "--triton", "--http-port", port
+        )
     assert "expected a command after --tritonserver" in refusal(
         "serve", tiny_bundle, "--triton", "--tritonserver", "no-such-program"
     )

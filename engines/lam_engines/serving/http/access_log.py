@@ -25,7 +25,7 @@ def access_log(name: str | None, stack: ExitStack) -> Callable[[Mapping[str, Any
     file: TextIO = sys.stdout
     if name != "-":
         try:
-            file = stack.enter_context(Path(name).open("a", encoding="utf-8"))
+            file = stack.enter_context(Path(name).open("a", encoding="utf-8"))  # noqa: SIM115 - the stack closes it
         except OSError as error:
             raise EngineError(
                 f"expected a file for --access-log, found {name} ({error.strerror}); name another, or - for standard "

@@ -5,9 +5,8 @@ import hmac
 import time
 from base64 import b64encode
 from collections.abc import Sequence
-from typing import Any, Literal
+from typing import Any
 
-import msgspec
 from prometheus_client import exposition
 from starlette.requests import Request
 from starlette.responses import Response
@@ -22,6 +21,7 @@ from .metrics import Metrics
 from .model import Embedded, HttpModel
 from .models import Models
 from .options import MAX_TEXTS, HttpOptions
+from .schemas import KserveRequest, OpenAiRequest, TeiRequest, TokenizeRequest
 from .state import State
 
 HEALTH = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
@@ -38,32 +38,32 @@ class Apis:
 
     def routes(self) -> list[Route]:
         """All paths."""
-        post = {"methods": ["POST"]}
+        post = ["POST"]
         return [
-            Route("/v1/embeddings", self.openai_embeddings, **post),
+            Route("/v1/embeddings", self.openai_embeddings, methods=post),
             Route("/v1/models", self.openai_models),
             Route("/v1/models/{name:path}", self.openai_model),
-            Route("/embed", self.tei_embed, **post),
-            Route("/", self.tei_embed, **post),
-            Route("/tokenize", self.tei_tokenize, **post),
+            Route("/embed", self.tei_embed, methods=post),
+            Route("/", self.tei_embed, methods=post),
+            Route("/tokenize", self.tei_tokenize, methods=post),
             Route("/info", self.tei_info),
             Route("/v2", self.kserve_server),
             Route("/v2/health/live", self.live),
             Route("/v2/health/ready", self.ready),
             Route("/v2/models/{name}", self.kserve_model),
             Route("/v2/models/{name}/ready", self.kserve_ready),
-            Route("/v2/models/{name}/infer", self.kserve_infer, **post),
+            Route("/v2/models/{name}/infer", self.kserve_infer, methods=post),
             Route("/livez", self.live),
             Route("/readyz", self.ready),
             Route("/health", self.live),
             Route("/metrics", self.metrics),
-            Route("/admin/reload", self.reload, **post),
+            Route("/admin/reload", self.reload, methods=post),
         ]
 
     # OpenAI
 
     async def openai_embeddings(self, request: Request) -> Response:
-        asked = await self._bodies.decoded(request, _OpenAiRequest)
+        asked = await self._bodies.decoded(request, OpenAiRequest)
         model = self._models.named(asked.model)
         texts = listed(asked.input, "input")
         check_dimensions(asked.dimensions, model.hidden_size)
@@ -83,11 +83,15 @@ class Apis:
     # text-embeddings-inference
 
     async def tei_embed(self, request: Request) -> Response:
-        asked = await self._bodies.decoded(request, _TeiRequest)
+        asked = await self._bodies.decoded(request, TeiRequest)
         model = self._models.first
         texts = listed(asked.inputs, "inputs")
         check_dimensions(asked.dimensions, model.hidden_size)
-        if asked.normalize is False or asked.prompt_name is not None or asked.truncation_direction not in _RIGHT:
+        if (
+            asked.normalize is False
+            or asked.prompt_name is not None
+            or asked.truncation_direction not in (None, "right", "Right")
+        ):
             raise ApiError(
                 422,
                 "expected neither normalize false, nor prompt_name, nor truncation_direction left: this model's "
@@ -97,7 +101,7 @@ class Apis:
         return await asyncio.to_thread(json_response, found.vectors)
 
     async def tei_tokenize(self, request: Request) -> Response:
-        asked = await self._bodies.decoded(request, _TokenizeRequest)
+        asked = await self._bodies.decoded(request, TokenizeRequest)
         model = self._models.first
         texts = listed(asked.inputs, "inputs")
         most = model.max_tokens * BYTES_PER_TOKEN
@@ -158,13 +162,15 @@ class Apis:
     async def kserve_infer(self, request: Request) -> Response:
         if "inference-header-content-length" in request.headers:
             raise ApiError(400, "expected tensors in JSON, found the binary extension (set binary_data=False)")
-        asked = await self._bodies.decoded(request, _KserveRequest)
+        asked = await self._bodies.decoded(request, KserveRequest)
         model = self._models.named(request.path_params["name"])
         if [(tensor.name, tensor.datatype) for tensor in asked.inputs] != [(TEXT, "BYTES")]:
             raise ApiError(400, f"expected one input, {TEXT} of BYTES; see /v2/models/{model.name}")
         given = asked.inputs[0]
         if given.shape not in ([len(given.data)], [len(given.data), 1]):
-            raise ApiError(400, f"expected {TEXT} of shape [{len(given.data)}, 1] for its data, found {given.shape[:8]}")
+            raise ApiError(
+                400, f"expected {TEXT} of shape [{len(given.data)}, 1] for its data, found {given.shape[:8]}"
+            )
         found = await self._embed(request, model, listed(given.data, TEXT), None)
         values = {
             SENTENCE_EMBEDDING: ("FP32", found.vectors),
@@ -216,9 +222,7 @@ class Apis:
             raise ApiError(409, f"nothing was changed: {error}") from None
         return json_response({"reloaded": [model.name for model in self._models]})
 
-    async def _embed(
-        self, request: Request, model: HttpModel, texts: Sequence[str], truncate: bool | None
-    ) -> Embedded:
+    async def _embed(self, request: Request, model: HttpModel, texts: Sequence[str], truncate: bool | None) -> Embedded:
         facts = request.state.facts
         facts.update(model=model.name, texts=len(texts))
         found = await unless_gone(request, model.embed(texts, truncate=truncate))
@@ -226,53 +230,7 @@ class Apis:
         return found
 
 
-_RIGHT = (None, "right", "Right")
-
-
-class _OpenAiRequest(msgspec.Struct):
-    model: str
-    input: str | list[str]
-    encoding_format: Literal["float", "base64"] | None = None
-    dimensions: int | None = None
-    user: str | None = None
-    """Accepted and ignored: no user data is kept."""
-    truncate: bool | None = None
-    """Not OpenAI's: cut texts that are too long."""
-
-
-class _TeiRequest(msgspec.Struct):
-    inputs: str | list[str]
-    truncate: bool | None = None
-    normalize: bool | None = None
-    prompt_name: str | None = None
-    truncation_direction: str | None = None
-    dimensions: int | None = None
-
-
-class _TokenizeRequest(msgspec.Struct):
-    inputs: str | list[str]
-    add_special_tokens: bool | None = None
-
-
-class _KserveInput(msgspec.Struct):
-    name: str
-    datatype: str
-    shape: list[int]
-    data: list[str]
-
-
-class _KserveOutput(msgspec.Struct):
-    name: str
-
-
-class _KserveRequest(msgspec.Struct):
-    inputs: list[_KserveInput]
-    outputs: list[_KserveOutput] | None = None
-    id: str | None = None
-    parameters: msgspec.Raw = msgspec.Raw()
-
-
-def _openai_answer(asked: _OpenAiRequest, found: Embedded) -> Response:
+def _openai_answer(asked: OpenAiRequest, found: Embedded) -> Response:
     base64, tokens = asked.encoding_format == "base64", int(found.tokens.sum())
     vectors = [b64encode(row.tobytes()).decode() for row in found.vectors.astype("<f4")] if base64 else found.vectors
     return json_response(

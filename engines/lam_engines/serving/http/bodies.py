@@ -48,7 +48,9 @@ class Bodies:
                 message = f"expected the whole body within {self._seconds:.0f} s"
                 raise ApiError(408, message, code="timeout", close=True) from None
             request.state.facts["bytes_in"] = len(body)
-            found, unknown = await asyncio.to_thread(_decode, body, kind) if len(body) > 1 << 16 else _decode(body, kind)
+            found, unknown = (
+                await asyncio.to_thread(_decode, body, kind) if len(body) > 1 << 16 else _decode(body, kind)
+            )
         if unknown:
             request.state.facts["unknown"] = unknown
         return found

@@ -107,7 +107,9 @@ class Guard:
         except HTTPException as error:
             allowed = (error.headers or {}).get("allow") or (error.headers or {}).get("Allow")
             message = f"{error.detail}: {scope['method']} {scope['path'][:100]}"
-            return ApiError(error.status_code, message + (f"; allowed: {allowed}" if allowed else ""), code="unknown_url")
+            return ApiError(
+                error.status_code, message + (f"; allowed: {allowed}" if allowed else ""), code="unknown_url"
+            )
         except asyncio.CancelledError:
             if not self._state.draining:
                 raise
@@ -139,15 +141,15 @@ class Guard:
         if self._keys and not self._known(headers):
             raise ApiError(401, "expected an API key in the header Authorization: Bearer KEY", code="invalid_api_key")
         kind = headers.get("content-type", "")
-        if scope["method"] == "POST" and scope["path"] != "/admin/reload" and not _JSON.fullmatch(kind):
-            # Browsers send other types to any server without asking it.
+        if scope["method"] == "POST" and not (_JSON.fullmatch(kind) or (not kind and "origin" not in headers)):
+            # Browsers send other types to any server without asking it. Only programs send none, and no Origin.
             raise ApiError(415, f"expected Content-Type: application/json, found {kind[:100]!r}")
 
     def _known(self, headers: Mapping[str, str]) -> bool:
         scheme, _, key = headers.get("authorization", "").partition(" ")
         given = _digest((key.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")).encode("latin-1"))
         # All are compared, and their hashes: the time does not tell which one is nearly right.
-        return any([hmac.compare_digest(given, known) for known in self._keys])
+        return sum(hmac.compare_digest(given, known) for known in self._keys) > 0
 
     def _said(self, facts: Mapping[str, Any]) -> list[tuple[bytes, bytes]]:
         found = [(REQUEST_ID, facts["id"].encode())]

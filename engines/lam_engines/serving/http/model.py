@@ -1,7 +1,6 @@
 """A bundle's engine behind a pool of waiting texts."""
 
 import asyncio
-import math
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -15,12 +14,13 @@ import tokenizers
 
 from ...embedding.batching import pad
 from ...embedding.engine import EmbeddingEngine
-from ...errors import BundleError, EngineError
+from ...errors import BundleError
 from ..limits import BYTES_PER_TOKEN
 from ..pool import Pool
 from .errors import SERVER_FAILED, ApiError, overloaded, stopping
 from .metrics import Metrics, ModelLabels
 from .options import HttpOptions
+from .waiting import WaitingRequest, WaitingText
 
 _STUCK_SECONDS = 60.0
 """A batch that takes longer than this, and ten times longer than expected, will never end."""
@@ -73,18 +73,19 @@ class HttpModel:
         self._plain = tokenizers.Tokenizer.from_str(engine.tokenizer.to_json())
         self._cutter = tokenizers.Tokenizer.from_str(engine.tokenizer.to_json())
         self._cutter.enable_truncation(self.max_tokens)
-        self._pool: Pool[_Text] = Pool(
+        self._pool: Pool[WaitingText] = Pool(
             batch_tokens=engine.default_batch_tokens, max_padding=engine.max_padding, max_batch=lambda tokens: None
         )
         self._in_hand = 0
         self._in_hand_since = monotonic()
         self._lock = threading.Lock()
         self._users = 0
-        self._requests: set[_Request] = set()
+        self._requests: set[WaitingRequest] = set()
         self._tokenizing = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize {self.name}")
         self._pace = self._warm_up()
         self._workers = [
-            threading.Thread(target=self._work, name=f"compute {self.name}", daemon=True) for _ in range(options.instances)
+            threading.Thread(target=self._work, name=f"compute {self.name}", daemon=True)
+            for _ in range(options.instances)
         ]
         for worker in self._workers:
             worker.start()
@@ -127,8 +128,8 @@ class HttpModel:
         with self._used():
             tokenized = await self._tokenized(texts, truncate)
             self._admit()
-            request = _Request(len(texts), self.hidden_size)
-            waiting = [_Text(request, i, row) for i, row in enumerate(tokenized.ids)]
+            request = WaitingRequest(len(texts), self.hidden_size)
+            waiting = [WaitingText(request, i, row) for i, row in enumerate(tokenized.ids)]
             self._requests.add(request)
             self._pool.add(waiting)
             try:
@@ -144,9 +145,7 @@ class HttpModel:
             "queue": request.begun - waiting[0].since,
             "compute": monotonic() - request.begun,
         }
-        return Embedded(
-            request.vectors, np.array(tokenized.counts, np.int32), np.array(tokenized.truncated), seconds
-        )
+        return Embedded(request.vectors, np.array(tokenized.counts, np.int32), np.array(tokenized.truncated), seconds)
 
     async def tokenize(self, texts: Sequence[str], *, special: bool) -> "list[tokenizers.Encoding]":
         """The tokens of each text, of any length.
@@ -270,7 +269,7 @@ class HttpModel:
                 text.request.take(text.row, vector)
             self._count(texts, begun, monotonic() - begun)
 
-    def _count(self, texts: "Sequence[_Text]", begun: float, seconds: float) -> None:
+    def _count(self, texts: Sequence[WaitingText], begun: float, seconds: float) -> None:
         labels, tokens = self.labels.values, sum(text.tokens for text in texts)
         # Small batches say little: most of their time is a batch's fixed cost.
         weight = 0.2 * min(1.0, tokens / self.engine.default_batch_tokens)
@@ -294,47 +293,3 @@ class _Tokenized:
     ids: list[np.ndarray]
     counts: list[int]
     truncated: list[bool]
-
-
-class _Request:
-    """A request whose texts are not all computed. Several threads may compute them."""
-
-    def __init__(self, texts: int, hidden_size: int) -> None:
-        self.vectors = np.empty((texts, hidden_size), np.float32)
-        self.left = texts
-        """Texts that are still wanted."""
-        self.begun = math.inf
-        """When its first batch began."""
-        self._loop = asyncio.get_running_loop()
-        self.done: asyncio.Future[None] = self._loop.create_future()
-        self._lock = threading.Lock()
-
-    def take(self, row: int, vector: np.ndarray) -> None:
-        self.vectors[row] = vector
-        with self._lock:
-            self.left -= 1
-            complete = self.left == 0  # below zero: the client has gone
-        if complete:
-            self._loop.call_soon_threadsafe(self._end, None)
-
-    def fail(self, error: ApiError) -> None:
-        with self._lock:
-            self.left = 0
-        self._loop.call_soon_threadsafe(self._end, error)
-
-    def _end(self, error: ApiError | None) -> None:
-        if self.done.done():
-            return
-        if error is None:
-            self.done.set_result(None)
-        else:
-            self.done.set_exception(error)
-
-
-class _Text:
-    """One text of a request."""
-
-    def __init__(self, request: _Request, row: int, ids: np.ndarray) -> None:
-        self.request, self.row, self.ids = request, row, ids
-        self.tokens = len(ids)
-        self.since = monotonic()

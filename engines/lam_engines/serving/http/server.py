@@ -38,8 +38,8 @@ _log = logging.getLogger(__name__)
 class HttpServer:
     """A server of loaded models. It runs in this thread (:meth:`run`), or in one of its own in a ``with`` block.
 
-        with HttpServer([Path("my-model")], HttpOptions(port=0)) as server:
-            print(server.url)
+    with HttpServer([Path("my-model")], HttpOptions(port=0)) as server:
+        print(server.url)
     """
 
     def __init__(self, bundles: Sequence[Path], options: HttpOptions, **engine: Any) -> None:

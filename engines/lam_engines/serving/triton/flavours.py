@@ -8,8 +8,8 @@ from ...bundles.manifest import Plan
 from ...contract import PLAN_PRECISIONS
 from ...errors import BundleError, InputError
 from ...runtimes.tensorrt.plans import build_command, max_tokens
-from . import configs
 from ..limits import DEFAULT_MAX_TOKENS
+from . import configs
 from .check import Expected
 from .network_models import NetworkModels, asked_graph, asked_plan, graph_in_core, tokenizer_model
 from .options import ServingOptions

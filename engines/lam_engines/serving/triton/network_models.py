@@ -10,8 +10,8 @@ from ...bundles.bundle import Bundle
 from ...bundles.manifest import Graph, OptimizationProfile
 from ...contract import INPUT_IDS, TEXT, TOKEN_COUNT, TOKENIZER
 from ...contract import MODEL as GRAPH
-from . import configs
 from ..limits import DEFAULT_MAX_TOKENS
+from . import configs
 from .configs import Model
 from .modules import copied_modules
 from .options import ServingOptions

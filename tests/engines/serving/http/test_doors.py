@@ -2,6 +2,7 @@
 
 import http.client
 import json
+import re
 import ssl
 import statistics
 import time
@@ -219,3 +220,13 @@ def test_traces(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert (span.name, span.trace_id.hex()) == ("POST /v1/embeddings", trace)
     assert {"http.response.status_code", "lam.tokens", "lam.queue_seconds"} <= {x.key for x in span.attributes}
     assert "cat" not in str(sent[0])
+
+
+def test_the_dashboard_shows_what_is_counted(server: HttpServer) -> None:
+    assert ask(server, "/v1/embeddings", ASKED).status == 200
+    counted = ask(server, "/metrics").content.decode()
+    dashboard = json.loads((Path(__file__).parents[4] / "examples" / "serving" / "grafana.json").read_text())
+    asked = {name for panel in dashboard["panels"] for x in panel["targets"] for name in re.findall(r"lam_\w+", x["expr"])}
+    known = set(re.findall(r"^# TYPE (\w+) ", counted, re.MULTILINE)) | set(re.findall(r"^lam_\w+", counted, re.MULTILINE))
+    assert len(asked) > 8
+    assert asked <= known

@@ -55,7 +55,10 @@ def chunked(*parts: bytes) -> bytes:
         (b"GET /v1/models/..%2f..%2fetc%2fpasswd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
         (b"GET /v2/logging HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
         (request_of(b"{}", "/v2/systemsharedmemory/region/x/register"), 404),
-        (b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\r\n", 200),
+        (
+            b"GET /v1/models HTTP/1.1\r\nHost: localhost\r\nUpgrade: websocket\r\nConnection: Upgrade, close\r\n\r\n",
+            200,
+        ),
     ],
     ids=lambda value: f"{value[:30]!r}-{len(value)}" if isinstance(value, bytes) else str(value),
 )
@@ -82,10 +85,12 @@ def test_a_second_request_is_not_smuggled(server: HttpServer) -> None:
 
 
 def test_other_types_and_hosts_are_refused(server: HttpServer) -> None:
-    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "", "application/jsonp"):
+    for kind in ("text/plain", "application/x-www-form-urlencoded", "multipart/form-data", "application/jsonp"):
         answer = ask(server, "/v1/embeddings", GOOD, Content_Type=kind)
         assert (answer.status, kind in answer.json["error"]["message"]) == (415, True)
     assert ask(server, "/v1/embeddings", GOOD, Content_Type="application/json; charset=utf-8").status == 200
+    assert ask(server, "/v1/embeddings", GOOD, Content_Type="", Origin="https://evil.example").status == 415
+    assert ask(server, "/v1/embeddings", GOOD, Content_Type="").status == 200
     for host, status in {"evil.example": 403, "localhost:1": 200, "LOCALHOST": 200, "[::1]:8080": 200}.items():
         assert ask(server, "/v1/models", Host=host).status == status
     assert ask(server, "/livez", Host="10.0.0.7:8080").status == 200

@@ -52,8 +52,7 @@ def test_tritons_client(server: HttpServer, tiny_engine: EmbeddingEngine) -> Non
     given = triton.InferInput("text", [3, 1], "BYTES")
     given.set_data_from_numpy(np.array([[text.encode()] for text in TEXTS], dtype=object), binary_data=False)
     outputs = [triton.InferRequestedOutput("sentence_embedding", binary_data=False)]
-    headers = {"Content-Type": "application/json"}
-    found = client.infer("bundle", [given], outputs=outputs, headers=headers, request_id="mine")
+    found = client.infer("bundle", [given], outputs=outputs, request_id="mine")
     np.testing.assert_allclose(found.as_numpy("sentence_embedding"), tiny_engine.embed(TEXTS), **CLOSE)
     assert found.get_response()["id"] == "mine"
     client.close()
