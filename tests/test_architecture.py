@@ -154,7 +154,7 @@ def test_no_extra_brings_both_packages_of_onnxruntime() -> None:
         (
             "import lam_engines, lam_engines.embedding.engine, lam_engines.runtimes.openvino.engine, "
             "lam_engines.runtimes.tensorrt.engine, lam_engines.runtimes.tensorrt.plans, "
-            "lam_engines.serving.triton.client",
+            "lam_engines.serving.client",
             ["torch", "onnx", "onnxruntime", "openvino", "tensorrt", "cuda", "tokenizers", "tritonclient", "grpc"],
         ),
         (

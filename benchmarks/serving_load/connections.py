@@ -64,14 +64,14 @@ class _Grpc(Connection):
     protocol = "Triton, gRPC"
 
     def __init__(self, address: str, timeout: float, metrics: str | None) -> None:
-        from lam_engines.serving.triton.client import TritonClient
+        from lam_engines.serving.client import EmbeddingClient
 
         self._metrics = metrics
-        self._client = TritonClient(address, timeout=timeout, retries=0)
+        self._client = EmbeddingClient(f"grpc://{address}", timeout=timeout, retries=0)
         self._client.served()
 
     def send(self, texts: Sequence[str]) -> np.ndarray:
-        from lam_engines.serving.triton.client import ServerError
+        from lam_engines.serving.client import ServerError
 
         try:
             return self._client.embed(texts)
@@ -81,7 +81,7 @@ class _Grpc(Connection):
     def accounts(self) -> tuple[Account, ...]:
         from tritonclient.grpc import InferenceServerClient
 
-        with InferenceServerClient(self._client.url) as client:
+        with InferenceServerClient(self._client.url.removeprefix("grpc://")) as client:
             statistics = client.get_inference_statistics(as_json=True, client_timeout=self._client.timeout)
         return _accounts(statistics, self._metrics)
 

@@ -45,7 +45,7 @@ def test_the_reference_has_what_users_call(site: Path) -> None:
         "lam_engines.load_engine",
         "lam_engines.embedding.engine.EmbeddingEngine.embed",
         "lam_engines.memories.engine.MemoryEngine.store",
-        "lam_engines.serving.triton.client.TritonClient.embed",
+        "lam_engines.serving.client.EmbeddingClient.embed",
         "lam_engines.errors.BundleError",
     } <= anchors["lam_engines"]
     published = {f"lam_export.{name}" for name in lam_export.__all__ if name != "__version__"}

@@ -14,16 +14,16 @@ from served import CLOSE, free_port, mixed, stopped
 
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.errors import InputError
-from lam_engines.serving.deployment.probe import failure
-from lam_engines.serving.triton.client import (
-    AsyncTritonClient,
+from lam_engines.serving.client import (
+    AsyncEmbeddingClient,
+    EmbeddingClient,
     RefusedError,
     ServerBusyError,
     ServerError,
     ServerTimeoutError,
     ServerUnavailableError,
-    TritonClient,
 )
+from lam_engines.serving.deployment.probe import failure
 
 if TYPE_CHECKING:
     from lam_engines.serving.triton import TritonServer
@@ -31,12 +31,12 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture(scope="module")
-def client(tiny_server: "TritonServer") -> Iterator[TritonClient]:
-    with TritonClient(tiny_server.grpc_url) as client:
+def client(tiny_server: "TritonServer") -> Iterator[EmbeddingClient]:
+    with EmbeddingClient(f"grpc://{tiny_server.grpc_url}") as client:
         yield client
 
 
-def test_embeddings_are_the_engines(client: TritonClient, tiny_engine: EmbeddingEngine) -> None:
+def test_embeddings_are_the_engines(client: EmbeddingClient, tiny_engine: EmbeddingEngine) -> None:
     texts = mixed(500)
     found = client.embed_counted(texts)
     assert (found.vectors.dtype, found.vectors.shape) == (np.float32, (500, 32))
@@ -45,7 +45,7 @@ def test_embeddings_are_the_engines(client: TritonClient, tiny_engine: Embedding
     assert not found.truncated.any()
 
 
-def test_no_texts_and_wrong_ones(client: TritonClient) -> None:
+def test_no_texts_and_wrong_ones(client: EmbeddingClient) -> None:
     assert client.embed([]).shape == (0, 32)
     with pytest.raises(InputError, match=r"pass \[text\]"):
         client.embed("one text")
@@ -53,7 +53,7 @@ def test_no_texts_and_wrong_ones(client: TritonClient) -> None:
         client.embed(["a", 1])  # type: ignore[list-item]
 
 
-def test_threads_share_a_client(client: TritonClient, tiny_engine: EmbeddingEngine) -> None:
+def test_threads_share_a_client(client: EmbeddingClient, tiny_engine: EmbeddingEngine) -> None:
     texts = mixed(200)
     expected = tiny_engine.embed(texts)
 
@@ -68,7 +68,7 @@ def test_asyncio(tiny_server: "TritonServer", tiny_engine: EmbeddingEngine) -> N
     texts = mixed(200)
 
     async def ask() -> list[np.ndarray]:
-        async with AsyncTritonClient(tiny_server.grpc_url) as client:
+        async with AsyncEmbeddingClient(f"grpc://{tiny_server.grpc_url}") as client:
             whole = client.embed(texts)
             return await asyncio.gather(whole, *(client.embed([text]) for text in texts), client.embed([]))
 
@@ -79,7 +79,7 @@ def test_asyncio(tiny_server: "TritonServer", tiny_engine: EmbeddingEngine) -> N
     assert none.shape == (0, 32)
 
 
-def test_a_refused_text_is_named_by_the_callers_number(client: TritonClient) -> None:
+def test_a_refused_text_is_named_by_the_callers_number(client: EmbeddingClient) -> None:
     texts = ["a short one"] * 200 + ["cat " * 20_000, "another"]
     with pytest.raises(RefusedError, match=r"^lam_embed refuses the texts: expected .*20,00\d in text 200;") as caught:
         client.embed(texts)
@@ -96,7 +96,7 @@ def test_a_refused_text_is_named_by_the_callers_number(client: TritonClient) -> 
 )
 def test_another_model(tiny_server: "TritonServer", model: str, message: str) -> None:
     with (
-        TritonClient(tiny_server.grpc_url, model=model, retries=0) as client,
+        EmbeddingClient(f"grpc://{tiny_server.grpc_url}", model=model, retries=0) as client,
         pytest.raises(ServerError, match=message),
     ):
         client.embed(["cat"])
@@ -104,7 +104,10 @@ def test_another_model(tiny_server: "TritonServer", model: str, message: str) ->
 
 def test_no_server_is_said_at_once_without_retries() -> None:
     start = time.monotonic()
-    with TritonClient(f"127.0.0.1:{free_port()}", retries=0) as client, pytest.raises(ServerUnavailableError) as caught:
+    with (
+        EmbeddingClient(f"grpc://127.0.0.1:{free_port()}", retries=0) as client,
+        pytest.raises(ServerUnavailableError) as caught,
+    ):
         client.embed(["cat"])
     assert time.monotonic() - start < 2
     assert "found none that answers" in str(caught.value)
@@ -114,14 +117,14 @@ def test_no_server_is_said_at_once_without_retries() -> None:
 
 def test_retries_end_in_time() -> None:
     start = time.monotonic()
-    with TritonClient(f"127.0.0.1:{free_port()}", timeout=1, retries=1000) as client:
+    with EmbeddingClient(f"grpc://127.0.0.1:{free_port()}", timeout=1, retries=1000) as client:
         with pytest.raises((ServerUnavailableError, ServerTimeoutError)):
             client.embed(["cat"])
         assert 0.05 < time.monotonic() - start < 3
 
 
 def test_a_server_that_does_not_answer(tiny_server: "TritonServer") -> None:
-    with TritonClient(tiny_server.grpc_url, timeout=1) as client:
+    with EmbeddingClient(f"grpc://{tiny_server.grpc_url}", timeout=1) as client:
         client.embed(["cat"])
         with stopped(tiny_server.pid), pytest.raises(ServerTimeoutError, match=r"no answer within 1 s"):
             client.embed(["cat"])
@@ -130,7 +133,7 @@ def test_a_server_that_does_not_answer(tiny_server: "TritonServer") -> None:
 
 def test_asyncio_waits_no_longer_than_it_is_told(tiny_server: "TritonServer") -> None:
     async def ask() -> None:
-        async with AsyncTritonClient(tiny_server.grpc_url, timeout=1) as client:
+        async with AsyncEmbeddingClient(f"grpc://{tiny_server.grpc_url}", timeout=1) as client:
             await client.embed(["cat"])
             with stopped(tiny_server.pid):
                 with pytest.raises(ServerTimeoutError):
@@ -159,10 +162,16 @@ def test_a_full_queue(narrow: Path, triton_installation: "Installation", tiny_en
 
     texts = [f"the dog runs {i} " * 300 for i in range(24)]
     with TritonServer(narrow, installation=triton_installation) as server:
-        with TritonClient(server.grpc_url, retries=0, in_flight=24) as client, pytest.raises(ServerBusyError) as caught:
+        with (
+            EmbeddingClient(f"grpc://{server.grpc_url}", retries=0, in_flight=24) as client,
+            pytest.raises(ServerBusyError) as caught,
+        ):
             client.embed(texts)
         assert "\n" not in str(caught.value)
-        with TritonClient(server.grpc_url, retries=100, in_flight=24) as client, ThreadPoolExecutor(1) as pool:
+        with (
+            EmbeddingClient(f"grpc://{server.grpc_url}", retries=100, in_flight=24) as client,
+            ThreadPoolExecutor(1) as pool,
+        ):
             asked = pool.submit(client.embed, texts)
             while not asked.done():  # neither a reason to restart it nor to send no more
                 assert failure(f"http://{server.http_url}", "lam_embed", 60) == ""
@@ -175,7 +184,7 @@ def test_a_server_that_comes_back(
     from lam_engines.serving.triton import TritonServer
 
     port, found = free_port(), []
-    with TritonClient(f"127.0.0.1:{port}", retries=100) as client:
+    with EmbeddingClient(f"grpc://127.0.0.1:{port}", retries=100) as client:
         asking = threading.Thread(target=lambda: found.append(client.embed(["the cat sleeps"])))
         asking.start()
         with TritonServer(narrow, installation=triton_installation, grpc_port=port):

@@ -146,6 +146,7 @@ class Apis:
             {
                 "name": model.name,
                 "versions": ["1"],
+                "max_batch_size": MAX_TEXTS,
                 "platform": "lam-export",
                 "inputs": [tensor(TEXT, "BYTES", 1)],
                 "outputs": [

@@ -226,7 +226,11 @@ def test_the_dashboard_shows_what_is_counted(server: HttpServer) -> None:
     assert ask(server, "/v1/embeddings", ASKED).status == 200
     counted = ask(server, "/metrics").content.decode()
     dashboard = json.loads((Path(__file__).parents[4] / "examples" / "serving" / "grafana.json").read_text())
-    asked = {name for panel in dashboard["panels"] for x in panel["targets"] for name in re.findall(r"lam_\w+", x["expr"])}
-    known = set(re.findall(r"^# TYPE (\w+) ", counted, re.MULTILINE)) | set(re.findall(r"^lam_\w+", counted, re.MULTILINE))
+    asked = {
+        name for panel in dashboard["panels"] for x in panel["targets"] for name in re.findall(r"lam_\w+", x["expr"])
+    }
+    known = set(re.findall(r"^# TYPE (\w+) ", counted, re.MULTILINE)) | set(
+        re.findall(r"^lam_\w+", counted, re.MULTILINE)
+    )
     assert len(asked) > 8
     assert asked <= known

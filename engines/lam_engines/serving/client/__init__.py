@@ -1,21 +1,21 @@
-"""A client of a served encoder, with batches, timeouts and retries.
+"""A client of a served encoder, with batches, timeouts and retries. It talks to the own server and to Triton.
 
-with TritonClient("127.0.0.1:8001") as client:
+with EmbeddingClient("http://127.0.0.1:8080") as client:
     vectors = client.embed(["a first text", "and another"])
 """
 
-from .asynchronous import AsyncTritonClient
+from .asynchronous import AsyncEmbeddingClient
 from .errors import RefusedError, ServerBusyError, ServerError, ServerTimeoutError, ServerUnavailableError
-from .sync import TritonClient
+from .sync import EmbeddingClient
 from .wire import Embeddings
 
 __all__ = [
-    "AsyncTritonClient",
+    "AsyncEmbeddingClient",
+    "EmbeddingClient",
     "Embeddings",
     "RefusedError",
     "ServerBusyError",
     "ServerError",
     "ServerTimeoutError",
     "ServerUnavailableError",
-    "TritonClient",
 ]

@@ -1,45 +1,56 @@
-"""Embeddings from Triton Inference Server, for code without asyncio."""
+"""Embeddings from a server, for code without asyncio."""
 
 import threading
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TypeVar
 
 import numpy as np
 
-from ....contract import ENSEMBLE
-from ....embedding.engine import checked_texts
+from ...embedding.engine import checked_texts
 from . import wire
-from .errors import RefusedError
+from .calls import calls_of
+from .errors import RefusedError, ServerError
+from .grpc import Grpc, GrpcCalls
+from .http import Http
 from .retries import Attempts
 
+_T = TypeVar("_T")
 
-class TritonClient:
-    """A connection to a server with a repository of ``lam-export triton``. Several threads may use it at once."""
+
+class EmbeddingClient:
+    """A connection to a server of ``lam-export serve``. Several threads may use it at once."""
 
     def __init__(
         self,
-        url: str = "127.0.0.1:8001",
+        url: str = "http://127.0.0.1:8080",
         *,
-        model: str = ENSEMBLE,
+        model: str | None = None,
         timeout: float = 60.0,
         retries: int = 10,
         in_flight: int = 4,
+        api_key: str | None = None,
+        ca: str | None = None,
     ) -> None:
         """Prepare a client. It sends nothing before the first call.
 
         Args:
-            url: ``host:port`` of the server's gRPC endpoint.
-            model: name of the model.
+            url: ``http://HOST:PORT`` or ``https://...`` of the own server or of Triton's HTTP port; ``grpc://HOST:PORT``
+                or ``grpcs://...`` of Triton's gRPC port.
+            model: name of the model. Default: the own server's first; ``lam_embed`` with gRPC.
             timeout: seconds for each request, retries included.
-            retries: how often a request is sent again if there is no server, or if its queue is full.
+            retries: how often a request is sent again if there is no server, or if it has too much to do.
             in_flight: largest number of requests of one call that the server has at once.
-        """
-        from tritonclient.grpc import InferenceServerClient
+            api_key: sent as ``Authorization: Bearer KEY``.
+            ca: PEM file of the authority that signed the server's certificate. Default: the system's authorities.
 
-        self.url, self.model, self.timeout, self.retries, self.in_flight = url, model, timeout, retries, in_flight
-        self._client = InferenceServerClient(url, channel_args=list(wire.CHANNEL))
+        Raises:
+            InputError: ``url`` is of another kind.
+        """
+        calls = calls_of(url, model, timeout, api_key, ca)
+        self._connection = Grpc(calls) if isinstance(calls, GrpcCalls) else Http(calls)
+        self.url, self.timeout, self.retries, self.in_flight = url, timeout, retries, in_flight
         self._served: wire.ServedModel | None = None
         self._lock = threading.Lock()
 
@@ -55,22 +66,21 @@ class TritonClient:
             request_id: for the server's log.
 
         Raises:
-            InputError: ``texts`` is one string, or holds something other than strings.
+            InputError: ``texts`` is no list of texts.
             RefusedError: the server refuses one of the texts.
             ServerBusyError, ServerTimeoutError, ServerUnavailableError: the server is overloaded, too slow or absent,
                 after all retries. Later the call may succeed.
-            ServerError: the server failed, or serves another model.
+            ServerError: the server failed, serves another model, or does not know the key.
         """
         texts = checked_texts(texts)
         served = self.served()
 
         def ask(rows: np.ndarray) -> wire.Embeddings:
-            asked = wire.inputs([texts[row] for row in rows])
+            part = [texts[row] for row in rows]
             try:
-                result = self._call("infer", inputs=asked, outputs=wire.outputs(), request_id=request_id)
+                return self._attempted(lambda s: self._connection.infer(part, request_id, served.hidden_size, s))
             except RefusedError as error:
                 raise wire.refused(error, rows) from None
-            return wire.answer(result, len(rows), served.hidden_size)
 
         parts = list(served.parts(texts))
         with ThreadPoolExecutor(max(1, min(self.in_flight, len(parts)))) as pool:
@@ -86,27 +96,25 @@ class TritonClient:
         """What the server says about the model. It is asked once. See :meth:`embed_counted` for errors."""
         with self._lock:
             if self._served is None:
-                self._served = wire.ServedModel.of(self._call("get_model_config").config)
+                self._served = self._attempted(self._connection.served)
             return self._served
 
     def close(self) -> None:
         """Close the connection. The client cannot be used afterwards."""
-        self._client.close()
+        self._connection.close()
 
-    def __enter__(self) -> "TritonClient":
+    def __enter__(self) -> "EmbeddingClient":
         return self
 
     def __exit__(self, *exception: object) -> None:
         self.close()
 
-    def _call(self, method: str, **arguments: Any) -> Any:
-        """Call a method of tritonclient, with timeout and retries."""
-        from tritonclient.utils import InferenceServerException
-
-        attempts = Attempts(self.url, self.model, timeout=self.timeout, retries=self.retries)
+    def _attempted(self, call: Callable[[float], _T]) -> _T:
+        """Make a call, with timeout and retries. It is given the seconds that are left."""
+        attempts = Attempts(timeout=self.timeout, retries=self.retries)
         while True:
             try:
-                return getattr(self._client, method)(self.model, client_timeout=attempts.seconds(), **arguments)
-            except InferenceServerException as failure:
-                pause = attempts.pause(failure)
+                return call(attempts.seconds())
+            except ServerError as error:
+                pause = attempts.pause(error)
             time.sleep(pause)

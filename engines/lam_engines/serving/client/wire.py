@@ -1,28 +1,21 @@
-"""Texts to Triton's requests, and its answers to embeddings. Both clients share this."""
+"""A call in several requests, and their answers as one. All clients share this."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from ....contract import SENTENCE_EMBEDDING, TEXT, TOKEN_COUNT, TRUNCATED
-from ....embedding.batching import batches
-from ....embedding.tokenizer import without_surrogates
+from ...contract import SENTENCE_EMBEDDING, TOKEN_COUNT, TRUNCATED
+from ...embedding.batching import batches
 from .errors import RefusedError, ServerError
 
-_OUTPUTS = (SENTENCE_EMBEDDING, TOKEN_COUNT, TRUNCATED)
+OUTPUTS = (SENTENCE_EMBEDDING, TOKEN_COUNT, TRUNCATED)
+"""Tensors of an answer."""
 _BATCH_CHARACTERS = 1 << 20
 """Largest number of characters in a request, counted as if its texts were padded to the longest. So texts of similar
 length go together, and messages stay small."""
-CHANNEL = (
-    ("grpc.max_send_message_length", -1),
-    ("grpc.max_receive_message_length", -1),
-    # By default gRPC's pause between attempts to connect grows to two minutes. Calls in that pause fail at once.
-    ("grpc.initial_reconnect_backoff_ms", 100),
-    ("grpc.max_reconnect_backoff_ms", 1000),
-)
 
 
 @dataclass(frozen=True)
@@ -46,52 +39,17 @@ class ServedModel:
     hidden_size: int
     """Length of an embedding."""
 
-    @staticmethod
-    def of(config: Any) -> "ServedModel":
-        """Read the server's ``ModelConfig``.
-
-        Raises:
-            ServerError: the model is of another kind.
-        """
-        inputs = {tensor.name for tensor in config.input}
-        sizes = {tensor.name: list(tensor.dims) for tensor in config.output}
-        if inputs != {TEXT} or not {*_OUTPUTS} <= set(sizes):
-            raise ServerError(
-                f"expected a model with the input {TEXT} and the outputs {', '.join(_OUTPUTS)}, found {config.name} "
-                f"with {', '.join(sorted(inputs))} and {', '.join(sorted(sizes))}; make the repository again: "
-                f"lam-export triton"
-            )
-        return ServedModel(max(1, config.max_batch_size), sizes[SENTENCE_EMBEDDING][-1])
-
     def parts(self, texts: Sequence[str]) -> Iterator[np.ndarray]:
         """Indices of the texts of each request, the longest texts first."""
         return batches([len(t) for t in texts], batch_tokens=_BATCH_CHARACTERS, batch_size=self.max_batch)
 
 
-def inputs(texts: Sequence[str]) -> list[Any]:
-    """The input tensors of one request."""
-    from tritonclient.grpc import InferInput
-
-    content = np.array([without_surrogates(text).encode() for text in texts], dtype=object)
-    tensor = InferInput(TEXT, [len(texts), 1], "BYTES")
-    tensor.set_data_from_numpy(content[:, None])
-    return [tensor]
-
-
-def outputs() -> list[Any]:
-    """The output tensors to ask for."""
-    from tritonclient.grpc import InferRequestedOutput
-
-    return [InferRequestedOutput(name) for name in _OUTPUTS]
-
-
-def answer(result: Any, count: int, hidden: int) -> Embeddings:
-    """Read and check an ``InferResult``: a server whose backend has died may answer with empty tensors.
+def checked(vectors: Any, tokens: Any, cut: Any, hidden: int, count: int) -> Embeddings:
+    """The arrays of an answer, checked: a server whose backend has died may answer with empty tensors.
 
     Raises:
-        ServerError: the result does not hold ``count`` finite embeddings of ``hidden`` values.
+        ServerError: they do not hold ``count`` finite embeddings of ``hidden`` values.
     """
-    vectors, tokens, cut = (result.as_numpy(name) for name in _OUTPUTS)
     found = [None if x is None else list(x.shape) for x in (vectors, tokens, cut)]
     if found != [[count, hidden], [count, 1], [count, 1]]:
         raise ServerError(
@@ -132,3 +90,11 @@ def joined(parts: Sequence[tuple[np.ndarray, Embeddings]], count: int, hidden: i
     for rows, part in parts:
         whole.vectors[rows], whole.tokens[rows], whole.truncated[rows] = part.vectors, part.tokens, part.truncated
     return whole
+
+
+def no_encoder(model: str, given: Iterable[str], returned: Iterable[str]) -> ServerError:
+    """The error where a served model has other inputs and outputs than an encoder."""
+    return ServerError(
+        f"expected a model with the input text and the outputs {', '.join(OUTPUTS)}, found {model} with "
+        f"{', '.join(sorted(given))} and {', '.join(sorted(returned))}; serve a bundle of lam-export onnx"
+    )
