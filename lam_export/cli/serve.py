@@ -133,6 +133,8 @@ def run(
     def ready() -> None:
         names = ", ".join(model.name for model in server.models)
         say(out, f"Serving {names} at {server.url}; Ctrl-C ends it", style="green")
+        for labels in (model.labels for model in server.models):
+            say(out, f"  {labels.model} runs in {labels.engine}, {labels.precision}")
         say(out, f"  OpenAI   {server.url}/v1")
         say(out, f"  TEI      {server.url}/embed")
         say(out, f"  KServe   {server.url}/v2")

@@ -77,7 +77,7 @@ def test_it_ends_when_what_is_under_way_is_answered(
         for found in asked:
             assert len(found.result()) in (150, 1)
         output, errors = process.communicate(timeout=30)
-    assert (process.returncode, output.count("\n")) == (0, 4)
+    assert (process.returncode, output.count("\n")) == (0, 5)
     assert "rror" not in errors
     assert "Traceback" not in errors
     with socket.create_server(("127.0.0.1", int(url.rpartition(":")[2]))):  # the port is free
@@ -134,5 +134,5 @@ def test_what_serve_refuses(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "--cache does not apply without --triton" in refusal("serve", tiny_bundle, "--cache")
     assert "--engine does not apply with --triton" in refusal("serve", tiny_bundle, "--triton", "--engine", "openvino")
     assert "expected one bundle with --triton" in refusal("serve", tiny_bundle, tiny_bundle, "--triton")
-    assert "expected engine onnxruntime" in refusal("serve", tiny_bundle, "--engine", "none")
+    assert "expected engine auto, onnxruntime" in refusal("serve", tiny_bundle, "--engine", "none")
     assert "found one alone" in refusal("serve", tiny_bundle, "--tls-cert", tmp_path / "cert.pem")

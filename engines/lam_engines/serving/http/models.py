@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ...bundles.bundle import Bundle
 from ...errors import InputError
-from ...runtimes.registry import DEFAULT, runtime
+from ...runtimes.registry import AUTO, DEFAULT, choose, default_device
 from .errors import ApiError
 from .metrics import Metrics, ModelLabels
 from .model import HttpModel
@@ -104,9 +104,12 @@ class Models:
             model.close()
 
     def _load(self, name: str, path: Path) -> HttpModel:
-        chosen = runtime(self._engine)
-        engine = chosen.load(Bundle(path), precision=self._precision, device=self._device, threads=self._threads)
-        labels = ModelLabels(name, self._engine, self._precision or chosen.precisions[0])
+        bundle = Bundle(path)
+        chosen = choose(self._engine, bundle, self._precision, self._device).runtime
+        precision = self._precision or ("fp32" if self._engine == AUTO else chosen.precisions[0])
+        device = self._device or default_device(self._engine)
+        engine = chosen.load(bundle, precision=precision, device=device, threads=self._threads)
+        labels = ModelLabels(name, chosen.name, precision)
         try:
             return HttpModel(labels, engine, self._options, self._metrics, self._slots)
         except BaseException:

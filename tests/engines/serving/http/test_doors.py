@@ -161,7 +161,7 @@ def test_a_bundle_is_replaced_without_a_gap(tiny_bundle: Path, tmp_path: Path) -
 
 def test_what_is_counted_and_written_down(tiny_bundle: Path, tmp_path: Path) -> None:
     log = tmp_path / "access.jsonl"
-    with HttpServer([tiny_bundle], HttpOptions(port=0, access_log=str(log))) as server:
+    with HttpServer([tiny_bundle], HttpOptions(port=0, access_log=str(log)), engine="onnxruntime") as server:
         secret = "confidential words"
         asked = {"model": "bundle", "input": [secret, "the cat"]}
         assert ask(server, "/v1/embeddings", asked, X_Request_Id="mine-1").status == 200

@@ -28,9 +28,10 @@ def eventually(condition: object, seconds: float = 30) -> None:
 
 
 def sample(server: HttpServer, name: str, **labels: str) -> float:
-    known = {"model": "bundle", "engine": "onnxruntime", "precision": "fp32"}
-    for model in ({}, known):
-        if (value := server.metrics.registry.get_sample_value(name, {**model, **labels})) is not None:
+    model = server.models.first.labels
+    known = {"model": model.model, "engine": model.engine, "precision": model.precision}
+    for about in ({}, known):
+        if (value := server.metrics.registry.get_sample_value(name, {**about, **labels})) is not None:
             return value
     return 0.0
 
