@@ -1,6 +1,6 @@
 """A served model under load: throughput, latency and errors. Every answer is compared with the engine's own.
 
-    lam-export serve demo-bundle --openai
+    lam-export serve demo-bundle               # or with --triton, for the first two
     python benchmarks/serving.py grpc://127.0.0.1:8001 demo-bundle --clients 1,8,32 --rates 20,50 -o serving
     python benchmarks/serving.py http://127.0.0.1:8000 demo-bundle --metrics http://127.0.0.1:8002/metrics
     python benchmarks/serving.py http://127.0.0.1:8080/v1 demo-bundle --texts 16

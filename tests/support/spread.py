@@ -5,10 +5,8 @@ from typing import Any
 TOGETHER = {
     "server": (
         "tests/benchmarks/test_serving_load.py",
-        "tests/cli/test_serve.py",
-        "tests/cli/test_serve_openai.py",
+        "tests/cli/test_serve_triton.py",
         "tests/engines/serving/test_deployment_probe.py",
-        "tests/engines/serving/test_openai",
         "tests/engines/serving/test_triton_client.py",
         "tests/engines/serving/triton/test_asked_network.py",
         "tests/engines/serving/triton/test_serve",

@@ -173,7 +173,8 @@ def test_abuse_for_a_while_at_full_load(tiny_bundle: Path) -> None:
 
     with HttpServer([tiny_bundle], HttpOptions(port=0, read_timeout=2)) as server:
         found = abused(server, seconds=20)
-    assert found.wrong == 0
-    assert found.answered > 100
+    assert found.wrong == []
+    assert found.answered > 50
+    assert found.attacks > 20
     assert found.memory_after < found.memory_before * 1.1
     assert threading.active_count() < 50
