@@ -82,7 +82,12 @@ def cache_folder() -> Path:
     """
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named).absolute()
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lam-export"
+    if not (place := os.environ.get("XDG_CACHE_HOME")):
+        try:
+            place = str(Path.home() / ".cache")
+        except RuntimeError:  # a user id without an entry, as containers have
+            raise FileNotFoundError(f"expected HOME or {CACHE_VARIABLE}, found neither; set one of them") from None
+    return Path(place) / "lam-export"
 
 
 def _groups(controller: str) -> Iterator[Path]:

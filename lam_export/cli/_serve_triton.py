@@ -2,7 +2,7 @@
 
 import tempfile
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -56,6 +56,7 @@ def serve(context: typer.Context, bundles: Sequence[Path], *, host: str, stop_ti
     from lam_engines.serving.triton import TritonServer, write_repository
     from lam_engines.serving.triton.find_server import find_installation
     from lam_engines.serving.triton.flavours import flavour_of, resolve
+    from lam_engines.serving.triton.leftovers import own_prefix, sweep
     from lam_engines.serving.triton.server import ServerStartError
     from lam_engines.serving.triton.wheel import logs_folder
 
@@ -71,7 +72,8 @@ def serve(context: typer.Context, bundles: Sequence[Path], *, host: str, stop_ti
             installation = find_installation(given["tritonserver"], on_install=lambda step: progress.begin(step, None))
             installation.require_backend(flavour_of(chosen).backend)
             progress.begin("writing the repository", None)
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="lam-export-")))
+            sweep()
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix=own_prefix())))
             repository = write_repository(opened, folder / "models", chosen)
             progress.begin("starting the server", None)
             server = TritonServer(
@@ -98,4 +100,5 @@ def serve(context: typer.Context, bundles: Sequence[Path], *, host: str, stop_ti
         say(out, f"  metrics  http://{server.metrics_url}/metrics")
         say(out, f"  log      {log}")
         say_limits(chosen)
-        server.wait()
+        with suppress(KeyboardInterrupt, SystemExit):  # Ctrl-C and SIGTERM are how it ends
+            server.wait()

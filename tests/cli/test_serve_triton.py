@@ -16,8 +16,11 @@ from asking import over_grpc, over_http
 from commands import MAIN, lam_export, refusal
 from served import CLOSE
 
+from lam_engines import EngineError
 from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.serving.triton import TritonServer, write_repository
 from lam_engines.serving.triton.installation import Installation
+from lam_engines.serving.triton.leftovers import sweep
 
 PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 
@@ -110,9 +113,8 @@ def test_serve_until_it_is_told_to_stop(
         server = server_of(process)
         process.send_signal(number)
         output, errors = process.communicate(timeout=40)
-        assert process.returncode == 128 + number
-        assert output == ""
-        assert errors.splitlines()[-1] == "error: stopped; no file was left half written"
+        assert (process.returncode, output) == (0, "")
+        assert "error" not in errors
         wait_until_gone(server)
     assert not list(Path("/dev/shm").glob(f"lam_{process.pid}_*"))
     assert list(temporary.iterdir()) == []
@@ -164,3 +166,40 @@ def test_a_server_that_does_not_start_says_why(tmp_path: Path, tiny_bundle: Path
         "E1122 no space left",
         f"error: tritonserver ended with 3 before it served; see {tmp_path}/log",
     ]
+
+
+def test_what_a_killed_run_left_is_swept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    ended = subprocess.Popen(["true"])
+    ended.wait()
+    names = {
+        f"lam-export-{ended.pid}-a": False,
+        f"lam-export-{ended.pid}-new": True,
+        f"lam-export-{os.getpid()}-b": True,
+    }
+    for name in (*names, "lam-export-x", "other"):
+        (tmp_path / name).mkdir()
+        if "new" not in name:
+            os.utime(tmp_path / name, (0, 0))
+    sweep()
+    assert {path.name for path in tmp_path.iterdir()} == {name for name, stays in names.items() if stays} | {
+        "lam-export-x",
+        "other",
+    }
+
+
+@pytest.mark.parametrize("name", ["with space", "ünïcode", "a;b", "$HOME", "(x)", "q'uote"])
+def test_folders_that_triton_cannot_use_are_refused_at_once(
+    tmp_path: Path, tiny_bundle: Path, name: str, triton_installation: Installation
+) -> None:
+    repository = write_repository(tiny_bundle, tmp_path / name / "models")
+    with pytest.raises(EngineError, match="expected folders of Latin letters and digits for Triton"):
+        TritonServer(repository, installation=triton_installation).start()
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may become nobody")
+def test_nobody_without_a_home_is_told_what_to_set() -> None:
+    code = "import os; from lam_engines.machine import cache_folder; os.setuid(54321); cache_folder()"
+    path = {"PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=path)
+    assert "FileNotFoundError: expected HOME or LAM_EXPORT_CACHE, found neither" in result.stderr

@@ -35,7 +35,6 @@ def deployment(tmp_path: Path) -> Deployment:
         repository=models,
         name="My_Bundle v2",
         model="lam_embed",
-        queue_model="lam_core",
         max_batch=64,
         packages=("tokenizers", "numpy"),
         arguments=("--exit-timeout-secs=30",),
@@ -101,7 +100,6 @@ def test_manifests_fit_together(folder: Path) -> None:
     metric = scaler["metrics"][0]["pods"]["metric"]
     (rule,) = yaml.safe_load((folder / "prometheus-adapter.yaml").read_text())["rules"]["custom"]
     assert rule["seriesQuery"].startswith(metric["name"] + "{")
-    assert metric["selector"] == {"matchLabels": {"model": "lam_core"}}
     assert scaler["metrics"][0]["pods"]["target"]["averageValue"] == "64"
     volumes = {volume["name"] for volume in pod["spec"]["volumes"]}
     assert {mount["name"] for mount in container["volumeMounts"]} == volumes
@@ -231,8 +229,11 @@ def test_what_a_repository_needs(tmp_path: Path) -> None:
     python = Deployment.of(bundle, resolve(bundle, ServingOptions()), tmp_path / "models")
     assert (python.packages, python.gpu, python.tensorrt) == (("numpy", "tokenizers", "onnxruntime"), False, None)
     (seconds,) = [int(a.partition("=")[2]) for a in python.arguments if a.startswith("--exit-timeout-secs=")]
+    for option in ("--http-restricted-api", "--grpc-restricted-protocol"):
+        (shut,) = [a.partition("=")[2] for a in python.arguments if a.startswith(option)]
+        assert re.fullmatch(r"shared-memory,logging,trace,model-repository:admin-key=\w{32}", shut)
     assert seconds + 5 < 60, "after the pause before it is told to stop, and before it is killed"
-    assert (python.name, python.model, python.queue_model) == ("a bundle", "lam_embed", "lam_core")
+    assert (python.name, python.model) == ("a bundle", "lam_embed")
     tensorrt = resolve(bundle, ServingOptions(flavour="tensorrt", max_batch=16))
     deployment = Deployment.of(bundle, tensorrt, tmp_path / "models")
     assert (deployment.packages, deployment.gpu, deployment.tensorrt) == (("numpy", "tokenizers"), True, "10.9.0.34")

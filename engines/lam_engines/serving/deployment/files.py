@@ -11,7 +11,6 @@ from ...bundles.bundle import Bundle
 from ...bundles.whole import write_whole
 from ...contract import ENSEMBLE
 from ...errors import LamError
-from ..triton.configs import CORE
 from ..triton.flavours import flavour_of
 from ..triton.options import ServingOptions
 from ..triton.server import steady_arguments
@@ -36,8 +35,6 @@ class Deployment:
     """Name of the image and of everything in Kubernetes, from the bundle's name."""
     model: str
     """Name of the model that clients ask."""
-    queue_model: str
-    """Model whose queue grows when the server has too much work."""
     max_batch: int
     """Largest number of texts that are computed at once."""
     packages: Sequence[str]
@@ -65,7 +62,6 @@ class Deployment:
             repository=repository,
             name=bundle.path.resolve().name,
             model=ENSEMBLE,
-            queue_model=CORE,
             max_batch=options.max_batch,
             packages=flavour_of(options).packages,
             arguments=steady_arguments(_STOP),
@@ -128,7 +124,6 @@ def _render(folder: Path, deployment: Deployment) -> dict[str, str]:
         "repository": repository.relative_to(folder.resolve()).as_posix(),
         "command": ["tritonserver", "--model-repository=/models", *deployment.arguments],
         "model": deployment.model,
-        "queue_model": deployment.queue_model,
         "max_batch": deployment.max_batch,
         "gpu": deployment.gpu,
         # A loaded graph takes about twice the size of its file, and three times while it is being loaded.

@@ -69,6 +69,7 @@ def core_config(model: ModelInfo, options: ServingOptions, network: Mapping[str,
         hidden_size=model.hidden_size,
         pad_token_id=model.pad_token_id,
         vocab_size=model.vocab_size,
+        max_tokens=options.max_tokens or DEFAULT_MAX_TOKENS,
         **network,
     )
     return config

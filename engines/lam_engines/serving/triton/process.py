@@ -1,6 +1,7 @@
 """One process of ``tritonserver``: it has its own process group, stops in bounded time, and leaves nothing behind."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -8,10 +9,11 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from ...contract import CACHE_VARIABLE
 from ...errors import EngineError
 from .installation import Installation
 
-_SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
+SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 # A small Python program asks the kernel for SIGTERM when its parent dies, and then becomes the server.
 _LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execvp(sys.argv[1], sys.argv[1:])"
 
@@ -32,6 +34,7 @@ class ServerProcess:
             EngineError: the program cannot be run, or the log cannot be written.
         """
         self.shared_memory = shared_memory
+        _check_places(*installation.command, *installation.arguments, *arguments)
         environment = {**os.environ, **installation.environment}
         for name in ("PYTHONPATH", "PYTHONHOME"):
             environment.pop(name, None)
@@ -81,8 +84,23 @@ class ServerProcess:
         with suppress(ProcessLookupError):
             os.killpg(self.pid, signal.SIGKILL)
         self._process.wait()
-        for segment in _SHARED_MEMORY.glob(f"{self.shared_memory}*"):
+        for segment in SHARED_MEMORY.glob(f"{self.shared_memory}*"):
             segment.unlink(missing_ok=True)
+
+
+def _check_places(*words: str) -> None:
+    """Triton's Python backend starts its processes through a line of shell, in which it quotes nothing.
+
+    Raises:
+        EngineError: a place would be cut or run there.
+    """
+    for word in words:
+        place = word.partition("=")[2] or word
+        if "/" in place and (odd := re.search(r"[^\w@%+=:,./-]", place, re.ASCII)):
+            raise EngineError(
+                f"expected folders of Latin letters and digits for Triton, which cannot use others, found {odd[0]!r} "
+                f"in {place}; set TMPDIR and {CACHE_VARIABLE} to other folders, or serve without --triton"
+            )
 
 
 def _lives(pid: int) -> bool:

@@ -2,6 +2,7 @@
 
 import os
 import re
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -275,10 +276,16 @@ def _what_to_ask(repository: Path) -> tuple[str, Callable[[], str]]:
 def steady_arguments(stop_timeout: float = 15.0) -> list[str]:
     """Arguments of ``tritonserver`` that are the same on every machine.
 
+    Only who sends this call's random key, in the header ``admin-key``, may register shared memory, change the log or
+    load models. Nobody is told the key.
+
     Args:
         stop_timeout: seconds after which a stopping server is killed.
     """
+    shut = f"shared-memory,logging,trace,model-repository:admin-key={secrets.token_hex(16)}"
     return [
+        f"--http-restricted-api={shut}",
+        f"--grpc-restricted-protocol={shut}",
         f"--exit-timeout-secs={max(1, round(stop_timeout) - _EXIT_MARGIN)}",
         f"--cache-config=local,size={CACHE_BYTES}",  # used only by models whose configuration asks for it
     ]

@@ -1,5 +1,6 @@
 """What goes wrong while serving: what the client sees, and that service is back, and that nothing is left behind."""
 
+import json
 import os
 import signal
 import socket
@@ -8,7 +9,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection
 from pathlib import Path
+from urllib.request import urlopen
 
 import numpy as np
 import pytest
@@ -237,3 +240,69 @@ def test_a_server_that_never_serves(tmp_path: Path, repository: Path) -> None:
         TritonServer(
             repository, installation=Installation(("/bin/sh", "-c", "exit 127", "--")), log=tmp_path / "log"
         ).start()
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("POST", "systemsharedmemory/region/x/register", {"key": "/lam_x", "offset": 0, "byte_size": 64}),
+        ("GET", "systemsharedmemory/status", None),
+        ("POST", "logging", {"log_verbose_level": 9}),
+        ("GET", "trace/setting", None),
+        ("POST", "repository/index", {}),
+        ("POST", "repository/models/lam_core/unload", {}),
+    ],
+)
+def test_the_control_endpoints_are_shut(tiny_server: TritonServer, method: str, path: str, body: object) -> None:
+    connection = HTTPConnection(tiny_server.http_url, timeout=30)
+    connection.request(method, f"/v2/{path}", None if body is None else json.dumps(body))
+    assert connection.getresponse().status == 403
+    connection.close()
+
+
+def test_they_are_shut_over_grpc_too(tiny_server: TritonServer) -> None:
+    from tritonclient.grpc import InferenceServerClient
+    from tritonclient.utils import InferenceServerException
+
+    with InferenceServerClient(tiny_server.grpc_url) as client:
+        for call in (client.get_log_settings, client.get_trace_settings, client.get_model_repository_index):
+            with pytest.raises(InferenceServerException, match="restricted"):
+                call()
+
+
+def test_lam_core_has_a_limit_of_its_own(tiny_server: TritonServer) -> None:
+    tokens = 60_000
+    body = {
+        "inputs": [
+            {"name": "input_ids", "shape": [1, tokens], "datatype": "INT32", "data": [5] * tokens},
+            {"name": "token_count", "shape": [1, 1], "datatype": "INT32", "data": [tokens]},
+        ]
+    }
+    connection = HTTPConnection(tiny_server.http_url, timeout=60)
+    connection.request("POST", "/v2/models/lam_core/infer", json.dumps(body))
+    answer = connection.getresponse()
+    assert (answer.status, b"at most 8,192 tokens, found 60,000 in text 0" in answer.read()) == (400, True)
+    connection.close()
+
+
+def test_what_waits_in_lam_core_is_counted_and_leaves_with_its_client(tiny_server: TritonServer) -> None:
+    from tritonclient.grpc import InferenceServerClient, InferInput
+
+    def counted(name: str) -> float:
+        with urlopen(f"http://{tiny_server.metrics_url}/metrics", timeout=30) as answer:
+            lines = answer.read().decode().splitlines()
+        return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0.0)
+
+    with InferenceServerClient(tiny_server.grpc_url) as client:
+        done, texts = counted("lam_texts"), np.array([["the dog runs " * 1200]], dtype=object)
+        given = InferInput("text", [1, 1], "BYTES")
+        given.set_data_from_numpy(texts)
+        asked = [client.async_infer("lam_embed", [given], lambda *_: None) for _ in range(120)]
+        deadline = time.monotonic() + BACK
+        while counted("lam_waiting_requests") < 20:
+            assert time.monotonic() < deadline
+        for one in asked:
+            one.cancel()
+        while counted("lam_waiting_requests") > 0:
+            assert time.monotonic() < deadline
+        assert counted("lam_texts") - done < 120

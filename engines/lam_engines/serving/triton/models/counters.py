@@ -19,8 +19,11 @@ COUNTERS = {
 }
 
 
+WAITING = "lam_waiting_requests"
+
+
 class Counters:
-    """The counters of :data:`COUNTERS`. Several threads may add at once."""
+    """The counters of :data:`COUNTERS`, and the requests that wait now. Several threads may add at once."""
 
     def __init__(self) -> None:
         self._families = {
@@ -28,6 +31,10 @@ class Counters:
             for name, description in COUNTERS.items()
         }
         self._metrics: dict[str, Any] = {name: family.Metric(labels={}) for name, family in self._families.items()}
+        self._waiting = pb_utils.MetricFamily(
+            name=WAITING, description="Requests that wait or are computed", kind=pb_utils.MetricFamily.GAUGE
+        )
+        self._waiting_now: Any = self._waiting.Metric(labels={})
         self._lock = threading.Lock()
 
     def add(self, **values: float) -> None:
@@ -35,3 +42,8 @@ class Counters:
         with self._lock:
             for name, value in values.items():
                 self._metrics[name].increment(value)
+
+    def waits(self, requests: int) -> None:
+        """Add to the number of requests that wait."""
+        with self._lock:
+            self._waiting_now.increment(requests)

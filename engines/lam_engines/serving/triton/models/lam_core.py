@@ -2,7 +2,7 @@
 
 The texts of all requests go into one pool. Threads take batches of similar length from it, under a token budget. A
 request is answered when its last text is done. The parameters are ``workers``, ``batch_tokens``, ``max_padding``,
-``hidden_size``, ``vocab_size``, ``pad_token_id`` and those of :func:`~.networks.network_of`.
+``hidden_size``, ``vocab_size``, ``pad_token_id``, ``max_tokens`` and those of :func:`~.networks.network_of`.
 """
 
 import threading
@@ -33,6 +33,7 @@ class TritonPythonModel:
         parameters = parameters_of(args)
         batch_tokens = int(parameters["batch_tokens"])
         self.vocab_size = int(parameters["vocab_size"])
+        self.max_tokens = int(parameters["max_tokens"])
         self.pad_token_id = int(parameters["pad_token_id"])
         self.hidden_size = int(parameters["hidden_size"])
         self.network = network_of(parameters, Path(__file__).parents[4])
@@ -48,20 +49,25 @@ class TritonPythonModel:
             worker.start()
 
     def execute(self, requests: Sequence[Any]) -> None:
-        """Put the texts into the pool. Their requests are answered later, from the threads."""
-        texts: list[_Text] = []
+        """Put the texts into the pool. Their requests are answered later, from the threads.
+
+        Triton hands over many requests at once. Each waits here until the pool has room for its tokens.
+        """
+        self.counters.waits(len(requests))
         for request in requests:
-            sender = request.get_response_sender()
+            sender = _Sender(request.get_response_sender(), self.counters)
+            self.pool.wait_for_room(self.most_tokens)
+            if request.is_cancelled():
+                sender.send(_cancelled())
+                continue
             try:
                 rows = self.rows_of(request)
             except RequestError as refused:
-                _send(sender, refusal(refused))
+                sender.send(refusal(refused))
                 continue
             owner = _Waiting(request, sender, np.empty((len(rows), self.hidden_size), np.float32))
             now = monotonic()
-            texts += [_Text(owner, i, row, now) for i, row in enumerate(rows)]
-        self.pool.add(texts)
-        self.pool.wait_for_room(self.most_tokens)
+            self.pool.add([_Text(owner, i, row, now) for i, row in enumerate(rows)])
 
     def finalize(self) -> None:
         self.pool.close()
@@ -104,6 +110,11 @@ class TritonPythonModel:
                 f"expected a {TOKEN_COUNT} of 1 to {ids.shape[1]} for each text, found {counts.tolist()}"
             )
         rows = [row[:count] for row, count in zip(ids, counts, strict=True)]
+        if (longest := int(counts.max())) > self.max_tokens:
+            raise RequestError(
+                f"expected texts of at most {self.max_tokens:,} tokens, found {longest:,} in text {counts.argmax()}; "
+                f"cut it"
+            )
         if any(row.min() < 0 or row.max() >= self.vocab_size for row in rows):
             raise RequestError(f"expected token ids 0 to {self.vocab_size - 1}; tokenise with lam_tokenizer")
         return rows
@@ -112,7 +123,7 @@ class TritonPythonModel:
 class _Waiting:
     """A request with texts that are not done. Several threads may compute its texts."""
 
-    def __init__(self, request: Any, sender: Any, vectors: np.ndarray) -> None:
+    def __init__(self, request: Any, sender: "_Sender", vectors: np.ndarray) -> None:
         self.request, self.sender, self.vectors = request, sender, vectors
         self.left = len(vectors)
         self.lock = threading.Lock()
@@ -120,9 +131,7 @@ class _Waiting:
     def wanted(self) -> bool:
         """Whether its texts must still be computed. A request whose client has gone is dropped here."""
         if self.left > 0 and self.request.is_cancelled():
-            self._end(
-                pb_utils.InferenceResponse(error=pb_utils.TritonError("cancelled", pb_utils.TritonError.CANCELLED))
-            )
+            self._end(_cancelled())
         return self.left > 0
 
     def take(self, row: int, vector: np.ndarray) -> None:
@@ -131,7 +140,7 @@ class _Waiting:
             self.left -= 1
             done = self.left == 0  # below zero: the request has failed or was cancelled
         if done:
-            _send(self.sender, answer(output(SENTENCE_EMBEDDING, self.vectors)))
+            self.sender.send(answer(output(SENTENCE_EMBEDDING, self.vectors)))
 
     def fail(self, error: Exception) -> None:
         self._end(failure(error))
@@ -140,7 +149,7 @@ class _Waiting:
         with self.lock:
             open_still, self.left = self.left > 0, 0
         if open_still:
-            _send(self.sender, response)
+            self.sender.send(response)
 
 
 class _Text(NamedTuple):
@@ -158,5 +167,16 @@ class _Text(NamedTuple):
         return len(self.ids)
 
 
-def _send(sender: Any, response: Any) -> None:
-    sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+class _Sender:
+    """Sends the one response to a request, which then no longer waits."""
+
+    def __init__(self, sender: Any, counters: Counters) -> None:
+        self._sender, self._counters = sender, counters
+
+    def send(self, response: Any) -> None:
+        self._sender.send(response, flags=pb_utils.TRITONSERVER_RESPONSE_COMPLETE_FINAL)
+        self._counters.waits(-1)
+
+
+def _cancelled() -> Any:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError("cancelled", pb_utils.TritonError.CANCELLED))
