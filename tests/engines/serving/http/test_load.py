@@ -20,6 +20,10 @@ from lam_engines.serving.http import HttpOptions, HttpServer
 LONG = {"model": "bundle", "input": "the dog runs " * 300}
 
 
+def tokens(server: HttpServer, text: str) -> int:
+    return len(server.models.first.engine.tokenizer.encode([text])[0])
+
+
 def eventually(condition: object, seconds: float = 30) -> None:
     deadline = time.monotonic() + seconds
     while not condition():  # type: ignore[operator]
@@ -63,7 +67,7 @@ def test_answers_are_the_engines_and_never_swapped(
 def test_probes_need_no_place_in_the_queue(server: HttpServer) -> None:
     with held_up(server) as (going, _), ThreadPoolExecutor(100) as pool:
         asked = [pool.submit(ask, server, "/v1/embeddings", LONG) for _ in range(100)]
-        eventually(lambda: server.models.first.waiting_tokens > 80 * 900)
+        eventually(lambda: server.models.first.waiting_tokens > 80 * 800)
         for path in ("/livez", "/health", "/v2/health/live", "/metrics", "/v1/models"):
             assert ask(server, path).status == 200
         assert ask(server, "/readyz").status in (200, 503)
@@ -73,23 +77,24 @@ def test_probes_need_no_place_in_the_queue(server: HttpServer) -> None:
 
 def test_the_work_of_clients_that_left_is_not_done(server: HttpServer) -> None:
     model = server.models.first
+    long, short = tokens(server, LONG["input"]), tokens(server, "hi")
     dropped, done = sample(server, "lam_abandoned_texts_total"), sample(server, "lam_texts_total")
     with held_up(server) as (going, begun):
         opened = [socket.create_connection(place(server), 30) for _ in range(80)]
         for connection in opened:
             connection.sendall(request_of(json.dumps(LONG).encode()))
-        eventually(lambda: model.waiting_tokens > 79 * 900)
-        assert begun == [1]
+        eventually(lambda: model.waiting_tokens == 80 * long and begun == [1])
         for connection in opened:
             connection.close()
-        eventually(lambda: model.waiting_tokens < 1000)  # the batch in hand
+        eventually(lambda: model.waiting_tokens == long)  # the batch in hand
         assert sample(server, "lam_abandoned_texts_total") == dropped + 79
         with ThreadPoolExecutor(1) as pool:
-            short = pool.submit(ask, server, "/v1/embeddings", {"model": "bundle", "input": "hi"})
-            eventually(lambda: 0 < model.waiting_tokens - 900 < 20)
+            asked = pool.submit(ask, server, "/v1/embeddings", {"model": "bundle", "input": "hi"})
+            eventually(lambda: model.waiting_tokens == long + short)
             going.set()
-            assert short.result().status == 200
+            assert asked.result().status == 200
         assert begun == [1, 1], "one batch was in hand, and the short text is the next"
+    eventually(lambda: sample(server, "lam_texts_total") > done)
     assert sample(server, "lam_texts_total") - done <= 2
 
 
@@ -119,11 +124,12 @@ def test_too_much_work_is_refused_at_once_by_its_tokens(tiny_bundle: Path) -> No
 
 
 def test_a_short_text_overtakes_long_ones_and_they_are_done_too(server: HttpServer) -> None:
+    model, long, hi = server.models.first, tokens(server, LONG["input"]), tokens(server, "hi")
     with held_up(server) as (going, begun), ThreadPoolExecutor(30) as pool:
         asked = [pool.submit(ask, server, "/v1/embeddings", LONG) for _ in range(20)]
-        eventually(lambda: server.models.first.waiting_tokens > 19 * 900)
+        eventually(lambda: model.waiting_tokens == 20 * long)
         short = [pool.submit(ask, server, "/v1/embeddings", {"model": "bundle", "input": "hi"}) for _ in range(8)]
-        eventually(lambda: server.models.first.waiting_tokens > 20 * 900 + 8 * 2)
+        eventually(lambda: model.waiting_tokens == 20 * long + 8 * hi)
         going.set()
         assert {found.result().status for found in (*short, *asked)} == {200}
     assert 8 in begun[:3], f"all short ones are in the second or third batch: {begun}"
