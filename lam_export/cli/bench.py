@@ -92,11 +92,10 @@ def run(
             warn=note,
             interrupted=lambda shown: None if json else out.print(terminal(shown)),
         )
-    benchmark = written.shown.record
     if json:
-        typer.echo(to_json(benchmark), nl=False)
+        typer.echo(to_json(written.shown.record), nl=False)
     else:
         out.print(terminal(written.shown))
         say(out, f"Wrote {written.folder / 'bench.html'}, bench.md and bench.json", style="green")
-    if not benchmark.matched:
+    if not written.shown.passed:
         raise typer.Exit(2)

@@ -83,5 +83,5 @@ def run(
     else:
         out.print(terminal(written.shown))
         say(out, f"Wrote {written.folder / 'profile.html'}, profile.md and profile.json", style="green")
-    if not written.shown.record.matched:
+    if not written.shown.passed:
         raise typer.Exit(2)

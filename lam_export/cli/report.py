@@ -75,10 +75,10 @@ def run(
     Writes report.html, report.md, report.json and all embeddings (results/). Exits with 0 if every threshold is met,
     with 2 if not. Embeddings are cached, so a second run, or one after Ctrl-C, continues where the first ended.
     """
+    from lam_export.evidence.record import terminal, to_json
     from lam_export.evidence.results import results_folder
     from lam_export.pipelines.report import report
-    from lam_export.validate.report.folder import to_json
-    from lam_export.validate.report.render import terminal
+    from lam_export.validate.report.report_page import shown
 
     try:
         with shown_progress() as progress:
@@ -109,7 +109,7 @@ def run(
     if json:
         typer.echo(to_json(written.report), nl=False)
     else:
-        out.print(terminal(written.report))
+        out.print(terminal(shown(written.report)))
         say(out, f"Wrote {written.folder / 'report.html'}, report.md, report.json and results/", style="green")
     if not written.report.passed:
         raise typer.Exit(2)
