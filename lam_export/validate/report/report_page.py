@@ -193,15 +193,17 @@ def _buckets(by: str, buckets: list[Bucket], comparison: Comparison) -> Table:
 
 def _sts(sts: Sts) -> Table:
     both = (sts.spearman, sts.pearson)
-    rows = [
-        (who, *(f"{getattr(found, who):.4f}".replace("-", "−") for found in both)) for who in ("reference", "candidate")
-    ]
-    for field, name in (("difference", "difference"), ("low", "95 % from"), ("high", "95 % to")):
-        rows.append((name, *(_change(getattr(found, field)) for found in both)))
+    rows = (
+        ("reference", *(_correlation(found.reference) for found in both)),
+        ("candidate", *(_correlation(found.candidate) for found in both)),
+        ("difference", *(_change(found.difference) for found in both)),
+        ("95 % from", *(_change(found.low) for found in both)),
+        ("95 % to", *(_change(found.high) for found in both)),
+    )
     return Table(
         "Semantic textual similarity",
         ("", "Spearman", "Pearson"),
-        tuple(rows),
+        rows,
         1,
         f"{figure(sts.pairs)} pairs. The interval of the difference is a bootstrap over pairs.",
         least="page",
