@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ._console import err, examples, note, out, say
+from ._console import err, examples, note, say
 from ._options import MADE_FROM, PRECISION, REPEATED, BundleArgument, Column, Device, Engines, Json, Teacher
 from ._progress import shown_progress
+from ._record import print_record
 
 EXAMPLES = examples(
     "lam-export report my-model --checkpoint my-checkpoint",
@@ -75,7 +76,6 @@ def run(
     Writes report.html, report.md, report.json and all embeddings (results/). Exits with 0 if every threshold is met,
     with 2 if not. Embeddings are cached, so a second run, or one after Ctrl-C, continues where the first ended.
     """
-    from lam_export.evidence.record import terminal, to_json
     from lam_export.evidence.results import results_folder
     from lam_export.pipelines.report import report
     from lam_export.validate.report.report_page import shown
@@ -106,10 +106,4 @@ def run(
     except (KeyboardInterrupt, SystemExit):
         say(err, f"embeddings so far are kept in {results_folder()}; the same command continues from there")
         raise
-    if json:
-        typer.echo(to_json(written.report), nl=False)
-    else:
-        out.print(terminal(shown(written.report)))
-        say(out, f"Wrote {written.folder / 'report.html'}, report.md, report.json and results/", style="green")
-    if not written.report.passed:
-        raise typer.Exit(2)
+    print_record(shown(written.report), written.folder, "report.html, report.md, report.json and results/", json=json)

@@ -183,7 +183,15 @@ def check_folder(folder: Path) -> None:
         raise LamError(f"cannot write to {folder} ({existing} may not be written to); {WHERE_ELSE}")
 
 
-def write_record(folder: Path, name: str, shown: Shown, remedy: str = WHERE_ELSE) -> None:
+@dataclass(frozen=True)
+class Written:
+    """A record, and the folder that it was written to."""
+
+    shown: Shown
+    folder: Path
+
+
+def write_record(folder: Path, name: str, shown: Shown, remedy: str = WHERE_ELSE) -> Written:
     """Write ``NAME.html``, ``NAME.md`` and, last, ``NAME.json`` into a folder.
 
     Each file is written whole or not at all, and replaces an old one.
@@ -197,3 +205,4 @@ def write_record(folder: Path, name: str, shown: Shown, remedy: str = WHERE_ELSE
             write_whole(folder / file, content.encode("utf-8"))
     except OSError as error:
         raise LamError(f"{', '.join(files)} were not written to {folder} ({error.strerror}); {remedy}") from None
+    return Written(shown, folder)
