@@ -65,7 +65,7 @@ def timed(call: Callable[[], object]) -> tuple[float, float]:
 
 def start_seconds(bundle: Path, *options: object) -> float:
     """From the start of ``lam-embed`` to the end of one short text."""
-    command = [TOOL, bundle, *map(str, options)]
+    command = [str(TOOL), str(bundle), *map(str, options)]
     start = time.perf_counter()
     subprocess.run(command, input=b"a text\n", stdout=subprocess.DEVNULL, check=True)
     return time.perf_counter() - start

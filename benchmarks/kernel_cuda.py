@@ -8,9 +8,10 @@ launches, so that no launch from Python is in the figure. It has not been run ye
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from statistics import median
-from typing import Annotated
+from typing import Annotated, Any
 
 import torch
 import typer
@@ -40,8 +41,8 @@ def main(
         floor = batch * tokens * 2 * (5 * HIDDEN + 3 * heads) / (bandwidth * 1e12)
         for variant in kernel.VARIANTS:
 
-            def launch(variant: str = variant, arguments: tuple[Tensor, ...] = arguments) -> Tensor:
-                return kernel.fused_delta_rule(*arguments, CHUNK, variant)
+            def launch(arguments: tuple[Any, ...] = (*arguments, CHUNK, variant)) -> Tensor:
+                return kernel.fused_delta_rule(*arguments)
 
             error = relative_error(launch(), exact)
             if error > TOLERANCE[torch.float16]:
@@ -49,9 +50,9 @@ def main(
             seconds = graph_seconds(launch, launches)
             print(f"| {batch} | {tokens} | {variant} | {error:.1e} | {seconds * 1e6:.1f} | {seconds / floor:.2f} |")
         # In float32: in half precision the oracle passes its range.
-        floats = tuple(t.float() if t.is_floating_point() else t for t in arguments)
-        seconds = graph_seconds(lambda floats=floats: naive.fused_delta_rule(*floats, CHUNK), 1)
-        error = relative_error(naive.fused_delta_rule(*floats, CHUNK), exact)
+        floats: list[Any] = [t.float() if t.is_floating_point() else t for t in arguments]
+        call = partial(naive.fused_delta_rule, *[*floats, CHUNK])
+        seconds, error = graph_seconds(call, 1), relative_error(call(), exact)
         print(f"| {batch} | {tokens} | naive, fp32 | {error:.1e} | {seconds * 1e6:.1f} | {seconds / floor:.2f} |")
 
 

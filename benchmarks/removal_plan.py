@@ -20,7 +20,7 @@ from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import onnxruntime
@@ -43,9 +43,9 @@ PUBLISHED = "published rule"
 CHECKED_TOKENS = 300
 
 
-def steps_of(surprise_threshold: float) -> dict[str, dict[str, object]]:
+def steps_of(surprise_threshold: float) -> dict[str, dict[str, Any]]:
     """Name of each step to the fields of the config that it changes."""
-    single: dict[str, dict[str, object]] = {
+    single: dict[str, dict[str, Any]] = {
         "1 no cross-coupling": {"cross_coupling": False},
         "2 final norm at the end": {"final_norm": "end"},
         "3 no readout norm": {"readout_norm": False},
@@ -58,7 +58,7 @@ def steps_of(surprise_threshold: float) -> dict[str, dict[str, object]]:
 class Variant:
     """One variant of the rule, exported and seen to equal its reference."""
 
-    def __init__(self, checkpoint: Checkpoint, fields: dict[str, object], threads: int, ids: np.ndarray) -> None:
+    def __init__(self, checkpoint: Checkpoint, fields: dict[str, Any], threads: int, ids: np.ndarray) -> None:
         changed = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, **fields))
         encoder = Encoder(changed, "recurrent")
         options = onnxruntime.SessionOptions()

@@ -5,7 +5,7 @@
     python benchmarks/serving.py http://127.0.0.1:8000 demo-bundle --metrics http://127.0.0.1:8002/metrics
     python benchmarks/serving.py http://127.0.0.1:8080/v1 demo-bundle --texts 16
 
-Writes serving.html and serving.json. Exit code 2 if an answer was wrong.
+Writes serving.html, serving.md and serving.json. Exit code 2 if an answer was wrong.
 """
 
 from datetime import datetime, timezone
@@ -15,13 +15,13 @@ from typing import Annotated
 import typer
 from serving_load.connections import connect
 from serving_load.load import TOLERANCE, Mix, closed, opened
-from serving_load.page import HEAD, row, serving_page
+from serving_load.page import HEAD, row, shown
 from serving_load.schema import ServingBenchmark
 
 from lam_engines import load_engine
-from lam_engines.bundles.whole import write_whole
 from lam_engines.errors import LamError
 from lam_export.evidence.provenance import Setting, machine, tools
+from lam_export.evidence.record import write_record
 
 WARM_UP = 2.0
 """Seconds of load before the measurement."""
@@ -73,8 +73,7 @@ def main(
         loads=tuple(loads),
         accounts=server.accounts(),
     )
-    write_whole(output / "serving.html", serving_page(benchmark).encode())
-    write_whole(output / "serving.json", benchmark.model_dump_json(indent=2).encode() + b"\n")
+    write_record(output, "serving", shown(benchmark))
     raise typer.Exit(2 if any(load.wrong for load in loads) else 0)
 
 

@@ -56,8 +56,9 @@ PARSES_OR_PRINTS = (
     "lam_export.evidence.record.terminal",
     "lam_export.evidence.record.to_json",
     "lam_export.evidence.results.results_folder",
-    "lam_export.validate.report.folder.to_json",
-    "lam_export.validate.report.render.terminal",
+    "lam_export.bench.gate.history.History",
+    "lam_export.bench.gate.history_page.shown",
+    "lam_export.validate.report.report_page.shown",
 )
 
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from lam_engines.embedding.engine import EmbeddingEngine
-from lam_export.bench.speed.shapes import shapes
+from lam_export.bench.speed.shapes import mixed_texts
 
 from .connections import Connection, RequestError
 from .schema import Load
@@ -37,7 +37,7 @@ class Mix:
     @staticmethod
     def of(engine: EmbeddingEngine, count: int, per_request: int = 1) -> "Mix":
         """Texts of log-normal lengths, with the engine's embeddings."""
-        texts = shapes(engine.tokenizer, (), (), count)[-1].work
+        texts = mixed_texts(count)
         return Mix(texts, [len(ids) for ids in engine.tokenizer.encode(texts)], engine.embed(texts), per_request)
 
     def request(self, number: int) -> np.ndarray:

@@ -1,26 +1,43 @@
-"""A served model's figures as one HTML file, and as lines for a terminal."""
+"""A served model's figures for readers: a row and a line for each load."""
 
-from lam_export.evidence.page.document import document
 from lam_export.evidence.page.drawing import Line, Plot, linear_axis, log_axis, polyline
+from lam_export.evidence.record import Section, Shown
+from lam_export.evidence.tables import Table
 
-from .schema import Load, ServingBenchmark
+from .schema import Account, Load, ServingBenchmark
 
 _STYLES = ("good", "gold0", "gold2", "total", "gold1", "gold3", "gold4", "bad")
 _RATES, _TIMES = ("requests/s", "texts/s", "tokens/s"), ("p50 ms", "p95 ms", "p99 ms", "slowest")
 HEAD = ("load", *_RATES, *_TIMES, "errors", "wrong", "max-abs")
 
 
-def serving_page(benchmark: ServingBenchmark) -> str:
-    """The benchmark as one HTML file that needs no other file."""
-    return document(
-        "serving_load",
-        "serving.html",
-        benchmark=benchmark,
-        verdict=verdict(benchmark),
-        head=HEAD,
-        rows=[row(load) for load in benchmark.loads],
-        plot=latencies(benchmark.loads),
+def shown(benchmark: ServingBenchmark) -> Shown:
+    """The benchmark for every medium."""
+    accounts = Table(
+        "Where the server says the time goes",
+        ("model", "requests", "in batches of", "queueing, ms", "computing, ms"),
+        tuple(map(_account, benchmark.accounts)),
+        1,
+        "Means over all requests since the server started.",
     )
+    loads = Table("Loads", HEAD, tuple(map(row, benchmark.loads)), 1)
+    return Shown(
+        "Load test",
+        benchmark.bundle,
+        benchmark,
+        not any(load.wrong or load.errors for load in benchmark.loads),
+        verdict(benchmark),
+        [Section([(latencies(benchmark.loads),), loads, accounts])],
+        about=f"Through {benchmark.protocol}, with {benchmark.texts_per_request} texts a request, of up to "
+        f"{benchmark.longest} tokens. An answer is wrong if a figure of it is more than {benchmark.tolerance} off the "
+        "engine's own.",
+        provenance=(("created", benchmark.created), ("machine", benchmark.machine), *benchmark.tools.items()),
+    )
+
+
+def _account(account: Account) -> tuple[str, ...]:
+    batch = f"{account.requests / account.executions:.1f}" if account.executions else ""
+    return (account.model, f"{account.requests:,}", batch, f"{account.queue:.2f}", f"{account.compute:.2f}")
 
 
 def verdict(benchmark: ServingBenchmark) -> str:

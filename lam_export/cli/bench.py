@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ._console import examples, note, out, say
+from ._console import examples, note, out
 from ._options import ENGINE, MADE_FROM, PRECISION, REPEATED, BundleArgument, Json, Teacher, Threads
 from ._progress import shown_progress
+from ._record import print_record
 
 EXAMPLES = examples(
     "lam-export bench my-model",
@@ -71,7 +72,7 @@ def run(
     Writes bench.html, bench.md and bench.json.
     """
     from lam_export.bench.speed.shapes import parse_lengths
-    from lam_export.evidence.record import terminal, to_json
+    from lam_export.evidence.record import terminal
     from lam_export.pipelines.bench_bundle import bench_bundle
 
     with shown_progress() as progress:
@@ -92,11 +93,4 @@ def run(
             warn=note,
             interrupted=lambda shown: None if json else out.print(terminal(shown)),
         )
-    benchmark = written.shown.record
-    if json:
-        typer.echo(to_json(benchmark), nl=False)
-    else:
-        out.print(terminal(written.shown))
-        say(out, f"Wrote {written.folder / 'bench.html'}, bench.md and bench.json", style="green")
-    if not benchmark.matched:
-        raise typer.Exit(2)
+    print_record(written.shown, written.folder, "bench.html, bench.md and bench.json", json=json)

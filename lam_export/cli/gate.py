@@ -1,20 +1,15 @@
 """``lam-export gate``: is a change worth keeping?"""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
 from lam_engines.runtimes.registry import REFERENCE
 
-from ._console import examples, out, say
+from ._console import examples, out
 from ._options import PRECISION, Engine, Json, Threads
 from ._progress import shown_progress
-
-if TYPE_CHECKING:
-    from rich.table import Table
-
-    from lam_export.bench.gate.history import Trial
 
 EXAMPLES = examples(
     'lam-export gate faster --baseline my-model/reports/accuracy/report.json --sts stsb/dev.csv --change "opset 23"',
@@ -46,8 +41,11 @@ def run(
     """Accept a change if its score stays within 0.001 of the baseline's and it is faster with 95 % confidence.
 
     Both bundles are timed in alternation. The trial is added to the history of both bundles, accepted or rejected
-    (reports/history.json, drawn in reports/history.html). Exits with 0 if the change is accepted, with 2 if not.
+    (reports/history.html, history.md and history.json). Exits with 0 if the change is accepted, with 2 if not.
     """
+    from lam_export.bench.gate.history import History
+    from lam_export.bench.gate.history_page import shown
+    from lam_export.evidence.record import terminal
     from lam_export.pipelines.gate import gate
 
     with shown_progress() as progress:
@@ -68,24 +66,6 @@ def run(
     if json:
         typer.echo(trial.model_dump_json(indent=2))
     else:
-        out.print(_table(trial))
-        for reason in trial.reasons:
-            say(out, f"- {reason}")
-        out.print("[bold green]ACCEPTED[/]" if trial.accepted else "[bold red]REJECTED[/]")
+        out.print(terminal(shown(History(trials=(trial,)))))
     if not trial.accepted:
         raise typer.Exit(2)
-
-
-def _table(trial: "Trial") -> "Table":
-    from rich.markup import escape
-    from rich.table import Table
-
-    table = Table("", "baseline", "with the change", "", title=escape(trial.change))
-    before, after = trial.baseline, trial.candidate
-    for name, of in (("bundle", "bundle"), ("engine", "engine"), ("precision", "precision")):
-        table.add_row(name, escape(str(getattr(before, of))), escape(str(getattr(after, of))), "")
-    table.add_row("STS Spearman", f"{before.score:.4f}", f"{after.score:.4f}", f"{after.score - before.score:+.4f}")
-    for shape, ratio in trial.speedups.items():
-        table.add_row(f"{shape} tokens", "1", f"{ratio:.2f}", "times as fast")
-    table.add_row("all shapes", "1", f"{trial.speedup:.2f}", f"{trial.low:.2f} to {trial.high:.2f}")
-    return table

@@ -7,9 +7,10 @@ import typer
 
 from lam_engines.runtimes.registry import DEFAULT, engines, one_of
 
-from ._console import examples, note, out, say
+from ._console import examples, note
 from ._options import DEFAULT_PRECISIONS, MADE_FROM, PRECISION, REPEATED, BundleArgument, Json, Teacher, Threads
 from ._progress import shown_progress
+from ._record import print_record
 
 EXAMPLES = examples(
     "lam-export profile my-model",
@@ -60,7 +61,6 @@ def run(
     runs alternate, so the cost of profiling is known. Writes profile.html, profile.md and profile.json.
     """
     from lam_export.bench.speed.shapes import parse_shape
-    from lam_export.evidence.record import terminal, to_json
     from lam_export.pipelines.profile import profile
 
     with shown_progress() as progress:
@@ -78,10 +78,4 @@ def run(
             progress=progress,
             warn=note,
         )
-    if json:
-        typer.echo(to_json(written.shown.record), nl=False)
-    else:
-        out.print(terminal(written.shown))
-        say(out, f"Wrote {written.folder / 'profile.html'}, profile.md and profile.json", style="green")
-    if not written.shown.record.matched:
-        raise typer.Exit(2)
+    print_record(written.shown, written.folder, "profile.html, profile.md and profile.json", json=json)

@@ -5,9 +5,10 @@ from typing import Annotated
 
 import typer
 
-from ._console import err, examples, note, out, say
+from ._console import err, examples, note, say
 from ._options import MADE_FROM, PRECISION, REPEATED, BundleArgument, Column, Device, Engines, Json, Teacher
 from ._progress import shown_progress
+from ._record import print_record
 
 EXAMPLES = examples(
     "lam-export report my-model --checkpoint my-checkpoint",
@@ -77,8 +78,7 @@ def run(
     """
     from lam_export.evidence.results import results_folder
     from lam_export.pipelines.report import report
-    from lam_export.validate.report.folder import to_json
-    from lam_export.validate.report.render import terminal
+    from lam_export.validate.report.report_page import shown
 
     try:
         with shown_progress() as progress:
@@ -106,10 +106,4 @@ def run(
     except (KeyboardInterrupt, SystemExit):
         say(err, f"embeddings so far are kept in {results_folder()}; the same command continues from there")
         raise
-    if json:
-        typer.echo(to_json(written.report), nl=False)
-    else:
-        out.print(terminal(written.report))
-        say(out, f"Wrote {written.folder / 'report.html'}, report.md, report.json and results/", style="green")
-    if not written.report.passed:
-        raise typer.Exit(2)
+    print_record(shown(written.report), written.folder, "report.html, report.md, report.json and results/", json=json)

@@ -2,12 +2,17 @@
 
 import os
 import platform
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
+from typing import Any
 
+from lam_engines.bundles.bundle import Bundle
 from lam_engines.machine import processor_name, processors
 from lam_export.version import __version__
+
+from .subject import Subject
 
 _TOOLS = (
     "torch",
@@ -66,6 +71,19 @@ class Setting:
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
         created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return Setting(created, load, threads or cores, cores)
+
+    def head(self, bundle: Bundle, subjects: Sequence[Subject]) -> dict[str, Any]:
+        """The fields of :class:`~lam_export.evidence.schema.Measured` that are known before the first result."""
+        return {
+            "created": self.created,
+            "bundle": bundle.path.resolve().name,
+            "manifest_sha256": bundle.manifest_sha256,
+            "machine": machine(),
+            "load": self.load,
+            "threads": self.threads,
+            "tools": tools(),
+            "subjects": tuple(subject.info for subject in subjects),
+        }
 
     def warning(self) -> str:
         """A sentence about what makes the figures doubtful; usually empty."""

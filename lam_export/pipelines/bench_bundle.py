@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -19,18 +18,10 @@ from .inputs import path_or_none
 
 if TYPE_CHECKING:
     from lam_export.bench.speed.schema import SpeedResult
-    from lam_export.evidence.record import Shown
+    from lam_export.evidence.record import Shown, Written
 
 FOLDER = Path(REPORTS, "bench")
 """The benchmark's folder inside its bundle."""
-
-
-@dataclass(frozen=True)
-class WrittenBenchmark:
-    """A benchmark, and the folder that it was written to."""
-
-    shown: "Shown"
-    folder: Path
 
 
 def bench_bundle(
@@ -50,7 +41,7 @@ def bench_bundle(
     progress: Progress = Progress(),
     warn: Callable[[str], None] = warnings.warn,
     interrupted: "Callable[[Shown], None]" = lambda shown: None,
-) -> WrittenBenchmark:
+) -> "Written":
     """Time a bundle in every engine that runs here: by length, in batches, and on a mix of lengths.
 
     Each subject runs in a process of its own, one at a time. Embeddings are compared first; a subject whose embeddings
@@ -137,6 +128,4 @@ def bench_bundle(
             raise
     if all(result.status == "not run" for result in results):
         raise LamError(f"nothing could be timed; {results[0].subject}: {results[0].note}")
-    found = shown(summary())
-    write_record(folder, "bench", found)
-    return WrittenBenchmark(found, folder)
+    return write_record(folder, "bench", shown(summary()))

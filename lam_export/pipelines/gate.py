@@ -62,10 +62,11 @@ def gate(
         ```
     """
     require("scipy", "polygraphy", "jinja2", "onnxruntime", extra="report,cpu")
-    from lam_export.bench.gate.history import add_trial, new_trial, read_history, write_history
-    from lam_export.bench.gate.history_page import history_page
+    from lam_export.bench.gate.history import HISTORY, add_trial, new_trial, read_history
+    from lam_export.bench.gate.history_page import shown
     from lam_export.bench.gate.protocol import compare_speed, objections
     from lam_export.evidence.corpus import read_corpus
+    from lam_export.evidence.record import write_record
 
     from .reported_score import read_score, score_of, scored
 
@@ -93,7 +94,7 @@ def gate(
         speed,
         objections(held.subject.score, score, speed),
     )
-    grown = add_trial(history, trial)
+    grown = shown(add_trial(history, trial))
     for folder in {held.bundle.path.resolve(), opened.path.resolve()}:
-        write_history(grown, folder, history_page(grown))
+        write_record(folder / HISTORY.parent, HISTORY.stem, grown, "let the bundle be written to, or make room")
     return trial

@@ -2,7 +2,6 @@
 
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -16,18 +15,10 @@ from lam_export.requirements import require
 from .inputs import path_or_none
 
 if TYPE_CHECKING:
-    from lam_export.evidence.record import Shown
+    from lam_export.evidence.record import Written
 
 FOLDER = Path(REPORTS, "profile")
 """The profile's folder inside its bundle."""
-
-
-@dataclass(frozen=True)
-class WrittenProfile:
-    """A profile, and the folder that it was written to."""
-
-    shown: "Shown"
-    folder: Path
 
 
 def profile(
@@ -44,7 +35,7 @@ def profile(
     output: Path | str | None = None,
     progress: Progress = Progress(),
     warn: Callable[[str], None] = warnings.warn,
-) -> WrittenProfile:
+) -> "Written":
     """Measure how much time each part of the model takes, in a bundle's engines or in PyTorch.
 
     Embeddings are compared first; an engine whose embeddings are wrong is not timed. Plain and profiled runs alternate,
@@ -86,6 +77,4 @@ def profile(
     found = profiled(opened, setting, wanted, shapes or SHAPES, checkpoint=files, seconds=seconds, progress=progress)
     if all(result.status == "not run" for result in found.results):
         raise LamError(f"nothing could be timed; {found.results[0].subject}: {found.results[0].note}")
-    written = shown(found, layers=layers)
-    write_record(folder, "profile", written)
-    return WrittenProfile(written, folder)
+    return write_record(folder, "profile", shown(found, layers=layers))

@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 from serving_load.connections import Connection, RequestError
 from serving_load.load import Mix, closed, opened
-from serving_load.page import row, serving_page
+from serving_load.page import row, shown
 from serving_load.schema import ServingBenchmark
 
 from lam_engines.serving.http import HttpOptions, HttpServer
+from lam_export.evidence.record import page as drawn
 
 if TYPE_CHECKING:
     from lam_engines.serving.triton import TritonServer
@@ -90,7 +91,7 @@ def test_the_driver(tiny_server: "TritonServer", tiny_bundle: Path, tmp_path: Pa
             assert 0 < account.executions <= account.requests * 2
             assert account.queue > 0 < account.compute
     page = (tmp_path / "serving.html").read_text()
-    assert page == serving_page(found)
+    assert page == drawn(shown(found))
     assert page.count("<svg") == 1
     assert "Every answer was right" in page
 

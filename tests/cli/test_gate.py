@@ -87,6 +87,7 @@ def test_kept_and_rejected(baseline: Path, fewer_layers: Path, sts: Path, tmp_pa
     assert read_history(short) == history, "both bundles remember"
     assert [t.change for t in history.trials] == ["one layer"]
     assert "one layer" in (short / "reports" / "history.html").read_text()
+    assert (short / "reports" / "history.md").read_text().startswith("### ✅ ACCEPTED")
 
 
 def test_a_slower_one_is_rejected(

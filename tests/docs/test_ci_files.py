@@ -54,8 +54,7 @@ def test_its_commands_exist(name: str) -> None:
 
 @pytest.mark.parametrize("name", FILES)
 def test_it_posts_what_a_report_writes(name: str) -> None:
-    from lam_export.validate.report.folder import COMMENT
-
     text = (CI / name).read_text(encoding="utf-8")
-    assert f"cat bundle/reports/accuracy/{COMMENT} > comment.md" in text
+    assert "cat bundle/reports/accuracy/report.md > comment.md" in text
+    assert "cat bundle/reports/history.md >> comment.md" in text
     assert text.count("comment.md") >= 3

@@ -7,7 +7,6 @@ from typing import Literal
 from pydantic import ValidationError
 
 from lam_engines.bundles.manifest import Precision, Sha256
-from lam_engines.bundles.whole import write_whole
 from lam_engines.contract import REPORTS
 from lam_engines.errors import LamError
 from lam_export.evidence.provenance import machine
@@ -107,16 +106,3 @@ def new_trial(
 def add_trial(history: History, trial: Trial) -> History:
     """The history with one more trial, the latest."""
     return History(trials=(*history.trials, trial))
-
-
-def write_history(history: History, bundle: Path, page: str) -> None:
-    """Put a history into a bundle, with the page that shows it.
-
-    Raises:
-        LamError: the disk is full, or the bundle may not be written to.
-    """
-    try:
-        write_whole(bundle / HISTORY.with_suffix(".html"), page.encode("utf-8"))
-        write_whole(bundle / HISTORY, f"{history.model_dump_json(indent=2)}\n".encode())
-    except OSError as error:
-        raise LamError(f"the history was not written to {bundle / HISTORY} ({error.strerror})") from None

@@ -1,21 +1,74 @@
-"""The history of changes as one HTML file: a plot of score against time, and a table of all trials."""
+"""The history of changes for readers: the latest trial, a plot of score against time, and a table of all trials."""
 
-from lam_export.evidence.page.document import document
 from lam_export.evidence.page.drawing import Line, Plot, Points, dots, linear_axis, polyline
+from lam_export.evidence.record import Section, Shown
+from lam_export.evidence.tables import Entry, Table
 
 from .history import History, ScoredSubject, Trial
 from .protocol import SCORE_TOLERANCE
 
 
-def history_page(history: History) -> str:
-    """The history as one HTML file that needs no other file. The history must have at least one trial."""
-    return document(
-        __package__,
-        "history.html",
-        trials=history.trials[::-1],
-        kept=sum(trial.accepted for trial in history.trials),
-        tolerance=SCORE_TOLERANCE,
-        plot=score_against_time(history),
+def shown(history: History) -> Shown:
+    """The history for every medium. It must have at least one trial; the verdict is the latest's."""
+    latest = history.trials[-1]
+    kept = sum(trial.accepted for trial in history.trials)
+    return Shown(
+        "Trials",
+        latest.candidate.bundle,
+        history,
+        latest.accepted,
+        f"A change is kept if it costs at most {SCORE_TOLERANCE} of the score and is faster beyond doubt.",
+        [Section([_latest(latest), (score_against_time(history),), _all(history)])],
+        verdict="ACCEPTED" if latest.accepted else "REJECTED",
+        about=f"{kept} of {len(history.trials)} kept.",
+        faults=[(latest.change, reason) for reason in latest.reasons],
+    )
+
+
+def _latest(trial: Trial) -> Table:
+    before, after = trial.baseline, trial.candidate
+    subjects = [(who.bundle, f"{who.engine} {who.precision}") for who in (before, after)]
+    return Table(
+        trial.change,
+        ("", "baseline", "with the change", ""),
+        (
+            *((name, *both, "") for name, *both in zip(("bundle", "engine"), *subjects, strict=True)),
+            ("STS Spearman", f"{before.score:.4f}", f"{after.score:.4f}", f"{after.score - before.score:+.4f}"),
+            *((f"{shape} tokens", "1", f"{ratio:.2f}", "times as fast") for shape, ratio in trial.speedups.items()),
+            ("all shapes", "1", f"{trial.speedup:.2f}", f"95 % interval {trial.low:.2f} to {trial.high:.2f}"),
+        ),
+        4,
+    )
+
+
+def _all(history: History) -> Table:
+    trials = history.trials[::-1]
+    return Table(
+        "All trials, latest first",
+        ("change", "verdict", "times as fast", "95 % from", "to", "score", "score gained", "compared"),
+        tuple(map(_row, trials)),
+        2,
+        "Times as fast: the geometric mean over all shapes (texts x tokens). The figure of a shape is the median of "
+        "the ratios of neighbouring runs. Score: Spearman correlation on the STS benchmark.",
+        numbers_to=7,
+        missed=frozenset(i for i, trial in enumerate(trials) if not trial.accepted),
+        least="markdown",
+        folded_in_markdown=20,
+        sortable=True,
+    )
+
+
+def _row(trial: Trial) -> tuple[str | Entry, ...]:
+    before, after = trial.baseline, trial.candidate
+    ratios = ", ".join(f"{shape} {ratio:.2f}" for shape, ratio in trial.speedups.items())
+    subjects = [f"{who.bundle}, {who.engine} {who.precision}" for who in (after, before)]
+    return (
+        Entry(trial.change, foreign=True),
+        Entry("kept" if trial.accepted else "rejected", passed=trial.accepted, small=trial.reasons),
+        *(Entry(f"{value:.2f}", value) for value in (trial.speedup, trial.low, trial.high)),
+        Entry(f"{after.score:.4f}", after.score),
+        Entry(f"{after.score - before.score:+.4f}", after.score - before.score),
+        Entry(", with ".join(subjects), small=(f"{trial.created}, {trial.machine}; {ratios}",)),
     )
 
 

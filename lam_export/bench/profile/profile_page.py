@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 from lam_export.anatomy.parts import MEANING, Part
 from lam_export.evidence.page.drawing import BOTTOM, RIGHT, TOP, Bar, Note, Plot, linear_axis
-from lam_export.evidence.record import Shown
+from lam_export.evidence.record import Shown, measured
 from lam_export.evidence.tables import milliseconds
 
 from .advice import by_part, next_to_optimise
@@ -27,14 +27,8 @@ _REST = "total"
 
 def shown(profile: Profile, *, layers: bool) -> Shown:
     """The profile for every medium. The page always shows each layer."""
-    return Shown(
-        "Profile",
-        profile,
-        "Plain and profiled runs took turns.",
-        tables(profile, layers=layers),
-        plots(profile),
-        page_tables=tables(profile, layers=True),
-    )
+    about = "Plain and profiled runs took turns."
+    return measured("Profile", profile, about, [plots(profile), *tables(profile, layers=layers)])
 
 
 def plots(profile: Profile) -> tuple[Plot, ...]:

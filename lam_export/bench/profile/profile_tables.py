@@ -6,7 +6,7 @@ from statistics import median
 from lam_export.anatomy.arithmetic import CONVENTION
 from lam_export.anatomy.parts import MEANING, Part
 from lam_export.evidence.record import NONE, remarks
-from lam_export.evidence.tables import Table, milliseconds
+from lam_export.evidence.tables import Medium, Table, milliseconds
 
 from .advice import by_part, next_to_optimise
 from .schema import Profile, ProfileResult
@@ -16,13 +16,11 @@ _KINDS = 3
 
 
 def tables(profile: Profile, *, layers: bool) -> list[Table]:
-    """All tables that have rows."""
+    """All tables that have rows. Those of layers are on the page alone, unless ``layers`` are asked for."""
     measured = [result for result in profile.results if result.status == "measured"]
     found = []
     for result in measured:
-        found.append(_parts(result))
-        if layers:
-            found.append(_layers(result))
+        found += [_parts(result), _layers(result, "terminal" if layers else "page")]
     found += [_overhead(measured), remarks(profile.results)]
     return [table for table in found if table.rows]
 
@@ -66,7 +64,7 @@ def _mostly(result: ProfileResult, part: Part) -> str:
     return ", ".join(f"{int(count)} {kind} {100 * seconds / total:.0f} %" for kind, (count, seconds) in first)
 
 
-def _layers(result: ProfileResult) -> Table:
+def _layers(result: ProfileResult, least: Medium) -> Table:
     sums: dict[int | None, dict[Part, float]] = defaultdict(lambda: defaultdict(float))
     for cell in result.cells:
         sums[cell.layer][cell.part] += cell.seconds
@@ -79,7 +77,7 @@ def _layers(result: ProfileResult) -> Table:
         )
         for layer in sorted(layer for layer in sums if layer is not None)
     )
-    return Table(f"{title(result)}: ms by layer", ("", *parts, "all"), rows, 1)
+    return Table(f"{title(result)}: ms by layer", ("", *parts, "all"), rows, 1, least=least)
 
 
 def _overhead(results: list[ProfileResult]) -> Table:

@@ -15,7 +15,7 @@ from lam_engines.progress import Progress
 from lam_engines.runtimes import registry
 from lam_export.anatomy.parts import Part
 from lam_export.evidence.cases import text_of
-from lam_export.evidence.provenance import Setting, machine, tools
+from lam_export.evidence.provenance import Setting
 from lam_export.evidence.subject import Subject
 from lam_export.evidence.subjects.engines import chosen_engines, engine_subject
 from lam_export.evidence.subjects.pytorch import CheckpointFiles, pytorch_subject
@@ -100,18 +100,7 @@ def profiled(
                         result = result.model_copy(update={"operations": _of_parts(counted, result)})
                     results.append(result)
                     progress.advance(1)
-    return Profile(
-        created=setting.created,
-        bundle=bundle.path.resolve().name,
-        manifest_sha256=bundle.manifest_sha256,
-        machine=machine(),
-        load=setting.load,
-        threads=setting.threads,
-        tools=tools(),
-        reference=reference.info.name,
-        subjects=tuple(subject.info for subject in subjects),
-        results=tuple(results),
-    )
+    return Profile(**setting.head(bundle, subjects), reference=reference.info.name, results=tuple(results))
 
 
 @contextmanager

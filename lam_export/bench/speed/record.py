@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from lam_engines.bundles.bundle import Bundle
-from lam_export.evidence.provenance import Setting, machine, tools
+from lam_export.evidence.provenance import Setting
 from lam_export.evidence.subject import Subject
 
 from .schema import Benchmark, SpeedResult
@@ -22,16 +22,9 @@ def record(
     """The benchmark of some results. Shapes without results are left out."""
     done = {result.shape for result in results}
     return Benchmark(
-        created=setting.created,
-        bundle=bundle.path.resolve().name,
-        manifest_sha256=bundle.manifest_sha256,
-        machine=machine(),
-        load=setting.load,
-        threads=setting.threads,
-        tools=tools(),
+        **setting.head(bundle, subjects),
         reference=f"{reference.info.name} ({reference.info.runtime})",
         baselines=tuple(baselines),
-        subjects=tuple(subject.info for subject in subjects),
         shapes=tuple(shape.info for shape in shapes if shape.info.name in done),
         results=tuple(results),
     )

@@ -90,14 +90,18 @@ def _batch(tokenizer: Tokenizer, kind: str, texts: int, tokens: int) -> Shape:
     return Shape(info, ids)
 
 
-def _mix(tokenizer: Tokenizer, count: int) -> Shape:
+def mixed_texts(count: int) -> tuple[str, ...]:
     """Texts with log-normal numbers of words. They are always the same."""
     prose = [text.text for text in builtin_texts() if text.language == "en" and text.kind == "prose"]
     words = np.array(" ".join(prose).split())
     random = np.random.default_rng(0)
     sizes = np.clip(random.lognormal(np.log(_MEDIAN_WORDS), _SPREAD, count), 1, _MOST_WORDS).astype(int)
     starts = random.integers(len(words), size=count)
-    texts = tuple(" ".join(np.roll(words, -start)[:size]) for start, size in zip(starts, sizes, strict=True))
+    return tuple(" ".join(np.roll(words, -start)[:size]) for start, size in zip(starts, sizes, strict=True))
+
+
+def _mix(tokenizer: Tokenizer, count: int) -> Shape:
+    texts = mixed_texts(count)
     tokens = [len(ids) for ids in tokenizer.encode(texts)]
     info = ShapeInfo(
         name=f"{count} texts, {min(tokens)} to {max(tokens):,}",

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from lam_export.evidence.page.drawing import Axis, Line, Plot, Points, count_axis, dots, linear_axis, log_axis, polyline
-from lam_export.evidence.record import Shown
+from lam_export.evidence.record import Shown, measured
 from lam_export.evidence.tables import mebibytes, milliseconds
 from lam_export.evidence.words import visible
 
@@ -17,7 +17,7 @@ _STYLES = ("good", "gold0", "gold2", "total", "gold1", "gold3", "gold4", "bad")
 def shown(benchmark: Benchmark) -> Shown:
     """The benchmark for every medium."""
     about = "Each subject ran in its own process, in turn with the others."
-    return Shown("Benchmark", benchmark, about, tables(benchmark), plots(benchmark))
+    return measured("Benchmark", benchmark, about, [plots(benchmark), *tables(benchmark)])
 
 
 def plots(benchmark: Benchmark) -> tuple[Plot, ...]:

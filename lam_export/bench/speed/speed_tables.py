@@ -5,7 +5,6 @@ from collections.abc import Callable, Sequence
 from lam_export.evidence.record import NONE, remarks
 from lam_export.evidence.schema import ShapeInfo
 from lam_export.evidence.tables import Table, mebibytes, milliseconds
-from lam_export.evidence.words import visible
 
 from .schema import Benchmark, ProcessMemory, SpeedResult, Times
 
@@ -77,7 +76,7 @@ def _rows(
     row: Callable[[ShapeInfo, SpeedResult, Times], tuple[str, ...]],
 ) -> tuple[tuple[str, ...], ...]:
     return tuple(
-        tuple(map(visible, row(shape, result, result.times)))
+        row(shape, result, result.times)
         for shape in shapes
         for result in _results(benchmark, shape)
         if result.times is not None

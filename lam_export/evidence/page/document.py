@@ -17,56 +17,47 @@ if TYPE_CHECKING:
 _FRAME = {"width": WIDTH, "height": HEIGHT, "left": LEFT, "right": RIGHT, "top": TOP, "bottom": BOTTOM}
 
 
-def document(
-    package: str,
-    template: str,
-    *,
-    starts: Sequence[str] = (),
-    functions: dict[str, Any] | None = None,
-    **context: Any,
-) -> str:
-    """Render a template that extends ``document.html`` to one file.
+def document(*, starts: Sequence[str], **context: Any) -> str:
+    """Render ``document.html``.
 
     Everything in the context is shown as text: the templates escape it, and controls are spelled out. The page's
     content security policy allows only the script of ``page.js`` and the style of ``style.css``.
 
     Args:
-        package: the package whose folder ``templates`` holds the template. Templates that it lacks are taken from this
-            package.
-        template: file name of the template.
         starts: the beginnings of the texts that the dots of the plots stand for.
-        functions: functions that the template and its imported templates call.
         context: the variables of the template.
     """
     from markupsafe import Markup
 
     style, script = _resource("style.css"), _resource("page.js")
-    environment = _environment(package)
-    environment.globals |= functions or {}  # a template's own globals do not reach imported macros
-    return environment.get_template(template).render(
-        context,
-        # These two are our own files, not a user's text. Nothing else is left unescaped.
-        style=Markup(style),  # noqa: S704
-        script=Markup(script),  # noqa: S704
-        style_hash=_hash(style),
-        script_hash=_hash(script),
-        starts=[words.visible(start) for start in starts],
+    return (
+        _environment()
+        .get_template("document.html")
+        .render(
+            context,
+            # These two are our own files, not a user's text. Nothing else is left unescaped.
+            style=Markup(style),  # noqa: S704
+            script=Markup(script),  # noqa: S704
+            style_hash=_hash(style),
+            script_hash=_hash(script),
+            starts=[words.visible(start) for start in starts],
+        )
     )
 
 
 @cache
-def _environment(package: str) -> "Environment":
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+def _environment() -> "Environment":
+    from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=ChoiceLoader([PackageLoader(name) for name in dict.fromkeys((package, __package__))]),
+        loader=PackageLoader(__package__),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
         finalize=_shown,
     )
-    environment.globals |= {"frame": _FRAME, "figure": words.figure, "megabytes": words.megabytes}
+    environment.globals["frame"] = _FRAME
     return environment
 
 

@@ -5,13 +5,12 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from lam_export.evidence.record import write_files
+from lam_export.evidence.record import write_record
 from lam_export.evidence.results import Results, save_results
 
-from .render import html_page, markdown
+from .report_page import shown
 from .schema import Report
 
-PAGE, COMMENT, JSON = "report.html", "report.md", "report.json"
 RESULTS = "results"
 
 
@@ -29,12 +28,7 @@ def write_report(folder: Path, report: Report, results: Sequence[Results]) -> No
     names = ["reference", *(_file_name(result.subject.name) for result in results[1:])]
     for name, result in zip(names, results, strict=True):
         save_results(folder / RESULTS / f"{name}.json", result)
-    write_files(folder, {PAGE: html_page(report), COMMENT: markdown(report), JSON: to_json(report)})
-
-
-def to_json(report: Report) -> str:
-    """The content of ``report.json``, which ``docs/report.schema.json`` describes."""
-    return report.model_dump_json() + "\n"
+    write_record(folder, "report", shown(report))
 
 
 def json_schema() -> str:

@@ -174,6 +174,11 @@ class Comparison(Record):
         """The first part whose own error is more than its precision explains; None if there is none."""
         return next((part.part for part in self.parts if part.suspect), None)
 
+    @property
+    def asked_cosine(self) -> float | None:
+        """The gate's threshold for every text's cosine; None if there is none."""
+        return next((check.threshold for check in self.checks if check.name == "cosine"), None)
+
 
 class Report(Record):
     """The content of ``report.json``."""

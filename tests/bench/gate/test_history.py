@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 
 from lam_engines.errors import LamError
-from lam_export.bench.gate.history import HISTORY, History, ScoredSubject, Trial, read_history, write_history
-from lam_export.bench.gate.history_page import history_page, relative_times, score_against_time
+from lam_export.bench.gate.history import HISTORY, History, ScoredSubject, Trial, read_history
+from lam_export.bench.gate.history_page import relative_times, score_against_time, shown
+from lam_export.evidence.record import markdown, page, write_record
 
 
 def subject(name: str, score: float = 0.8) -> ScoredSubject:
@@ -54,16 +55,18 @@ def test_kept_and_rejected_are_told_apart() -> None:
 
 
 def test_the_page_says_everything_and_trusts_nothing() -> None:
-    page = history_page(CHAIN)
-    assert "2 of 3 kept" in page
-    assert "not faster beyond doubt" in page
-    assert "<b>" not in page
+    drawn, text = page(shown(CHAIN)), markdown(shown(CHAIN))
+    assert "2 of 3 kept" in drawn
+    assert text.startswith("### ✅ ACCEPTED")
+    for medium in (drawn, text):
+        assert "not faster beyond doubt" in medium
+        assert "<b>" not in medium
     tags: list[str] = []
     parser = HTMLParser()
     parser.handle_starttag = lambda tag, attributes: tags.append(tag)  # type: ignore[method-assign]
-    parser.feed(page)
+    parser.feed(drawn)
     assert tags.count("svg") == 1
-    assert tags.count("tr") == 4
+    assert tags.count("tr") == 6 + 4, "the latest trial, and all of them"
 
 
 def test_a_bundle_without_history(tmp_path: Path) -> None:
@@ -71,9 +74,9 @@ def test_a_bundle_without_history(tmp_path: Path) -> None:
 
 
 def test_written_and_read_again(tmp_path: Path) -> None:
-    write_history(CHAIN, tmp_path, history_page(CHAIN))
+    write_record(tmp_path / HISTORY.parent, HISTORY.stem, shown(CHAIN))
     assert read_history(tmp_path) == CHAIN
-    assert sorted(p.name for p in (tmp_path / "reports").iterdir()) == ["history.html", "history.json"]
+    assert sorted(p.name for p in (tmp_path / "reports").iterdir()) == ["history.html", "history.json", "history.md"]
     assert json.loads((tmp_path / HISTORY).read_text())["history_version"] == 1
 
 

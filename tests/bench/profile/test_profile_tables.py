@@ -99,7 +99,7 @@ def test_figures(profile: Profile) -> None:
     assert layers.rows == (("layer 0", "20.0", "15.0", "–", "35.0"), ("layer 1", "–", "5.00", "60.0", "65.0"))
     assert cost.rows == (("1 x 4,096", NAME, "110", "122", "+11 %", "101", "1.0 %"),)
     assert rest.rows == (("1 x 32", NAME, "embeddings differ"),)
-    assert len(tables(profile, layers=False)) == 3
+    assert len(list(shown(profile, layers=False).tables("terminal"))) == 3
 
 
 def test_wrong_embeddings_are_said(profile: Profile) -> None:

@@ -8,7 +8,8 @@ import chromium
 import pytest
 import sample
 
-from lam_export.validate.report.render import html_page
+from lam_export.evidence.record import page as html_page
+from lam_export.validate.report.report_page import shown
 
 pytestmark = [
     pytest.mark.browser,
@@ -19,7 +20,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def file(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("page") / "report.html"
-    path.write_text(html_page(sample.report()), encoding="utf-8")
+    path.write_text(html_page(shown(sample.report())), encoding="utf-8")
     return path
 
 
@@ -72,7 +73,7 @@ def test_long_names_do_not_widen_it(page: chromium.Page, tmp_path: Path, width: 
     )
     update = {"comparisons": (bad,), "bundle": long, "machine": long, "sources": (long,), "tools": {long: long}}
     file = tmp_path / "long.html"
-    file.write_text(html_page(report.model_copy(update=update)), encoding="utf-8")
+    file.write_text(html_page(shown(report.model_copy(update=update))), encoding="utf-8")
     page.open(file, width=width)
     page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
     assert page.evaluate("document.scrollingElement.scrollWidth") == width
@@ -92,7 +93,7 @@ def test_the_policy_refuses_what_is_not_the_pages_own(page: chromium.Page, file:
     assert len([complaint for complaint in page.complaints if "Content Security Policy" in complaint]) == 2
 
 
-COLUMN = """[...document.querySelectorAll("#candidate-2 .worst tbody tr")].map(
+COLUMN = """[...document.querySelector("#section-3 .sortable").tBodies[0].rows].map(
     (row) => row.cells[{column}].dataset.value ?? row.cells[{column}].textContent)"""
 
 
@@ -100,7 +101,7 @@ def test_the_worst_texts_are_sorted_by_keyboard(page: chromium.Page, file: Path)
     page.open(file, width=1200)
     cosines = [float(value) for value in page.evaluate(COLUMN.format(column=0))]
     assert cosines == sorted(cosines)
-    button = 'document.querySelector("#candidate-2 .worst thead th:nth-child(4) button")'
+    button = 'document.querySelector("#section-3 .sortable thead th:nth-child(4) button")'
     state = f'{button}.parentElement.getAttribute("aria-sort")'
     page.evaluate(f"{button}.focus()")
     for key, code, text, order in (("Enter", 13, "\r", "ascending"), (" ", 32, " ", "descending")):
@@ -108,7 +109,7 @@ def test_the_worst_texts_are_sorted_by_keyboard(page: chromium.Page, file: Path)
         assert page.evaluate(state) == order
         tokens = [int(value) for value in page.evaluate(COLUMN.format(column=3))]
         assert tokens == sorted(tokens, reverse=order == "descending")
-    assert page.evaluate("document.querySelectorAll('#candidate-2 .worst [aria-sort]').length") == 1
+    assert page.evaluate("document.querySelectorAll('#section-3 .sortable [aria-sort]').length") == 1
     page.press("Tab", 9)
     page.press("Enter", 13, "\r")
     languages = page.evaluate(COLUMN.format(column=4))
@@ -119,7 +120,7 @@ def test_the_worst_texts_are_sorted_by_keyboard(page: chromium.Page, file: Path)
 def test_a_dot_says_which_text_it_is(page: chromium.Page, file: Path) -> None:
     page.open(file, width=1200)
     x, y = page.evaluate("""(() => {
-        const path = document.querySelector("#candidate-2 .points.bad");
+        const path = document.querySelector("#section-3 .points.bad");
         path.scrollIntoView({block: "center"});
         const [, x, y] = path.getAttribute("d").match(/M(\\S+) (\\S+?)h0/).map(Number);
         const at = new DOMPoint(x, y).matrixTransform(path.getScreenCTM());

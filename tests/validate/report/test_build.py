@@ -17,14 +17,14 @@ from lam_engines.bundles.writing import extend_bundle
 from lam_engines.contract import MODEL
 from lam_engines.errors import LamError
 from lam_export.evidence.corpus import Corpus, read_corpus
-from lam_export.evidence.record import check_folder
+from lam_export.evidence.record import check_folder, to_json
 from lam_export.evidence.results import Results, load_results
 from lam_export.evidence.same_model import encoder_of
 from lam_export.evidence.subjects.engines import engine_subject, other_bundle
 from lam_export.evidence.subjects.pytorch import CheckpointFiles, pytorch_subject
 from lam_export.model.checkpoint import Checkpoint, load_checkpoint
 from lam_export.validate.report.build import build_report
-from lam_export.validate.report.folder import json_schema, to_json, write_report
+from lam_export.validate.report.folder import json_schema, write_report
 from lam_export.validate.report.schema import Report
 from lam_export.validate.report.thresholds import DEFAULTS
 

@@ -12,8 +12,9 @@ from itertools import pairwise
 import pytest
 import sample
 
+from lam_export.evidence import record
 from lam_export.evidence.words import visible
-from lam_export.validate.report.render import html_page
+from lam_export.validate.report.report_page import shown
 from lam_export.validate.report.schema import Comparison, Report
 
 VOID = {"meta", "br", "hr", "img", "input", "link"}
@@ -67,6 +68,10 @@ def text(report: Report) -> str:
 @pytest.fixture(scope="module")
 def page(text: str) -> Page:
     return Page(text)
+
+
+def html_page(report: Report) -> str:
+    return record.page(shown(report))
 
 
 def changed(report: Report, **update: object) -> Report:

@@ -7,8 +7,14 @@ import pytest
 import sample
 from markdown_it import MarkdownIt
 
+from lam_export.evidence import record
 from lam_export.evidence.words import code, visible
-from lam_export.validate.report.render import markdown
+from lam_export.validate.report.report_page import shown
+from lam_export.validate.report.schema import Report
+
+
+def markdown(report: Report) -> str:
+    return record.markdown(shown(report))
 
 
 @pytest.fixture(scope="module")
@@ -25,8 +31,8 @@ def test_the_verdict_is_first_and_what_failed_follows() -> None:
 
 def test_tables_are_whole(html: str) -> None:
     tables = re.findall(r"<table>.*?</table>", html, re.S)
-    # Side by side, missed, the worst texts of each candidate, where it comes from.
-    assert [len(re.findall(r"<th\b", table)) for table in tables] == [7, 6, 4, 4, 2]
+    # Side by side, the checks and the worst texts of each candidate, where it comes from.
+    assert [len(re.findall(r"<th\b", table)) for table in tables] == [7, 6, 7, 6, 7, 2]
     for table in tables:
         columns = len(re.findall(r"<th\b", table))
         rows = re.findall(r"<tr>.*?</tr>", table, re.S)[1:]
@@ -35,7 +41,7 @@ def test_tables_are_whole(html: str) -> None:
             cells = re.findall(r"<td.*?>(.*?)</td>", row, re.S)
             assert len(cells) == columns
             assert all(cells), row
-    assert html.count("<details>") == html.count("</details>") == 3
+    assert html.count("<details>") == html.count("</details>") == 5
 
 
 def test_foreign_texts_are_shown_as_they_are(html: str) -> None:
@@ -45,7 +51,23 @@ def test_foreign_texts_are_shown_as_they_are(html: str) -> None:
             assert visible(row.text) in shown
     assert "demo-<b>bundle</b>" in shown
     assert set(re.findall(r"<(\w+)", html)) <= {
-        *("h3", "p", "table", "thead", "tbody", "tr", "th", "td", "code", "details", "summary", "strong")
+        *(
+            "h3",
+            "h4",
+            "ul",
+            "li",
+            "p",
+            "table",
+            "thead",
+            "tbody",
+            "tr",
+            "th",
+            "td",
+            "code",
+            "details",
+            "summary",
+            "strong",
+        )
     }
 
 

@@ -15,7 +15,7 @@ for (const table of document.querySelectorAll("table.sortable")) {
       header.setAttribute("aria-sort", up ? "ascending" : "descending");
       const value = (row) => {
         const cell = row.cells[header.cellIndex];
-        if (header.dataset.sort === "text" && !cell.dataset.value) return cell.textContent;
+        if (cell.dataset.value === undefined) return cell.textContent;
         const number = Number(cell.dataset.value);
         return Number.isNaN(number) ? -Infinity : number; // a cosine of NaN sorts as the worst
       };

@@ -21,9 +21,8 @@ from lam_export.evidence.page.drawing import (
     polyline,
 )
 from lam_export.evidence.words import figure, visible
-from lam_export.validate.report.schema import Comparison, PartError
 
-from .words import cosine_threshold
+from .schema import Comparison, PartError
 
 _BINS_PER_DECADE = 4
 _GOLD_CLASSES = 5
@@ -46,7 +45,7 @@ def cosine_histogram(comparison: Comparison) -> Plot:
     missing = [1 - cosine for cosine in comparison.series.cosine if math.isfinite(cosine)]
     if not missing:
         return Plot(title, "", missing="No text has a cosine that is a number.")
-    asked = cosine_threshold(comparison)
+    asked = comparison.asked_cosine
     limit = None if asked is None else 1 - asked
     x = log_axis("1 − cosine", [*missing, *([] if limit is None else [limit])])
     bins = round(_BINS_PER_DECADE * math.log10(x.high / x.low))
@@ -98,7 +97,7 @@ def error_by_length(comparison: Comparison) -> Plot:
     ]
     if not rows:
         return Plot(title, "", missing="No text has an error that is a number.")
-    asked = cosine_threshold(comparison)
+    asked = comparison.asked_cosine
     x = count_axis("tokens", [tokens for _, tokens, _, _ in rows])
     y = log_axis("relative RMS", [error for _, _, error, _ in rows], vertical=True)
     groups: dict[str, list[tuple[int, int, float, float]]] = {"good": [], "bad": []}
