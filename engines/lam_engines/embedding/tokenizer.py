@@ -7,6 +7,7 @@ import numpy as np
 
 from ..contract import TOKENIZER
 from ..errors import BundleError
+from .texts import without_surrogates
 
 if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
@@ -143,11 +144,6 @@ def _cut_in_gaps(pieces: Iterable[str]) -> Iterator[str]:
         size = len(held[0])
         enough = max(_BLOCK, 2 * size)  # without a gap: double, so that all searches together stay linear
     yield "".join(held)
-
-
-def without_surrogates(text: str) -> str:
-    """The text with U+FFFD for each lone surrogate, as UTF-8 can hold it."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def tokenizer_of(bundle: "Bundle") -> Tokenizer:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from ....contract import ENSEMBLE
-from ....embedding.engine import checked_texts
+from ....embedding.texts import checked_texts
 from . import wire
 from .errors import RefusedError
 from .retries import Attempts

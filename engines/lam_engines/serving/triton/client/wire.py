@@ -9,7 +9,7 @@ import numpy as np
 
 from ....contract import SENTENCE_EMBEDDING, TEXT, TOKEN_COUNT, TRUNCATED
 from ....embedding.batching import batches
-from ....embedding.tokenizer import without_surrogates
+from ....embedding.texts import without_surrogates
 from .errors import RefusedError, ServerError
 
 _OUTPUTS = (SENTENCE_EMBEDDING, TOKEN_COUNT, TRUNCATED)
