@@ -32,18 +32,22 @@ def reasons_beside(output: Path) -> Path:
 
 
 @contextmanager
-def open_reasons(place: Path | None) -> Iterator[Reasons]:
+def open_reasons(place: Path | None, force: bool = True) -> Iterator[Reasons]:
     """Collect reasons, and write them if there are any and the block ends well. A file of an earlier run is removed.
 
     Args:
         place: the side file; None: only count.
+        force: replace the file of an earlier run.
 
     Raises:
+        InputError: there is a file of an earlier run, and ``force`` is false.
         OSError: it cannot be written.
     """
-    if place is None:
+    if place is None or not place.parent.is_dir():  # whoever writes the output says what is wrong there
         yield Reasons(None)
         return
+    if place.exists() and not force:
+        raise InputError(f"expected no {place} beside a new output, found one; remove it, or replace both with --force")
     with drafted_file(place) as draft:
         reasons = Reasons(draft)
         yield reasons

@@ -3,12 +3,10 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from typing import Any, Literal, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
+from ..contract import MAX_TEXT_BYTES, OnError
 from ..errors import InputError
-
-OnError = Literal["fail", "skip", "empty"]
-MAX_TEXT_BYTES = 64 << 20
 
 
 @dataclass(frozen=True)

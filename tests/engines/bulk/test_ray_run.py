@@ -21,6 +21,7 @@ from lam_engines.bulk.plan import Work, make_plan
 from lam_engines.bulk.run import PARTITION_ROWS
 from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MANIFEST
+from lam_engines.files import Reading
 
 pytestmark = [
     pytest.mark.heavy,
@@ -153,7 +154,7 @@ def test_an_error_of_a_worker_is_one_line(tiny_bundle: Path, tmp_path: Path) -> 
         engine="onnxruntime",
         precision=None,
         device=None,
-        column=None,
+        reading=Reading(),
         partition_rows=PARTITION_ROWS,
     )
     write_plan(out, make_plan(work, source))
