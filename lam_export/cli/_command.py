@@ -21,7 +21,8 @@ class Command(TyperCommand):
             _, _, order = self.make_parser(ctx).parse_args(args=list(args))
         except Exception as error:  # Click's, or that of a Click that typer carries
             if texts and hasattr(error, "option_name"):
-                error.message = f"{error.format_message()} A text that begins with - goes after --."  # type: ignore[attr-defined]
+                said = error.format_message()  # type: ignore[attr-defined]
+                error.message = f"{said.removesuffix('.')}. A text that begins with - goes after --."  # type: ignore[attr-defined]
             raise
         once: list[Any] = []
         option: Any

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from lam_engines import InputError
 
-from ._console import err, note, out, say
+from ._console import empty_texts, err, note, out, say
 from ._progress import ShownTexts, shown_texts
 
 if TYPE_CHECKING:
@@ -73,6 +73,8 @@ def embed_source(engine: "EmbeddingEngine", source: Path, reading: "Reading", jo
             f"expected an output that names its rows with --on-error skip, found {job.output}; take .jsonl or "
             f".parquet, or --on-error empty, which keeps every row in its place"
         )
+    if job.output is not None and source.is_dir() and job.output.resolve().is_relative_to(source.resolve()):
+        raise InputError(f"expected an output outside of the input's folder {source}, found {job.output}; name another")
     with ExitStack() as stack:
         reasons_file = None if job.output is None else reasons_beside(job.output)
         reasons = stack.enter_context(open_reasons(reasons_file, job.force))
@@ -151,7 +153,7 @@ def _tell(engine: "EmbeddingEngine", done: int, job: Job, source: str) -> None:
     if not done:
         note(f"found no text in {source}")
     if job.empty:
-        note(f"{job.empty:,} of {done:,} texts are empty or white space alone; all of these have the same embedding")
+        note(empty_texts(job.empty, done))
     if job.output is not None:
         say(err, f"Wrote {job.output} ({done:,} embeddings of {engine.model.hidden_size})", style="green")
 

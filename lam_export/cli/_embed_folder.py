@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from lam_engines import InputError
 
-from ._console import err, note, say
+from ._console import empty_texts, err, note, say
 from ._progress import shown_texts
 
 if TYPE_CHECKING:
@@ -33,6 +33,8 @@ def embed_into_folder(bundle: Path, source: Path | None, output: Path | None, op
         note(
             f"{done.errors:,} rows had no readable text (--on-error {options.reading.on_error}); see {output / REASONS}"
         )
+    if done.empty:
+        note(empty_texts(done.empty, done.rows))
     say(
         err,
         f"Wrote {output} ({done.rows:,} embeddings of {done.hidden_size} in {done.partitions} files{before})",

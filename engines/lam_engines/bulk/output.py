@@ -80,7 +80,7 @@ def write_plan(folder: Path, plan: BulkPlan) -> None:
         raise OutputError(f"the plan was not written to {folder} ({error.strerror}); name another folder") from None
 
 
-def empty(folder: Path) -> None:
+def remove_run(folder: Path) -> None:
     """Remove a run's files, the plan first.
 
     Raises:

@@ -33,6 +33,8 @@ class InputFile(_Strict):
     mtime_ns: int
     sha256: Sha256
     rows: int
+    empty: int
+    """Texts of white space alone."""
 
 
 class Work(_Strict):
@@ -131,7 +133,9 @@ def make_plan(
     inputs = []
     for file in files:
         with read_rows(file, work.reading, report) as reader:
-            rows = sum(1 for _ in reader)
+            rows = empty = 0
+            for row in reader:
+                rows, empty = rows + 1, empty + (not row.text.strip())
         about = file.stat()
         inputs.append(
             InputFile(
@@ -140,6 +144,7 @@ def make_plan(
                 mtime_ns=about.st_mtime_ns,
                 sha256=_sha256(file),
                 rows=rows,
+                empty=empty,
             )
         )
         advance(rows)

@@ -16,7 +16,7 @@ from ..progress import Progress
 from ..runtimes.registry import DEFAULT, choose, default_device
 from .cluster import local_ray, require_ray
 from .embedder import PartitionEmbedder, Places
-from .output import REASONS, empty, finished, locked, read_plan, remove_half_written, write_plan
+from .output import REASONS, finished, locked, read_plan, remove_half_written, remove_run, write_plan
 from .plan import BulkPlan, Partition, Work, check_same, make_plan
 
 PARTITION_ROWS = 8192
@@ -63,6 +63,8 @@ class Done:
     """Partitions that earlier runs had finished."""
     hidden_size: int
     """Length of an embedding."""
+    empty: int
+    """Texts of white space alone."""
     errors: int
     """Rows without a readable text, as :attr:`~lam_engines.files.Reading.on_error` allows; their reasons are in the
     folder. Zero where an earlier run has read the texts."""
@@ -108,7 +110,7 @@ def embed_folder(
     errors = 0
     with locked(output):
         if options.force:
-            empty(output)
+            remove_run(output)
         plan = read_plan(output)
         if plan is None:
             progress.begin("reading the texts", None)
@@ -128,7 +130,8 @@ def embed_folder(
             embed = _embed_with_ray if options.ray else _embed_here
             places = Places(bundle, base, output, output, options.threads, options.batch_tokens)
             embed(plan, left, places, options, progress)
-    return Done(plan.rows, len(partitions), len(partitions) - len(left), hidden_size, errors)
+    empty = sum(file.empty for file in plan.inputs)
+    return Done(plan.rows, len(partitions), len(partitions) - len(left), hidden_size, empty, errors)
 
 
 def _embed_here(

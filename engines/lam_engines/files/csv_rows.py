@@ -41,7 +41,7 @@ class CsvRows:
             )
         name = choose_column(lines.name, header, reading.column)
         other = re.search("[;\t|,]", name)
-        if reading.column is None and name != DEFAULT_COLUMN and reading.delimiter is None and other:
+        if reading.column is None and name != DEFAULT_COLUMN and other:
             raise InputError(
                 f"{lines.name}, line 1: expected columns separated by {_spelled(delimiter)}, found only {name!r}; say "
                 f"what separates them: --delimiter {_spelled(other[0])}, or that this is the one column: "

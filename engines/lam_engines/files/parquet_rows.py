@@ -15,8 +15,8 @@ from .tables import choose_column, one_column
 _BATCH_ROWS = 16
 """Few: in a dictionary one long text stands for many rows, and a batch holds a copy for each."""
 _BUFFER_BYTES = 1 << 20
-_UNPACKED, _RATIO = 4, 50
-"""A column of a row group may unpack to four times the largest text, or else to fifty times its size in the file. A
+_UNPACKED, _RATIO = 2, 50
+"""A column of a row group may unpack to twice the largest text, or else to fifty times its size in the file. A
 page of it is held in memory, and nothing before the page itself tells how large the page is."""
 
 

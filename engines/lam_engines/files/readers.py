@@ -77,7 +77,7 @@ class _TxtRows:
         ):
             if given:
                 raise InputError(
-                    f"{lines.name}: expected no column for lines of plain text, found --{option} {given!r}; leave it "
+                    f"{lines.name}: expected no column for lines of plain text, found {option} {given!r}; leave it "
                     f"out, or name the format: --format jsonl"
                 )
         self._lines = lines

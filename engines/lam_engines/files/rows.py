@@ -8,6 +8,10 @@ from typing import Any, NamedTuple, Protocol
 from ..contract import MAX_TEXT_BYTES, OnError
 from ..errors import InputError
 
+_GAPS = " \t\n\r"
+_WORDS = 16
+"""This part of the largest text may be without a gap. Tokenising it takes up to 200 bytes a character."""
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -126,6 +130,12 @@ class RowReader(Iterator[Row], AbstractContextManager["RowReader"]):
             return InputError(
                 f"row {self.row}: expected a text of at most {most:,} bytes, found {size:,}; raise --max-text-bytes"
             )
+        apart = most // _WORDS
+        if not _has_gaps(row.text, apart):
+            return InputError(
+                f"row {self.row}: expected a space or line end within {apart:,} characters, found more without one, "
+                f"which are tokenised at once; raise --max-text-bytes"
+            )
         if name is not None and is_missing(row.kept[0]):
             return InputError(f"row {self.row}: expected a value in {name!r}, found none; fill it or drop the row")
         return None
@@ -134,3 +144,13 @@ class RowReader(Iterator[Row], AbstractContextManager["RowReader"]):
 def is_missing(value: Any) -> bool:
     """Whether a kept value is JSON's or Arrow's null, or the empty field of a CSV."""
     return value is None or value == "" or getattr(value, "is_valid", True) is False
+
+
+def _has_gaps(text: str, apart: int) -> bool:
+    """Whether no more than so many characters lie between two gaps."""
+    start = 0
+    while len(text) - start > apart:
+        start = 1 + max(text.rfind(gap, start, start + apart + 1) for gap in _GAPS)
+        if not start:
+            return False
+    return True

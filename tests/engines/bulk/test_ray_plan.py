@@ -8,7 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from lam_engines.bulk.embedder import PartitionEmbedder, Places
-from lam_engines.bulk.output import PLAN, empty, finished, locked, read_plan, remove_half_written, write_plan
+from lam_engines.bulk.output import PLAN, finished, locked, read_plan, remove_half_written, remove_run, write_plan
 from lam_engines.bulk.plan import BulkPlan, Work, check_same, make_plan
 from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MANIFEST
@@ -162,14 +162,14 @@ def test_half_written_files_go_and_others_stay(output: Path) -> None:
     (output / "part-000000.parquet").write_text("whole")
     remove_half_written(output)
     assert sorted(path.name for path in output.iterdir()) == [PLAN, "part-000000.parquet"]
-    empty(output)
+    remove_run(output)
     assert list(output.iterdir()) == []
 
 
 def test_files_of_others_are_left_alone(output: Path, tmp_path: Path) -> None:
     (output / "thesis.docx").write_text("x")
     with pytest.raises(OutputError, match=r"found thesis\.docx"):
-        empty(output)
+        remove_run(output)
     assert len(list(output.iterdir())) == 2
     with pytest.raises(OutputError, match=r"or the folder of an earlier run, found thesis\.docx"):
         (output / PLAN).unlink()
