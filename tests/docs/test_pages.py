@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -22,7 +23,7 @@ RUN = [page for page in PAGES if page != CONTRIBUTING and {"bash", "python"} & {
 
 
 def run_page(page: Path, folder: Path) -> str:
-    """Run a page's blocks, and return what they print. ``lam-export`` need not be installed: a script stands in for its entry point."""
+    """Run a page's blocks, and return what they print. A script stands in for ``lam-export``, if it is not installed."""
     script = folder.parent / "bin" / "lam-export"
     script.parent.mkdir()
     script.write_text(f"#!{sys.executable}\nfrom lam_export.cli import main\nmain()\n")
@@ -76,7 +77,7 @@ def check_examples(folder: Path, printed: str) -> None:
     """examples/README.md: every row is stored and compared, and no header is."""
     assert "stored 3 rows" in printed
     texts = ["the red dog runs in the water", "a man reads by the house", "the dog runs in the red water"]
-    named = [line.split(": ", 1)[1] for line in printed.splitlines() if line.startswith("  ") and ": " in line]
+    named = [line.split(": ", 1)[1] for line in printed.splitlines() if re.match(r"  \d+: ", line)]
     assert set(named) <= set(texts)
 
 
