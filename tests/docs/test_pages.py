@@ -23,7 +23,7 @@ RUN = [page for page in PAGES if page != CONTRIBUTING and {"bash", "python"} & {
 
 
 def run_page(page: Path, folder: Path) -> str:
-    """Run a page's blocks, and return what they print. A script stands in for ``lam-export``, if it is not installed."""
+    """Run a page's blocks, and return what they print. A script stands in for ``lam-export`` where there is none."""
     script = folder.parent / "bin" / "lam-export"
     script.parent.mkdir()
     script.write_text(f"#!{sys.executable}\nfrom lam_export.cli import main\nmain()\n")

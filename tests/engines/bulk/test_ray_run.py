@@ -173,7 +173,7 @@ def test_what_is_refused(tiny_bundle: Path, source: Path, tmp_path: Path) -> Non
         "--ray", "--input", "-", "-o", tmp_path / "out"
     )
     assert "expected no texts as arguments with --ray" in refused("--ray", "a text")
-    assert "expected --ray with --workers or --partition-rows" in refused("--workers", 2, "a text")
+    assert "expected --ray with --workers" in refused("--workers", 2, "a text")
     inside = ("--ray", "--input", source, "-o", source / "out")
     assert "expected an output outside of the input's folder" in refused(*inside)
     (tmp_path / "file").touch()
