@@ -40,6 +40,11 @@ REPORTS = "reports"
 
 Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
+OnError = Literal["fail", "skip", "empty"]
+"""What to do with a row of a file whose text cannot be read: stop, leave it out, or embed the empty text."""
+MAX_TEXT_BYTES = 64 << 20
+"""Largest text of a file in UTF-8, unless the user names another size."""
+
 CACHE_VARIABLE = "LAM_EXPORT_CACHE"
 """Names the folder of the caches; see :func:`lam_engines.machine.cache_folder`."""
 OPERATORS_VARIABLE = "LAM_OPERATORS"

@@ -9,13 +9,15 @@ import typer
 from lam_engines.errors import LamError
 from lam_export.version import __version__
 
-PASSED, COULD_NOT_RUN, FAILED, INTERRUPTED, TERMINATED = 0, 1, 2, 130, 143
-"""Exit codes: success; bad input or usage, or something missing; a failed check; Ctrl-C; SIGTERM."""
+PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
+"""Exit codes: success; bad input or usage, or something missing; a failed check; SIGHUP; Ctrl-C; SIGTERM."""
 
 
 def main() -> None:
     """Run a command. A user's mistake prints one line on standard error, never a traceback, and exits with 1."""
     signal.signal(signal.SIGTERM, _terminated)
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
+        signal.signal(signal.SIGHUP, _terminated)
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):  # its encoding may lack a character
             stream.reconfigure(errors="replace")
@@ -39,7 +41,7 @@ def main() -> None:
             raise
         hint = getattr(getattr(error, "ctx", None), "command_path", "lam-export")
         code = _say(f"{error.format_message()} See: {hint} --help", COULD_NOT_RUN)
-    if code in (INTERRUPTED, TERMINATED):
+    if code in (HUNG_UP, INTERRUPTED, TERMINATED):
         _say("stopped; no file was left half written", code)
     sys.exit(code if isinstance(code, int) else PASSED)
 
@@ -63,6 +65,7 @@ def _app() -> typer.Typer:
         validate,
         web,
     )
+    from ._command import Command
 
     app = typer.Typer(
         name="lam-export",
@@ -101,7 +104,7 @@ def _app() -> typer.Typer:
         kernels,
         doctor,
     ):
-        app.command(name=command.__name__.rpartition(".")[2], epilog=command.EXAMPLES)(command.run)
+        app.command(name=command.__name__.rpartition(".")[2], cls=Command, epilog=command.EXAMPLES)(command.run)
     return app
 
 
@@ -111,4 +114,4 @@ def _say(message: str, code: int) -> int:
 
 
 def _terminated(signum: int, frame: object) -> None:
-    raise SystemExit(TERMINATED)  # so that temporary files are removed on the way out
+    raise SystemExit(128 + signum)  # so that temporary files are removed on the way out

@@ -19,3 +19,8 @@ def note(message: str) -> None:
 def examples(*lines: str) -> str:
     """A command's examples, as they end its help."""
     return "Examples:\n\n" + "\n\n".join(lines)
+
+
+def empty_texts(empty: int, texts: int) -> str:
+    """What to say of texts of white space alone."""
+    return f"{empty:,} of {texts:,} texts are empty or white space alone; all of these have the same embedding"

@@ -1,11 +1,13 @@
 """Arguments and options that several commands have. Each has one help text, so that it reads the same everywhere."""
 
+import csv
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lam_engines.errors import InputError
 from lam_engines.runtimes.registry import REFERENCE, Runtime, all_runtimes, engines, one_of, precisions
 
 
@@ -16,6 +18,7 @@ def _defaults(of: Callable[[Runtime], str]) -> str:
 
 
 REPEATED = "May be repeated."
+LISTED = "Separated by commas, or repeated."
 ENGINE = f"Engine to run: {one_of(engines())}."
 PRECISION = f"Precision to run: {one_of(precisions())}."
 DEFAULT_PRECISIONS = _defaults(lambda runtime: runtime.precisions[0])
@@ -52,3 +55,18 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON ins
 Verbose = Annotated[
     bool, typer.Option("--verbose", "-v", help="Also show the messages of the libraries that do the work.")
 ]
+
+
+def separated(option: str, given: list[str] | None) -> tuple[str, ...]:
+    """The values of a list option, given with commas, repeated, or both. A value with a comma is quoted as in CSV.
+
+    Raises:
+        InputError: a value is empty, or a quote is not closed.
+    """
+    try:
+        values = [value.strip() for part in given or () for row in csv.reader([part], strict=True) for value in row]
+    except csv.Error as error:
+        raise InputError(f"expected {option} as NAME,NAME, found a broken quote ({error}); close it") from None
+    if not all(values) or (given and not values):
+        raise InputError(f"expected {option} as NAME,NAME, found an empty name; leave it out")
+    return tuple(dict.fromkeys(values))

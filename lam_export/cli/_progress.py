@@ -11,6 +11,7 @@ from ._console import err, say
 
 if TYPE_CHECKING:
     from rich.console import RenderableType
+    from rich.progress import Progress as RichProgress
 
 
 @contextmanager
@@ -63,3 +64,39 @@ def shown_progress() -> Iterator[Progress]:
 
         yield Progress(begin, advance)
         finish()
+
+
+class ShownTexts:
+    """The progress of embedding: texts done, their rate, and the time that is left."""
+
+    def __init__(self, bars: "RichProgress") -> None:
+        self._bars = bars
+
+    def begin(self, step: str, total: float | None) -> None:
+        """Begin a step. ``total`` counts texts, or bytes or rows of a file; None if it is not known."""
+        for task in self._bars.task_ids:
+            self._bars.remove_task(task)
+        self._began, self._done = time.perf_counter(), 0
+        self._bars.add_task(step, total=total, texts=0, rate="")
+
+    def advance(self, texts: int, read: float | None = None) -> None:
+        """Count texts that are done, and how much of the total they are; None: as many as texts."""
+        self._done += texts
+        rate = self._done / max(time.perf_counter() - self._began, 1e-9)
+        for task in self._bars.task_ids:
+            self._bars.update(task, advance=texts if read is None else read, texts=self._done, rate=f"{rate:,.0f}/s")
+
+
+@contextmanager
+def shown_texts(step: str, total: float | None) -> Iterator[ShownTexts]:
+    """Show how embedding goes, on a terminal alone."""
+    from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
+    from rich.progress import Progress as RichProgress
+
+    words = ("{task.description}", "{task.fields[texts]:,} texts", "{task.fields[rate]}")
+    step_name, done, rate = map(TextColumn, words)
+    columns = (step_name, BarColumn(), done, rate, TimeRemainingColumn())
+    with RichProgress(*columns, console=err, transient=True, disable=not err.is_terminal) as bars:
+        shown = ShownTexts(bars)
+        shown.begin(step, total)
+        yield shown

@@ -1,18 +1,20 @@
 """``lam-export embed``: texts to embeddings. It never imports torch."""
 
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from lam_engines.contract import MAX_TEXT_BYTES, OnError
 from lam_engines.runtimes.registry import DEFAULT
 
-from ._console import err, examples, out, say
-from ._embed_ray import embed_with_ray
+from ._console import examples
+from ._embed_file import Job, embed_arguments, embed_source, embed_whole_files
+from ._embed_folder import embed_into_folder
 from ._options import (
     BATCH_TOKENS,
     DEFAULT_PRECISIONS,
+    LISTED,
     PRECISION,
     BundleArgument,
     Column,
@@ -20,22 +22,17 @@ from ._options import (
     Engine,
     Force,
     Threads,
+    separated,
 )
-
-if TYPE_CHECKING:
-    import numpy as np
-    from rich.table import Table
-
-    from lam_engines.embedding.engine import EmbeddingEngine
 
 EXAMPLES = examples(
     'lam-export embed my-model "How do I reset my password?" "Where can I change my login?"',
-    "lam-export embed my-model --input reviews.csv --column body -o reviews.parquet",
-    "cat texts.txt | lam-export embed my-model --input - -o vectors.npy",
+    "lam-export embed my-model --input reviews.csv.gz --column body --keep id,stars -o reviews.parquet",
+    "cat reviews.jsonl | lam-export embed my-model --input - --format jsonl --on-error skip -o vectors.jsonl",
+    "lam-export embed my-model --input reviews -o vectors",
     "lam-export embed my-model --stream moby-dick.txt walden.txt -o books.npy",
     "lam-export embed my-model --ray --input reviews -o vectors --workers 4",
 )
-_SHOWN = 20
 
 
 def run(
@@ -46,15 +43,50 @@ def run(
         typer.Option(
             "--input",
             "-i",
-            help="File of texts (.txt, .jsonl, .csv or .parquet), or a folder of one kind; - for standard input.",
+            help="File of texts (.txt, .jsonl, .csv, .tsv or .parquet; text files also .gz, .bz2, .xz or .zst), or a "
+            "folder of one kind; - for standard input.",
             show_default=False,
         ),
     ] = None,
     column: Column = None,
+    text_format: Annotated[
+        str | None,
+        typer.Option(
+            "--format",
+            help="Format of the input: txt, jsonl, csv, tsv or parquet; csv.gz for a compressed pipe.",
+            show_default="by its name; txt for -",
+        ),
+    ] = None,
+    delimiter: Annotated[
+        str | None,
+        typer.Option(help="Character between the columns: ';', tab, ..", show_default="comma; tab in .tsv"),
+    ] = None,
+    keep: Annotated[
+        list[str] | None,
+        typer.Option(help=f"Columns to carry into the output. {LISTED}", show_default=False),
+    ] = None,
+    id_column: Annotated[
+        str | None,
+        typer.Option(help="Column that names each row: carried into the output, and never empty.", show_default=False),
+    ] = None,
+    on_error: Annotated[
+        OnError,
+        typer.Option(
+            help="A row without a readable text: fail, skip it, or embed the empty text. Reasons go to "
+            "OUTPUT.errors.jsonl."
+        ),
+    ] = "fail",
+    max_text_bytes: Annotated[
+        int, typer.Option(min=1, help="Largest text, in bytes of UTF-8; a larger one counts as an error.")
+    ] = MAX_TEXT_BYTES,
     output: Annotated[
         Path | None,
         typer.Option(
-            "--output", "-o", help="File to write (.npy, .jsonl or .parquet).", show_default="a table on screen"
+            "--output",
+            "-o",
+            help="File to write (.npy, .jsonl or .parquet), or a folder of .parquet files, which the same command "
+            "continues after a kill.",
+            show_default="a table on screen",
         ),
     ] = None,
     engine: Engine = DEFAULT,
@@ -77,7 +109,7 @@ def run(
         bool,
         typer.Option(
             "--ray",
-            help="Run several engines, and write a folder of .parquet files. The same command continues a killed run.",
+            help="Run several engines, for an output folder.",
         ),
     ] = False,
     workers: Annotated[
@@ -85,120 +117,78 @@ def run(
         typer.Option(min=1, max=1024, help="Number of engines, with --ray.", show_default="one for every four cores"),
     ] = None,
     partition_rows: Annotated[
-        int | None, typer.Option(min=1, help="Texts in each output file, with --ray.", show_default="8192")
+        int | None, typer.Option(min=1, help="Texts in each file of an output folder.", show_default="8192")
     ] = None,
 ) -> None:
     """Embed texts from the command line, or files of any size."""
-    from contextlib import ExitStack
-    from itertools import islice
-
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from lam_engines import InputError, load_engine
-    from lam_engines.files import open_writer, read_texts
+    from lam_engines.files import Reading
 
-    if stream and (not texts or ray or any(x is not None for x in (input_file, column, batch_tokens))):
+    _check_bundle(bundle, texts, input_file)
+    reading = Reading(
+        column=column,
+        keep=separated("--keep", keep),
+        id_column=id_column,
+        format=text_format,
+        delimiter=delimiter,
+        max_text_bytes=max_text_bytes,
+        on_error=on_error,
+    )
+    reads_rows = input_file is not None or reading != Reading()
+    if stream and (not texts or ray or batch_tokens is not None or reads_rows):
         raise InputError(
             "expected files as arguments with --stream, and no --input, --column, --batch-tokens or --ray; see: "
             "lam-export embed --help"
         )
-    if ray:
+    if ray and texts:
+        raise InputError("expected no texts as arguments with --ray; name files: --input FOLDER -o FOLDER")
+    if workers is not None and not ray:
+        raise InputError("expected --ray with --workers, found no --ray; add it, or leave the other out")
+    into_folder = output is not None and (output.is_dir() or not output.suffix) and input_file is not None
+    if ray or into_folder:
         from lam_engines.bulk.run import PARTITION_ROWS, BulkOptions
 
-        if texts:
-            raise InputError("expected no texts as arguments with --ray; name files: --input FOLDER -o FOLDER")
         options = BulkOptions(
             engine=engine,
             precision=precision,
             device=device,
-            column=column,
+            reading=reading,
             batch_tokens=batch_tokens,
             workers=workers,
             threads=threads,
             partition_rows=partition_rows or PARTITION_ROWS,
             force=force,
+            ray=ray,
         )
-        embed_with_ray(bundle, input_file, output, options)
+        embed_into_folder(bundle, input_file, output, options)
         return
-    if workers is not None or partition_rows is not None:
-        raise InputError(
-            "expected --ray with --workers or --partition-rows, found no --ray; add it, or leave the others out"
-        )
+    if partition_rows is not None:
+        raise InputError("expected an output folder with --partition-rows, found none; name one: -o FOLDER")
     if (input_file is None) == (not texts):
-        raise InputError("expected either texts as arguments or --input FILE; see: lam-export embed --help")
-
-    with ExitStack() as stack:
-        reader = stack.enter_context(read_texts(input_file, column)) if input_file is not None else None
-        loaded = stack.enter_context(load_engine(bundle, engine, precision=precision, device=device, threads=threads))
-        writer = None
-        if output is not None:
-            writer = stack.enter_context(open_writer(output, loaded.model.hidden_size, force=force))
-        bar = stack.enter_context(
-            Progress(
-                TextColumn("Embedding"),
-                BarColumn(),
-                TextColumn("{task.fields[texts]:,} texts"),
-                *([MofNCompleteColumn()] if reader is None else []),
-                TimeRemainingColumn(),
-                console=err,
-                transient=True,
-                disable=not err.is_terminal,
-            )
+        raise InputError(
+            "expected either texts as arguments or --input FILE; see: lam-export embed --help (a text that begins with "
+            "- goes after --)"
         )
-        task = bar.add_task("", total=len(texts or ()) if reader is None else reader.total, texts=0)
-        done = 0
-
-        def progress(count: int) -> None:
-            nonlocal done
-            done += count
-            bar.update(task, completed=done if reader is None else reader.position, texts=done)
-
-        shown: list[tuple[str, np.ndarray]] = []
-        source: Iterable[str] = reader or texts or ()
-        if writer is None:  # one more than is shown tells whether there are more
-            source = islice(source, _SHOWN + 1)
-        if stream:
-            rows = _embed_files(loaded, source, progress)
+    if texts and not stream and reads_rows:
+        raise InputError("expected --input FILE with options about columns and formats, found texts as arguments")
+    job = Job(output, force, batch_tokens)
+    with load_engine(bundle, engine, precision=precision, device=device, threads=threads) as loaded:
+        if input_file is not None:
+            embed_source(loaded, input_file, reading, job)
+        elif stream:
+            embed_whole_files(loaded, texts or [], job)
         else:
-            rows = loaded.embed_many(source, batch_tokens=batch_tokens, progress=progress)
-        for window, vectors in rows:
-            if writer is not None:
-                writer.write(window, vectors)
-            else:
-                shown += zip(window, vectors, strict=True)
-    if output is None:
-        out.print(_table(shown[:_SHOWN], more=len(shown) > _SHOWN))
-    else:
-        say(err, f"Wrote {output} ({done:,} embeddings of {loaded.model.hidden_size})", style="green")
+            embed_arguments(loaded, texts or [], job)
 
 
-def _embed_files(
-    engine: "EmbeddingEngine", names: Iterable[str], progress: Callable[[int], None]
-) -> "Iterator[tuple[list[str], np.ndarray]]":
-    """Each file's name, with the embedding ``[1, hidden]`` of its text."""
-    from lam_engines.files import read_pieces
+def _check_bundle(bundle: Path, texts: list[str] | None, input_file: Path | None) -> None:
+    """Say what is missing where the first argument is a text."""
+    from lam_engines import InputError
 
-    for name in names:
-        vector = engine.embed_stream(read_pieces(Path(name)))
-        progress(1)
-        yield [name], vector[None]
-
-
-def _table(rows: "list[tuple[str, np.ndarray]]", more: bool) -> "Table":
-    import numpy as np
-    from rich.markup import escape
-    from rich.table import Table
-
-    caption = f"the first {len(rows)} texts; embed all with -o FILE" if more else None
-    table = Table("#", "text", "embedding", caption=caption)
-    if len(rows) > 1:
-        table.add_column("nearest", justify="right")
-        vectors = np.stack([vector for _, vector in rows])
-        cosines = vectors @ vectors.T - 2 * np.eye(len(rows))
-    for i, (text, vector) in enumerate(rows):
-        figures = " ".join(f"{x:+.3f}" for x in vector[:3])
-        nearest = [f"#{cosines[i].argmax() + 1} ({cosines[i].max():.3f})"] if len(rows) > 1 else []
-        short = text if len(text) <= 60 else text[:59] + "…"
-        printable = "".join(c if c.isprintable() else "�" for c in short)
-        table.add_row(str(i + 1), escape(printable), f"{figures} … ({len(vector)})", *nearest)
-    return table
+    if bundle.exists() or (texts and input_file is not None):
+        return
+    rest = "--input FILE" if input_file is not None else "--input FILE, or TEXT" if not texts else "TEXT"
+    raise InputError(
+        f"expected a bundle's folder as the first argument, found nothing at {bundle}; name it before the texts: "
+        f"lam-export embed BUNDLE {rest}; or make it: lam-export onnx CHECKPOINT -o {bundle}"
+    )

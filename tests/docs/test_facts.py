@@ -27,10 +27,10 @@ def test_every_extra_has_its_row() -> None:
 
 
 def test_exit_codes() -> None:
-    from lam_export.cli import COULD_NOT_RUN, FAILED, INTERRUPTED, PASSED, TERMINATED
+    from lam_export.cli import COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, PASSED, TERMINATED
 
     stated = [int(row[0]) for row in table(page("pipeline"), "code")]
-    assert stated == [PASSED, COULD_NOT_RUN, FAILED, INTERRUPTED, TERMINATED]
+    assert stated == [PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, TERMINATED]
 
 
 def test_thresholds_of_the_gate() -> None:

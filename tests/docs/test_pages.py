@@ -2,13 +2,18 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
+import pandas as pd
 import pytest
 from pages import PAGES, ROOT, blocks, name_of
+
+from lam_engines import load_engine
 
 pytestmark = pytest.mark.heavy
 
@@ -17,8 +22,8 @@ CONTRIBUTING = ROOT / "CONTRIBUTING.md"  # its code is files to add: test_contri
 RUN = [page for page in PAGES if page != CONTRIBUTING and {"bash", "python"} & {b.language for b in blocks(page)}]
 
 
-def run_page(page: Path, folder: Path) -> None:
-    """Run a page's blocks. ``lam-export`` need not be installed: a script stands in for its entry point."""
+def run_page(page: Path, folder: Path) -> str:
+    """Run a page's blocks, and return what they print. A script stands in for ``lam-export`` where there is none."""
     script = folder.parent / "bin" / "lam-export"
     script.parent.mkdir()
     script.write_text(f"#!{sys.executable}\nfrom lam_export.cli import main\nmain()\n")
@@ -32,6 +37,7 @@ def run_page(page: Path, folder: Path) -> None:
         "PATH": f"{script.parent}:{os.environ['PATH']}",
         "LAM_EXPORT_CACHE": str(folder.parent / "cache"),
     }
+    printed = ""
     for block in blocks(page):
         if block.language == "bash":
             command = ["bash", "-euo", "pipefail", "-c", block.code]
@@ -41,6 +47,41 @@ def run_page(page: Path, folder: Path) -> None:
             continue
         result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, f"{block}\n{block.code}\n{result.stdout}\n{result.stderr}"
+        printed += result.stdout
+    return printed
+
+
+def check_embed(folder: Path, printed: str) -> None:
+    """docs/embed.md: what its commands wrote is the embeddings of the texts that it shows, and of nothing else."""
+    texts = ["Arrived late, works well", "Would not buy again"]
+    with load_engine(folder / "my-model") as engine:
+        expected = engine.embed(texts)
+        whole = engine.embed([(folder / "moby-dick.txt").read_text()])
+
+    def check(vectors: object) -> None:
+        np.testing.assert_allclose(np.stack(vectors), expected, rtol=0, atol=1e-6)
+
+    check(np.load(folder / "reviews.npy"))
+    for found in (pd.read_parquet(folder / "reviews.parquet"), pd.read_parquet(folder / "vectors")):
+        assert found["text"].tolist() == texts
+        assert found["id"].tolist() == ["007", "008"], "as the page says"
+        check(found["embedding"])
+    rows = [json.loads(line) for line in (folder / "reviews.jsonl").read_text().splitlines()]
+    assert [row["text"] for row in rows] == texts
+    check([row["embedding"] for row in rows])
+    np.testing.assert_allclose(np.load(folder / "whole.npy"), whole, rtol=0, atol=1e-6)
+    assert f"{texts} (2, 32)" in printed
+
+
+def check_examples(folder: Path, printed: str) -> None:
+    """examples/README.md: every row is stored and compared, and no header is."""
+    assert "stored 3 rows" in printed
+    texts = ["the red dog runs in the water", "a man reads by the house", "the dog runs in the red water"]
+    named = [line.split(": ", 1)[1] for line in printed.splitlines() if re.match(r"  \d+: ", line)]
+    assert set(named) <= set(texts)
+
+
+CHECKS = {"docs/embed.md": check_embed, "examples/README.md": check_examples}
 
 
 @pytest.mark.heavy
@@ -54,7 +95,9 @@ def test_a_page_on_a_tiny_model(
     for name, source in named.items():
         shutil.copytree(source, folder / name)
     (folder / "examples").symlink_to(ROOT / "examples")
-    run_page(page, folder)
+    printed = run_page(page, folder)
+    if name_of(page) in CHECKS:
+        CHECKS[name_of(page)](folder, printed)
 
 
 @pytest.mark.demo

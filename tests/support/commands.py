@@ -70,7 +70,7 @@ def refusal(*arguments: object, stdin: str = "") -> str:
 @contextmanager
 def _as_it_was(arguments: list[str]) -> Iterator[None]:
     names, environment, folder = sys.argv, dict(os.environ), os.getcwd()
-    handler, processors = signal.getsignal(signal.SIGTERM), os.sched_getaffinity(0)
+    handlers, processors = {s: signal.getsignal(s) for s in (signal.SIGTERM, signal.SIGHUP)}, os.sched_getaffinity(0)
     sys.argv = arguments
     os.environ |= WIDE
     try:
@@ -86,7 +86,8 @@ def _as_it_was(arguments: list[str]) -> Iterator[None]:
         os.environ.clear()
         os.environ.update(environment)
         os.chdir(folder)
-        signal.signal(signal.SIGTERM, handler)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
         os.sched_setaffinity(0, processors)
 
 

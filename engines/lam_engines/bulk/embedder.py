@@ -1,6 +1,6 @@
 """The actor of a worker: it embeds partitions with its own engine."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 
 from .. import load_engine
 from ..bundles.bundle import Bundle
+from ..embedding.batching import windows
 from ..errors import EngineError, InputError, LamError
-from ..files import open_writer, read_texts
+from ..files import Reading, Row, RowReader, open_writer, read_rows
 from .plan import BulkPlan, Partition
 
 if TYPE_CHECKING:
     from ..embedding.engine import EmbeddingEngine
-    from ..files import TextReader
 
 
 @dataclass(frozen=True)
@@ -40,12 +40,13 @@ _TRIES = 3
 class PartitionEmbedder:
     """Embeds one partition per call. The first call loads the engine, and later calls use the same one."""
 
-    def __init__(self, plan: BulkPlan, places: Places) -> None:
+    def __init__(self, plan: BulkPlan, places: Places, progress: Callable[[int], None] = lambda texts: None) -> None:
         self._work = plan.work
         self._partitions = plan.partitions()
         self._places = places
         self._engine: EmbeddingEngine | None = None
-        self._texts = _Texts(places.base, plan.work.column)
+        self._progress = progress
+        self._rows = _Rows(places.base, plan.work.reading)
 
     def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
         """Embed one partition and write it, whole or not at all.
@@ -67,10 +68,13 @@ class PartitionEmbedder:
 
     def _embed(self, partition: Partition) -> None:
         engine = self._loaded()
-        texts = self._texts.of(partition)
-        with open_writer(self._places.output / partition.name, engine.model.hidden_size, force=True) as writer:
-            for window, vectors in engine.embed_many(texts, batch_tokens=self._places.batch_tokens):
-                writer.write(window, vectors)
+        rows, kept = self._rows.of(partition)
+        place = self._places.output / partition.name
+        with open_writer(place, engine.model.hidden_size, force=True, kept=kept) as writer:
+            for window in windows(rows, measure=lambda row: row.size):
+                texts = [row.text for row in window]
+                vectors = engine.embed(texts, batch_tokens=self._places.batch_tokens, progress=self._progress)
+                writer.write(texts, vectors, [row.kept for row in window])
             if writer.rows != partition.rows:
                 raise _changed(partition)
 
@@ -96,18 +100,18 @@ class PartitionEmbedder:
         return self._engine
 
 
-class _Texts:
-    """The texts of partitions. The file stays open, because the next partition mostly follows in the same file."""
+class _Rows:
+    """The rows of partitions. The file stays open, because the next partition mostly follows in the same file."""
 
-    def __init__(self, base: Path, column: str | None) -> None:
+    def __init__(self, base: Path, reading: Reading) -> None:
         self._base = base
-        self._column = column
+        self._reading = reading
         self._path = ""
-        self._reader: TextReader | None = None
+        self._reader: RowReader | None = None
         self._position = 0
 
-    def of(self, partition: Partition) -> Iterator[str]:
-        """The texts of a partition; fewer than planned if the file has fewer.
+    def of(self, partition: Partition) -> tuple[Iterator[Row], Mapping[str, Any]]:
+        """The rows of a partition, fewer than planned if the file has fewer; and the types of the kept columns.
 
         Raises:
             InputError: the file has changed since the plan was made.
@@ -118,13 +122,13 @@ class _Texts:
         skipped = partition.first - self._position
         next(islice(self._reader, skipped, skipped), None)
         self._position = partition.first + partition.rows
-        return islice(self._reader, partition.rows)
+        return islice(self._reader, partition.rows), self._reader.kept_types
 
     def _open(self, partition: Partition) -> None:
         if self._reader is not None:
             self._reader.close()
         path = self._base / partition.file.path
-        self._reader, self._path, self._position = read_texts(path, self._column), partition.file.path, 0
+        self._reader, self._path, self._position = read_rows(path, self._reading), partition.file.path, 0
         with suppress(OSError):
             about = path.stat()
             if (about.st_size, about.st_mtime_ns) == (partition.file.bytes, partition.file.mtime_ns):

@@ -15,7 +15,9 @@ from .plan import BulkPlan, Partition
 
 PLAN = "_plan.json"
 """Readers of folders of Parquet files pass over names that begin with ``_`` or ``.``."""
-_OURS = re.compile(rf"part-\d{{6,}}\.parquet|_plan\.json|{DRAFT_NAME.pattern}")
+REASONS = "_errors.jsonl"
+"""The rows without a readable text."""
+_OURS = re.compile(rf"part-\d{{6,}}\.parquet|_plan\.json|_errors\.jsonl|{DRAFT_NAME.pattern}")
 
 
 @contextmanager
@@ -58,7 +60,7 @@ def read_plan(folder: Path) -> BulkPlan | None:
         pass
     except (OSError, ValidationError):
         raise InputError(f"expected the plan of a run in {plan}, found a broken one; begin anew with --force") from None
-    if strangers := [path.name for path in folder.iterdir() if not DRAFT_NAME.fullmatch(path.name)]:
+    if strangers := [p.name for p in folder.iterdir() if not (DRAFT_NAME.fullmatch(p.name) or p.name == REASONS)]:
         raise OutputError(
             f"expected an empty folder for the output, or the folder of an earlier run, found {min(strangers)} in "
             f"{folder}; name another folder"
@@ -78,7 +80,7 @@ def write_plan(folder: Path, plan: BulkPlan) -> None:
         raise OutputError(f"the plan was not written to {folder} ({error.strerror}); name another folder") from None
 
 
-def empty(folder: Path) -> None:
+def remove_run(folder: Path) -> None:
     """Remove a run's files, the plan first.
 
     Raises:

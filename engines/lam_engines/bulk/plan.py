@@ -1,20 +1,23 @@
 """The plan of a run, written before the run begins, so that a later run can go on with it."""
 
 import hashlib
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..bundles.manifest import Sha256
 from ..errors import InputError
-from ..files import read_texts, text_files
+from ..files import Reading, read_rows, text_files
 
 _BLOCK = 1 << 20
-_NAMES = {"manifest_sha256": "bundle", "partition_rows": "--partition-rows", "column": "--column"}
-"""Fields of :class:`Work` to their names in error messages."""
+_NAMES = {"manifest_sha256": "bundle", "partition_rows": "--partition-rows"}
+"""Fields of :class:`Work` to their names in error messages; those of its ``reading`` are options."""
+
+_APART = ("bundle", "reading")
+"""The bundle may be renamed, and the options of reading are compared one by one."""
 
 
 class _Strict(BaseModel):
@@ -30,6 +33,8 @@ class InputFile(_Strict):
     mtime_ns: int
     sha256: Sha256
     rows: int
+    empty: int
+    """Texts of white space alone."""
 
 
 class Work(_Strict):
@@ -44,8 +49,8 @@ class Work(_Strict):
     """Precision that the user named; None stands for the engine's default."""
     device: str | None
     """Device that the user named; None stands for the engine's default."""
-    column: str | None
-    """Column that the user named; None stands for the reader's default."""
+    reading: Reading
+    """How the inputs are read."""
     partition_rows: Annotated[int, Field(ge=1)]
 
 
@@ -89,34 +94,48 @@ class Partition:
         return f"part-{self.index:06d}.parquet"
 
 
-def input_files(source: Path) -> tuple[Path, list[Path]]:
+def input_files(source: Path, named: str | None) -> tuple[Path, list[Path]]:
     """The folder that a plan's paths are relative to, and the input files.
 
     Args:
         source: a file of texts or a folder of such files.
+        named: the format that the user named.
 
     Raises:
-        InputError: the folder has no texts, or files of several kinds.
+        InputError: the folder has no texts, or files of several kinds; or the source is a pipe, which cannot be read
+            again.
     """
-    return (source, text_files(source)) if source.is_dir() else (source.parent, [source])
+    if source.is_dir():
+        return source, text_files(source, named)
+    if source.exists() and not source.is_file():
+        raise InputError(f"expected a file or folder, which can be read again, found the pipe {source}; name a file")
+    return source.parent, [source]
 
 
-def make_plan(work: Work, source: Path, advance: Callable[[int], None] = lambda rows: None) -> BulkPlan:
+def make_plan(
+    work: Work,
+    source: Path,
+    advance: Callable[[int], None] = lambda rows: None,
+    report: Callable[[int, Mapping[str, Any], InputError], None] = lambda row, kept, error: None,
+) -> BulkPlan:
     """Plan a run. Every input is read to its end, so that a mistake in the last row shows before the first is embedded.
 
     Args:
         work: what decides the content of the output.
         source: a file of texts or a folder of such files.
         advance: called after every file with its number of rows.
+        report: see :class:`~lam_engines.files.RowReader`.
 
     Raises:
-        InputError: a file cannot be read; see :func:`~lam_engines.files.read_texts`.
+        InputError: a file cannot be read; see :func:`~lam_engines.files.read_rows`.
     """
-    base, files = input_files(source)
+    base, files = input_files(source, work.reading.format)
     inputs = []
     for file in files:
-        with read_texts(file, work.column) as texts:
-            rows = sum(1 for _ in texts)
+        with read_rows(file, work.reading, report) as reader:
+            rows = empty = 0
+            for row in reader:
+                rows, empty = rows + 1, empty + (not row.text.strip())
         about = file.stat()
         inputs.append(
             InputFile(
@@ -125,6 +144,7 @@ def make_plan(work: Work, source: Path, advance: Callable[[int], None] = lambda 
                 mtime_ns=about.st_mtime_ns,
                 sha256=_sha256(file),
                 rows=rows,
+                empty=empty,
             )
         )
         advance(rows)
@@ -140,15 +160,19 @@ def check_same(plan: BulkPlan, work: Work, source: Path, output: Path) -> None:
         InputError: something differs; the message says what, and how to go on.
     """
     way_out = f"use the same again, or begin anew: another folder with -o, or --force to replace {output}"
-    for name in Work.model_fields:
-        begun, now = getattr(plan.work, name), getattr(work, name)
-        if begun != now and name != "bundle":  # the bundle may be renamed
-            what = _NAMES.get(name, name)
+    compared = [
+        (_NAMES.get(n, n), getattr(plan.work, n), getattr(work, n)) for n in Work.model_fields if n not in _APART
+    ]
+    for field in fields(Reading):
+        option = f"--{field.name.replace('_', '-')}"
+        compared.append((option, getattr(plan.work.reading, field.name), getattr(work.reading, field.name)))
+    for what, begun, now in compared:
+        if begun != now:
             raise InputError(
                 f"expected the {what} of the run in {output}, {begun or 'none named'}, found {now or 'none named'}; "
                 f"{way_out}"
             )
-    base, files = input_files(source)
+    base, files = input_files(source, work.reading.format)
     begun_files = {file.path: file for file in plan.inputs}
     now_files = {file.relative_to(base).as_posix(): file for file in files}
     for path in (*now_files, *begun_files):

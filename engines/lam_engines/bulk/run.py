@@ -1,5 +1,6 @@
 """A run from beginning to end: the plan, the partitions that are left, the workers."""
 
+import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -7,15 +8,16 @@ from pathlib import Path
 from .. import load_engine
 from ..bundles.bundle import Bundle
 from ..errors import LamError
-from ..files import OutputError
+from ..files import OutputError, Reading
 from ..files.arrow import require_pyarrow
+from ..files.reasons import open_reasons
 from ..machine import processors
 from ..progress import Progress
 from ..runtimes.registry import DEFAULT, choose, default_device
 from .cluster import local_ray, require_ray
 from .embedder import PartitionEmbedder, Places
-from .output import empty, finished, locked, read_plan, remove_half_written, write_plan
-from .plan import BulkPlan, Partition, Work, check_same, input_files, make_plan
+from .output import REASONS, finished, locked, read_plan, remove_half_written, remove_run, write_plan
+from .plan import BulkPlan, Partition, Work, check_same, make_plan
 
 PARTITION_ROWS = 8192
 """Default size of a partition: two windows of an engine, and about 13 MB with 384 dimensions."""
@@ -28,8 +30,8 @@ class BulkOptions:
     engine: str = DEFAULT
     precision: str | None = None
     device: str | None = None
-    column: str | None = None
-    """Column of the texts; None: see :func:`lam_engines.files.read_texts`."""
+    reading: Reading = Reading()
+    """How the inputs are read."""
     batch_tokens: int | None = None
     """Largest number of tokens in a batch; None: the engine's default."""
     workers: int | None = None
@@ -40,6 +42,8 @@ class BulkOptions:
     """Texts in each output file."""
     force: bool = False
     """Replace the output of an earlier run."""
+    ray: bool = False
+    """Run several engines with Ray; else one engine in this process."""
 
     @property
     def gpu(self) -> bool:
@@ -59,6 +63,11 @@ class Done:
     """Partitions that earlier runs had finished."""
     hidden_size: int
     """Length of an embedding."""
+    empty: int
+    """Texts of white space alone."""
+    errors: int
+    """Rows without a readable text, as :attr:`~lam_engines.files.Reading.on_error` allows; their reasons are in the
+    folder. Zero where an earlier run has read the texts."""
 
 
 def embed_folder(
@@ -77,7 +86,8 @@ def embed_folder(
         LamError: an input cannot be read, the bundle or engine cannot be loaded, the output cannot be written, or the
             output belongs to a run that began with another bundle, other options or other inputs.
     """
-    require_ray()
+    if options.ray:
+        require_ray()
     require_pyarrow(output, OutputError)
     bundle, source, output = bundle.absolute(), source.absolute(), output.absolute()
     if output.is_relative_to(source):
@@ -92,18 +102,21 @@ def embed_folder(
         engine=options.engine,
         precision=options.precision,
         device=options.device,
-        column=options.column,
+        reading=options.reading,
         partition_rows=options.partition_rows,
     )
     with load_engine(bundle, options.engine, precision=options.precision, device=options.device) as engine:
         hidden_size = engine.model.hidden_size  # loading it here shows errors before the workers start
+    errors = 0
     with locked(output):
         if options.force:
-            empty(output)
+            remove_run(output)
         plan = read_plan(output)
         if plan is None:
             progress.begin("reading the texts", None)
-            plan = make_plan(work, source, progress.advance)
+            with open_reasons(output / REASONS) as reasons:
+                plan = make_plan(work, source, progress.advance, reasons.add)
+            errors = reasons.count
             write_plan(output, plan)
         else:
             check_same(plan, work, source, output)
@@ -113,28 +126,36 @@ def embed_folder(
         progress.begin("embedding", plan.rows)
         progress.advance(plan.rows - sum(partition.rows for partition in left))
         if left:
-            _embed(plan, left, bundle, input_files(source)[0], output, options, progress)
-    return Done(plan.rows, len(partitions), len(partitions) - len(left), hidden_size)
+            base = source if source.is_dir() else source.parent
+            embed = _embed_with_ray if options.ray else _embed_here
+            places = Places(bundle, base, output, output, options.threads, options.batch_tokens)
+            embed(plan, left, places, options, progress)
+    empty = sum(file.empty for file in plan.inputs)
+    return Done(plan.rows, len(partitions), len(partitions) - len(left), hidden_size, empty, errors)
 
 
-def _embed(
-    plan: BulkPlan,
-    left: Sequence[Partition],
-    bundle: Path,
-    base: Path,
-    output: Path,
-    options: BulkOptions,
-    progress: Progress,
+def _embed_here(
+    plan: BulkPlan, left: Sequence[Partition], places: Places, options: BulkOptions, progress: Progress
+) -> None:
+    with tempfile.TemporaryDirectory() as scratch:
+        embedder = PartitionEmbedder(plan, replace(places, scratch=Path(scratch)), progress.advance)
+        for partition in left:
+            (error,) = embedder({"index": [partition.index]})["error"]
+            if error:
+                raise LamError(error)
+
+
+def _embed_with_ray(
+    plan: BulkPlan, left: Sequence[Partition], places: Places, options: BulkOptions, progress: Progress
 ) -> None:
     workers, threads = _shared_out(options, len(left))
     with local_ray(workers, gpu=options.gpu) as scratch:
         import ray
 
-        places = Places(bundle, base, output, scratch, threads, options.batch_tokens)
         rows = ray.data.from_items([{"index": partition.index} for partition in left], override_num_blocks=len(left))
         done = rows.map_batches(
             PartitionEmbedder,
-            fn_constructor_args=(plan, places),
+            fn_constructor_args=(plan, replace(places, scratch=scratch, threads=threads)),
             compute=ray.data.ActorPoolStrategy(size=workers),
             batch_size=1,
             num_cpus=1,

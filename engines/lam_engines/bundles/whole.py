@@ -3,6 +3,7 @@
 A killed process leaves only a draft: a hidden file or folder beside the place. No reader looks at it.
 """
 
+import errno
 import os
 import re
 import shutil
@@ -44,17 +45,39 @@ def drafted_file(place: Path) -> Iterator[BinaryIO]:
             draft.unlink()
 
 
-def put_file_in_place(draft: BinaryIO, place: Path) -> None:
-    """Flush a draft to the disk, close it, and rename it to ``place``. A file at ``place`` is replaced.
+def put_file_in_place(draft: BinaryIO, place: Path, *, replace: bool = True) -> None:
+    """Flush a draft to the disk, close it, and give it the name ``place``.
+
+    Args:
+        draft: of :func:`drafted_file`.
+        place: its name.
+        replace: replace a file at ``place``.
 
     Raises:
+        FileExistsError: there is a file at ``place``, and ``replace`` is false.
         OSError: the draft could not be put in place; ``place`` is unchanged.
     """
-    draft.flush()
-    os.fsync(draft.fileno())
-    draft.close()
-    Path(draft.name).replace(place)
+    if not draft.closed:
+        draft.flush()
+        os.fsync(draft.fileno())
+        draft.close()
+    if replace:
+        Path(draft.name).replace(place)
+    else:
+        _name_anew(Path(draft.name), place)
     _flush(place.parent)
+
+
+def _name_anew(draft: Path, place: Path) -> None:
+    """Rename a file to a name that must be free. Renaming itself would replace another file; linking fails."""
+    try:
+        place.hardlink_to(draft)
+    except FileExistsError:
+        raise
+    except OSError:  # a file system without hard links: all that is left is to look first
+        if place.exists():
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(place)) from None
+        draft.rename(place)
 
 
 def write_whole(place: Path, content: bytes) -> None:

@@ -1,8 +1,11 @@
 """Batches of texts of similar length under a token budget."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
+
+_Item = TypeVar("_Item")
 
 DEFAULT_BATCH_TOKENS = 512
 """Default on a CPU. The activations of 512 tokens fit into its caches. On one core, a batch of 1,024 tokens takes a
@@ -51,19 +54,26 @@ def batches(
         start += count
 
 
-def windows(texts: Iterable[str], *, size: int = 4096, characters: int = 1 << 24) -> Iterator[list[str]]:
-    """Cut a stream of texts into lists that fit into memory.
+def windows(
+    items: Iterable[_Item],
+    *,
+    size: int = 4096,
+    characters: int = 1 << 24,
+    measure: Callable[[Any], int] = len,
+) -> Iterator[list[_Item]]:
+    """Cut a stream of texts, or of rows with texts, into lists that fit into memory.
 
     Args:
-        texts: read only as needed.
-        size: largest number of texts in a window. Many texts give batches of similar length.
+        items: read only as needed.
+        size: largest number of items in a window. Many texts give batches of similar length.
         characters: a window also ends when it holds this many characters.
+        measure: gives the characters of an item.
     """
-    window: list[str] = []
+    window: list[_Item] = []
     held = 0
-    for text in texts:
-        window.append(text)
-        held += len(text) if isinstance(text, str) else 0
+    for item in items:
+        window.append(item)
+        held += measure(item)
         if len(window) >= size or held >= characters:
             yield window
             window, held = [], 0

@@ -3,6 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from numbers import Integral
+from typing import Any
 
 import numpy as np
 
@@ -11,6 +12,7 @@ from ..contract import ATTENTION_MASK, INPUT_IDS
 from ..errors import EngineError, InputError
 from .batching import DEFAULT_BATCH_TOKENS, MAX_PADDING, batches, pad, windows
 from .streaming import counted, token_pieces
+from .texts import checked_texts, texts_of, whole_number
 from .tokenizer import tokenizer_of
 
 
@@ -29,6 +31,8 @@ class EmbeddingEngine(ABC):
         """The file of the bundle that is run."""
         self.model = bundle.manifest.model
         self.tokenizer = tokenizer_of(bundle)
+        self.again: tuple[Callable[..., EmbeddingEngine], tuple[Any, ...]] | None = None
+        """The function and arguments that load the same engine again, in this process or another; for pickle."""
 
     @abstractmethod
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
@@ -75,7 +79,8 @@ class EmbeddingEngine(ABC):
             >>> vectors[0] @ vectors[1]  # the cosine, because embeddings have unit length
 
         Args:
-            texts: any Unicode; empty texts too.
+            texts: any Unicode; empty texts too. A list, Series, array or generator of strings. A lone surrogate
+                counts as U+FFFD.
             batch_tokens: largest number of tokens in a batch, padding counted. Default: :attr:`default_batch_tokens`.
             progress: called after every batch with its number of texts.
 
@@ -83,8 +88,8 @@ class EmbeddingEngine(ABC):
             ``[len(texts), hidden]`` float32 of unit length, in the order of ``texts``.
 
         Raises:
-            InputError: ``texts`` is one string, holds something other than strings, or holds a text longer than
-                :attr:`max_tokens`; or ``batch_tokens`` is below 1.
+            InputError: ``texts`` is one string, a table, a mapping, a set, holds something other than strings, or
+                holds a text longer than :attr:`max_tokens`; or ``batch_tokens`` is no whole number of at least 1.
             EngineError: the engine is closed, or there is too little memory.
         """
         return self._embed(checked_texts(texts), batch_tokens=batch_tokens, batch_size=None, progress=progress)
@@ -97,8 +102,7 @@ class EmbeddingEngine(ABC):
         Texts are read as needed. They are yielded in order, in windows, each with its embeddings ``[n, hidden]``.
         Arguments and errors are those of :meth:`embed`.
         """
-        _check_collection(texts)
-        for window in windows(texts):
+        for window in windows(texts_of(texts)):
             yield window, self.embed(window, batch_tokens=batch_tokens, progress=progress)
 
     def embed_stream(self, pieces: Iterable[str] | Iterable[np.ndarray], *, tokens: int | None = None) -> np.ndarray:
@@ -179,12 +183,12 @@ class EmbeddingEngine(ABC):
             ``[hidden]`` for one text, ``[n, hidden]`` for several; float32.
 
         Raises:
-            InputError: ``sentences`` holds something other than strings, or ``batch_size`` is below 1.
+            InputError: ``sentences`` is a table, a mapping or a set, or holds something other than strings; or
+                ``batch_size`` is no whole number of at least 1.
             EngineError: the engine is closed, or there is too little memory.
         """
         del normalize_embeddings
-        if batch_size < 1:
-            raise InputError(f"expected a batch_size of at least 1, found {batch_size}")
+        batch_size = whole_number("batch_size", batch_size)
         texts = [sentences] if isinstance(sentences, str) else checked_texts(sentences)
 
         def run(progress: Callable[[int], None] | None) -> np.ndarray:
@@ -201,6 +205,12 @@ class EmbeddingEngine(ABC):
             vectors = run(None)
         return vectors[0] if isinstance(sentences, str) else vectors
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle how to load it again: from the same bundle, which must be unchanged, with the same options."""
+        if self.again is None:
+            raise EngineError("expected an engine of load_engine to pickle, found one that was made by itself")
+        return self.again
+
     def __enter__(self) -> "EmbeddingEngine":
         return self
 
@@ -215,10 +225,7 @@ class EmbeddingEngine(ABC):
         batch_size: int | None,
         progress: Callable[[int], None] | None,
     ) -> np.ndarray:
-        if batch_tokens is None:
-            batch_tokens = self.default_batch_tokens
-        if batch_tokens < 1:
-            raise InputError(f"expected batch_tokens of at least 1, found {batch_tokens}")
+        batch_tokens = self.default_batch_tokens if batch_tokens is None else whole_number("batch_tokens", batch_tokens)
         vectors = np.empty((len(texts), self.model.hidden_size), dtype=np.float32)
         ids = self.tokenizer.encode(texts)
         lengths = [len(i) for i in ids]
@@ -251,27 +258,6 @@ class EmbeddingEngine(ABC):
                 f"tokenise with the bundle's tokenizer.json"
             )
         return np.where(mask == 1, ids, self.model.pad_token_id), mask
-
-
-def _check_collection(texts: object) -> None:
-    if isinstance(texts, str):  # it is a collection too: of one-letter texts
-        raise InputError("expected a list of texts, found one string; pass [text]")
-    if not isinstance(texts, Iterable):
-        raise InputError(f"expected a list of texts, found {type(texts).__name__}")
-
-
-def checked_texts(texts: Iterable[str]) -> list[str]:
-    """The texts as a list.
-
-    Raises:
-        InputError: ``texts`` is one string or no collection, or holds something other than strings.
-    """
-    _check_collection(texts)
-    checked = list(texts)
-    for i, text in enumerate(checked):
-        if not isinstance(text, str):
-            raise InputError(f"expected a string at position {i}, found {type(text).__name__}")
-    return checked
 
 
 def _integers(name: str, values: np.ndarray) -> np.ndarray:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any
 import numpy as np
 
 from ..errors import EngineError, InputError
+from .texts import in_order
 
 if TYPE_CHECKING:
     from .tokenizer import Tokenizer
@@ -29,14 +30,10 @@ def token_pieces(
         vocab_size: every id must be below it.
 
     Raises:
-        InputError: here: ``pieces`` is one string or no collection. From the iterator: a piece is neither a string nor
-            ids, is of another kind than the first, or an id is out of range.
+        InputError: here: ``pieces`` is one string, a table, a mapping, a set or no collection. From the iterator: a
+            piece is neither a string nor ids, is of another kind than the first, or an id is out of range.
     """
-    if isinstance(pieces, str):  # it is a collection too: of one-letter texts
-        raise InputError("expected the pieces of a text, found one string; pass [text]")
-    if not isinstance(pieces, Iterable):
-        raise InputError(f"expected the pieces of a text, found {type(pieces).__name__}")
-    iterator: Iterator[Any] = iter(pieces)
+    iterator = in_order(pieces, "the pieces of a text")
     first = next(iterator, "")
     every = chain([first], iterator)
     return tokenizer.encode_pieces(_texts(every)) if isinstance(first, str) else _ids(every, vocab_size)

@@ -7,6 +7,7 @@ import numpy as np
 
 from ..contract import TOKENIZER
 from ..errors import BundleError
+from .texts import without_surrogates
 
 if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
@@ -14,7 +15,9 @@ if TYPE_CHECKING:
 # Every tokenizer must accept these: the empty text, and characters that it may not know.
 _PROBE = ("", "a ж 東 🧿")
 _BLOCK = 1 << 16
-"""Characters that are tokenised at once."""
+"""Characters of a text in pieces that are tokenised at once."""
+_TOGETHER = 1 << 20
+"""Characters of all texts that are tokenised at once. A character takes up to 200 bytes meanwhile."""
 _GAPS = " \t\n\r"
 """Where a text may be cut. These are white space for Unicode and for BERT, and no character combines with them. (BERT
 drops other control characters, and joins what stands on either side of them into one word.)"""
@@ -64,7 +67,19 @@ class Tokenizer:
 
         Lone surrogates are read as U+FFFD. Python's strings may hold them; Unicode texts do not.
         """
-        return self._encode(texts, add_special_tokens=True)
+        found: list[np.ndarray] = []
+        together: list[str] = []
+        held = 0
+        for text in texts:
+            if together and held + len(text) > _TOGETHER:
+                found += self._encode(together, add_special_tokens=True)
+                together, held = [], 0
+            if len(text) > _TOGETHER:
+                found.append(np.concatenate(list(self.encode_pieces([text]))))
+            else:
+                together.append(text)
+                held += len(text)
+        return found + self._encode(together, add_special_tokens=True)
 
     def encode_pieces(self, pieces: Iterable[str]) -> Iterator[np.ndarray]:
         """The token ids of one text that comes in pieces. Joined, they are ``encode(["".join(pieces)])[0]``.
@@ -75,7 +90,7 @@ class Tokenizer:
         """
         around = self._around()
         if around is None:
-            yield self.encode(["".join(pieces)])[0]
+            yield self._encode(["".join(pieces)], add_special_tokens=True)[0]
             return
         before, after = around
         yield before
@@ -143,11 +158,6 @@ def _cut_in_gaps(pieces: Iterable[str]) -> Iterator[str]:
         size = len(held[0])
         enough = max(_BLOCK, 2 * size)  # without a gap: double, so that all searches together stay linear
     yield "".join(held)
-
-
-def without_surrogates(text: str) -> str:
-    """The text with U+FFFD for each lone surrogate, as UTF-8 can hold it."""
-    return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
 
 
 def tokenizer_of(bundle: "Bundle") -> Tokenizer:

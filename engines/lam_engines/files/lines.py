@@ -1,15 +1,20 @@
 """The lines of a UTF-8 file, numbered, in constant memory."""
 
 import io
+import lzma
 import os
 import sys
+import zlib
 from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from ..errors import InputError
+from .arrow import require_pyarrow
 
 STANDARD_INPUT = Path("-")
+_UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError)
+"""What reading and unpacking raise. A compressed file that ends too early is an EOFError."""
 
 
 class Lines(Iterator[str]):
@@ -18,53 +23,87 @@ class Lines(Iterator[str]):
     Args:
         path: the file, or ``-`` for standard input, which :meth:`close` leaves open.
         newline: None gives every line end as ``\n``, "" gives it as it stands in the file.
+        compression: one of :data:`~lam_engines.files.formats.COMPRESSIONS`, or None.
+        most: largest number of characters in a line; None: no limit.
+        lenient: keep the mistake of a line in :attr:`mistake` instead of raising it.
 
     Attributes:
         name: what error messages call the file.
         number: of the last line that was read, from 1; 0 at the start.
         total: bytes in the file; None for standard input and pipes.
+        mistake: in a lenient reader the first mistake since the caller last set it to None: bytes that are not UTF-8,
+            or a line that is too long, which comes out empty.
 
     Raises:
-        InputError: here or from the iterator: the file cannot be read, or a line is not UTF-8.
+        InputError: here or from the iterator: the file cannot be read, or a line is not UTF-8 or too long.
     """
 
-    def __init__(self, path: Path, newline: str | None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        newline: str | None,
+        *,
+        compression: str | None = None,
+        most: int | None = None,
+        lenient: bool = False,
+    ) -> None:
         self._owned = path != STANDARD_INPUT
         self.name = str(path) if self._owned else "standard input"
         self.number = 0
+        self.mistake: InputError | None = None
+        self._most, self._lenient = most, lenient
         self._file = open_binary(path) if self._owned else open_standard_input()
         self.total = (os.fstat(self._file.fileno()).st_size or None) if self._owned else None  # a pipe has no size
         self._bytes = _CountedBytes(self._file)
+        try:
+            unpacked = _unpacked(self._bytes, compression, path)
+        except BaseException:
+            self.close()
+            raise
         # Bytes that are not UTF-8 become lone surrogates here, and __next__ reports them line by line. A strict decoder
         # would fail for a whole block, and lose the good lines before the bad one.
-        self._text = io.TextIOWrapper(  # type: ignore[type-var]  # the stub asks for ``name``, which is not used
-            self._bytes, encoding="utf-8-sig", errors="surrogateescape", newline=newline
-        )
+        self._text = io.TextIOWrapper(unpacked, encoding="utf-8-sig", errors="surrogateescape", newline=newline)
 
     def __next__(self) -> str:
-        try:
-            line = next(self._text)
-        except OSError as error:
-            raise unreadable(self.name, error) from error
+        line = self._read()
+        if not line:
+            raise StopIteration
         self.number += 1
+        if self._most is not None and len(line) > self._most:
+            self._found(f"expected at most {self._most:,} characters, found more; raise --max-text-bytes")
+            while line and not line.endswith(("\n", "\r")):
+                line = self._read()
+            return ""
         try:
             line.encode()
         except UnicodeEncodeError as error:
             byte = ord(line[error.start]) - 0xDC00
-            raise InputError(
-                f"{self.name}, line {self.number}: expected UTF-8, found byte 0x{byte:02x} after {error.start} "
-                "characters; convert the file with: iconv -f ITS_ENCODING -t UTF-8"
-            ) from None
+            self._found(
+                f"expected UTF-8, found byte 0x{byte:02x} after {error.start} characters; convert the file with: "
+                f"iconv -f ITS_ENCODING -t UTF-8"
+            )
         return line
 
     @property
     def position(self) -> int:
-        """Bytes read so far. Reading is up to one block ahead of the last line."""
+        """Bytes read so far, as they are in the file. Reading is up to one block ahead of the last line."""
         return self._bytes.count
 
     def close(self) -> None:
         if self._owned:
             self._file.close()
+
+    def _read(self) -> str:
+        try:
+            return self._text.readline(-1 if self._most is None else self._most + 1)
+        except _UNREADABLE as error:
+            raise unreadable(self.name, error) from error
+
+    def _found(self, mistake: str) -> None:
+        error = InputError(f"{self.name}, line {self.number}: {mistake}")
+        if not self._lenient:
+            raise error
+        self.mistake = self.mistake or error
 
 
 def open_binary(path: Path) -> BinaryIO:
@@ -103,3 +142,27 @@ class _CountedBytes(io.BufferedIOBase):
         data: bytes = self._file.read1(size)  # type: ignore[attr-defined]
         self.count += len(data)
         return data
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        data = self._file.read(-1 if size is None else size)
+        self.count += len(data)
+        return data
+
+
+def _unpacked(file: _CountedBytes, compression: str | None, path: Path) -> Any:
+    if compression is None:
+        return file
+    if compression == "zst":
+        require_pyarrow(path, InputError)
+        import pyarrow as pa
+
+        return pa.CompressedInputStream(pa.PythonFile(file, mode="r"), "zstd")
+    if compression == "gz":
+        import gzip
+
+        return gzip.GzipFile(fileobj=file, mode="rb")
+    if compression == "bz2":
+        import bz2
+
+        return bz2.BZ2File(file)
+    return lzma.LZMAFile(file)  # type: ignore[arg-type]  # it only reads

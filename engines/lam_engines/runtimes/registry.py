@@ -8,12 +8,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from importlib import import_module
+from numbers import Integral
 from pathlib import Path
 from pkgutil import iter_modules
 from typing import TYPE_CHECKING, ClassVar
 
 from .. import runtimes as _folders
-from ..errors import EngineError, LamError
+from ..errors import BundleError, EngineError, LamError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -144,9 +145,14 @@ class Runtime(ABC):
         device = self._choice("device", device, self.devices)
         if threads is not None and not self.takes_threads:
             raise EngineError(f"expected no threads with the engine {self.name}, which runs on a GPU, found {threads}")
+        if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral)):
+            raise EngineError(f"expected threads as a whole number, found {threads!r}; leave it out for one per core")
         if threads is not None and threads < 1:
             raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
-        return self.open(bundle, precision, device, threads)
+        engine = self.open(bundle, precision, device, None if threads is None else int(threads))
+        options = (self.name, precision, device, threads)
+        engine.again = load_again, (bundle.path.absolute(), bundle.manifest_sha256, *options)
+        return engine
 
     def runs(self, bundle: "Bundle") -> tuple[str, ...]:
         """The precisions of a bundle that it can run on this machine."""
@@ -241,6 +247,23 @@ def runtime(name: str) -> Runtime:
         raise EngineError(f"expected engine {one_of(engines())}, found {name!r}")
     found: Runtime = import_module(f"{_folders.__name__}.{name}.runtime").RUNTIME
     return found
+
+
+def load_again(
+    path: Path, manifest_sha256: str, name: str, precision: str, device: str, threads: int | None
+) -> "EmbeddingEngine":
+    """Load the engine that was pickled.
+
+    Raises:
+        BundleError: the bundle is not there, or is another one now.
+        LamError: as for :meth:`Runtime.load`.
+    """
+    from ..bundles.bundle import Bundle
+
+    bundle = Bundle(path)
+    if bundle.manifest_sha256 != manifest_sha256:
+        raise BundleError(f"expected the bundle of the pickled engine at {path}, found another; load it: load_engine")
+    return runtime(name).load(bundle, precision=precision, device=device, threads=threads)
 
 
 def all_runtimes() -> tuple[Runtime, ...]:

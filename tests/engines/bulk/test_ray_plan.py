@@ -8,12 +8,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from lam_engines.bulk.embedder import PartitionEmbedder, Places
-from lam_engines.bulk.output import PLAN, empty, finished, locked, read_plan, remove_half_written, write_plan
+from lam_engines.bulk.output import PLAN, finished, locked, read_plan, remove_half_written, remove_run, write_plan
 from lam_engines.bulk.plan import BulkPlan, Work, check_same, make_plan
 from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MANIFEST
 from lam_engines.errors import InputError, LamError
-from lam_engines.files import OutputError
+from lam_engines.files import OutputError, Reading
 
 HALF = f".part-000000.parquet.{'0' * 32}.partial"
 
@@ -36,7 +36,7 @@ def work(tiny_bundle: Path) -> Work:
         engine="onnxruntime",
         precision=None,
         device=None,
-        column=None,
+        reading=Reading(),
         partition_rows=3,
     )
 
@@ -91,7 +91,8 @@ def test_what_was_begun_is_taken_up(plan: BulkPlan, source: Path, output: Path) 
         ("manifest_sha256", "1" * 64, "expected the bundle of the run in"),
         ("precision", "int8", "expected the precision of the run in .* none named, found int8"),
         ("partition_rows", 4, "expected the --partition-rows of .* 3, found 4"),
-        ("column", "body", "expected the --column of"),
+        ("reading", Reading(column="body"), "expected the --column of"),
+        ("reading", Reading(keep=("id",)), "expected the --keep of"),
     ],
 )
 def test_another_work_is_refused(
@@ -161,14 +162,14 @@ def test_half_written_files_go_and_others_stay(output: Path) -> None:
     (output / "part-000000.parquet").write_text("whole")
     remove_half_written(output)
     assert sorted(path.name for path in output.iterdir()) == [PLAN, "part-000000.parquet"]
-    empty(output)
+    remove_run(output)
     assert list(output.iterdir()) == []
 
 
 def test_files_of_others_are_left_alone(output: Path, tmp_path: Path) -> None:
     (output / "thesis.docx").write_text("x")
     with pytest.raises(OutputError, match=r"found thesis\.docx"):
-        empty(output)
+        remove_run(output)
     assert len(list(output.iterdir())) == 2
     with pytest.raises(OutputError, match=r"or the folder of an earlier run, found thesis\.docx"):
         (output / PLAN).unlink()

@@ -21,6 +21,7 @@ from lam_engines.bulk.plan import Work, make_plan
 from lam_engines.bulk.run import PARTITION_ROWS
 from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MANIFEST
+from lam_engines.files import Reading
 
 pytestmark = [
     pytest.mark.heavy,
@@ -153,7 +154,7 @@ def test_an_error_of_a_worker_is_one_line(tiny_bundle: Path, tmp_path: Path) -> 
         engine="onnxruntime",
         precision=None,
         device=None,
-        column=None,
+        reading=Reading(),
         partition_rows=PARTITION_ROWS,
     )
     write_plan(out, make_plan(work, source))
@@ -172,7 +173,7 @@ def test_what_is_refused(tiny_bundle: Path, source: Path, tmp_path: Path) -> Non
         "--ray", "--input", "-", "-o", tmp_path / "out"
     )
     assert "expected no texts as arguments with --ray" in refused("--ray", "a text")
-    assert "expected --ray with --workers or --partition-rows" in refused("--workers", 2, "a text")
+    assert "expected --ray with --workers" in refused("--workers", 2, "a text")
     inside = ("--ray", "--input", source, "-o", source / "out")
     assert "expected an output outside of the input's folder" in refused(*inside)
     (tmp_path / "file").touch()

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from ...contract import SENTENCE_EMBEDDING, TEXT
-from ...embedding.tokenizer import without_surrogates
+from ...embedding.texts import without_surrogates
 from .errors import from_status
 from .wire import OUTPUTS, Embeddings, ServedModel, checked, no_encoder
 

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import numpy as np
 
 from ...contract import SENTENCE_EMBEDDING, TEXT
-from ...embedding.tokenizer import without_surrogates
+from ...embedding.texts import without_surrogates
 from .errors import ServerError, from_http, from_status, unavailable
 from .wire import OUTPUTS, Embeddings, ServedModel, checked, no_encoder
 

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from ...embedding.engine import checked_texts
+from ...embedding.texts import checked_texts
 from . import wire
 from .calls import calls_of
 from .errors import RefusedError, ServerError
