@@ -77,8 +77,8 @@ def run(
     A plan of TensorRT runs only on the GPU model and the version that it was built with. It is built on CUDA's first
     device; choose another with CUDA_VISIBLE_DEVICES.
 
-    A plan of TensorRT for RTX runs on all the kinds of GPUs that it was built for, with the version that built it. It is
-    built on the CPU.
+    A plan of TensorRT for RTX is built on the CPU. It runs on all kinds of GPUs that it was built for, with the version
+    that built it.
     """
     from lam_export.pipelines.build_plan import build_plan
 

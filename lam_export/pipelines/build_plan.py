@@ -73,8 +73,8 @@ def build_plan(
         rtx: build with TensorRT for RTX. Its plans never have the fused kernel.
         gpus: with ``rtx``, the compute capabilities to build for, such as ``8.6``; if left out, all that one plan can
             be for. ``7.5`` must be alone.
-        precision: ``fp16``, built from ``model.fp16.onnx``, or ``fp32``, built from ``model.onnx`` without TF32; if left
-            out, ``fp16``, and ``fp32`` for a memory, which has no other.
+        precision: ``fp16``, built from ``model.fp16.onnx``, or ``fp32``, built from ``model.onnx`` without TF32; if
+            left out, ``fp16``, and ``fp32`` for a memory, which has no other.
         profiles: shapes to build for, each ``MIN,OPT,MAX`` of ``BATCHxTOKENS``, for a memory of ``BATCHxQUERIES``; if
             left out, three profiles for queries, paragraphs and documents, or a memory's own.
         max_tokens: longest text of the default profiles; if left out, 8192.
@@ -170,7 +170,7 @@ def _of_memory(
     """The profiles of a memory, after checking the options that are for encoders."""
     if precision == "fp16" or max_tokens is not None:
         found = "fp16" if precision == "fp16" else "--max-tokens"
-        raise PlanError(f"{found} does not apply to the bundle of a memory, {bundle.path}; leave it out, or see --profile")
+        raise PlanError(f"{found} does not apply to a memory's bundle, {bundle.path}; leave it out, or see --profile")
     return shapes
 
 

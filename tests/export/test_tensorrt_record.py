@@ -12,7 +12,7 @@ from lam_engines.bundles.manifest import Graph, TensorSpec
 from lam_engines.bundles.writing import write_bundle
 from lam_engines.contract import PLANS
 from lam_engines.errors import BundleError
-from lam_engines.runtimes.tensorrt.library import RTX, TENSORRT
+from lam_engines.runtimes.tensorrt.library import TENSORRT
 from lam_export.export.tensorrt.environment import BuildEnvironment
 from lam_export.export.tensorrt.profiles import default_profiles
 from lam_export.export.tensorrt.record import BuiltPlan, PlanSource, known_timing_cache, plan_source, record_plan

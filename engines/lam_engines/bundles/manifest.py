@@ -111,7 +111,7 @@ class OptimizationProfile(_Strict):
 
 
 class Plan(_Strict):
-    """A serialised engine of TensorRT or of TensorRT for RTX. It runs only with the library and the version that built it.
+    """A serialised engine of TensorRT or of TensorRT for RTX. Only the version that built it can load it.
 
     A plan of TensorRT runs only on the GPU model that it was built on, a plan of TensorRT for RTX on every GPU of its
     compute capabilities.
@@ -129,9 +129,7 @@ class Plan(_Strict):
     """The runtime that built the plan and loads it: ``tensorrt`` or ``tensorrt-rtx``."""
     version: str
     """The library's full version, such as ``10.9.0.34``."""
-    compute_capabilities: Annotated[
-        tuple[Annotated[str, Field(pattern=r"^\d+\.\d+$")], ...], Field(min_length=1)
-    ]
+    compute_capabilities: Annotated[tuple[Annotated[str, Field(pattern=r"^\d+\.\d+$")], ...], Field(min_length=1)]
     """The compute capabilities of the GPUs that the plan is for, such as ``9.0``."""
     gpu: str | None
     """The name of the GPU that built the plan, as its driver gives it. It is null if no GPU was needed."""

@@ -1,7 +1,7 @@
 """The registry of runtimes. Only this file compares their names.
 
-A runtime is a folder beside this file. The folder's name is the runtime's, with ``_`` for ``-``. Its ``runtime.py`` defines ``RUNTIME``, and imports neither the runtime itself
-nor numpy, because every command's help lists all runtimes.
+A runtime is a folder beside this file, named after the runtime, with ``_`` for ``-``. Its ``runtime.py`` defines
+``RUNTIME``, and imports neither the runtime itself nor numpy, because every command's help lists all runtimes.
 """
 
 from abc import ABC, abstractmethod

@@ -68,12 +68,13 @@ def run_builder(
         progress: told of the builder's phases.
 
     Raises:
-        PlanError: the library could not build it. The message names the node that it refuses, or quotes its first error.
+        PlanError: the library could not build it. The message names the node that it refuses, or its first error.
     """
+    built_for = [f"SM{capability.replace('.', '')}" for capability in environment.compute_capabilities]
     job = Job(
         environment.library.package,
         [_shapes(model, profile) for profile in profiles],
-        [] if environment.gpu else [f"SM{capability.replace('.', '')}" for capability in environment.compute_capabilities],
+        [] if environment.gpu else built_for,
         options.workspace,
         options.optimization_level,
         None if plugin is None else (plugin.chunk_size, plugin.target, str(plugin.cache)),
@@ -128,8 +129,9 @@ def _work(place: Path, environment: BuildEnvironment, verbose: bool, plugin: boo
         last = (said.read().decode(errors="replace").strip().splitlines() or ["it does not say why"])[-1]
     if refusal is not None and refusal[0] is not None:
         raise PlanError(
-            f"{library} refuses the node {refusal[0]}: {refusal[1]}; make the bundle again, with another --opset if that "
-            f"is not enough: lam-export onnx CHECKPOINT -o BUNDLE --force{without}; see all messages with --verbose"
+            f"{library} refuses the node {refusal[0]}: {refusal[1]}; make the bundle again, with another --opset if "
+            f"that does not help: lam-export onnx CHECKPOINT -o BUNDLE --force{without}; see all messages with "
+            f"--verbose"
         )
     if refusal is not None or ended != 0:
         reason = refusal[1] if refusal else f"its process ended with {ended}: {last}"

@@ -72,8 +72,8 @@ def find_rtx(gpus: Sequence[str]) -> BuildEnvironment:
         raise PlanError(f"expected --gpu of {', '.join(known)}, found {', '.join(unknown)}")
     if _ALONE in chosen and len(chosen) > 1:
         raise PlanError(
-            f"expected --gpu {_ALONE} alone, which needs a plan of its own, found {', '.join(chosen)}; run lam-export trt "
-            f"once for {_ALONE} and once for the others"
+            f"expected --gpu {_ALONE} alone, which needs a plan of its own, found {', '.join(chosen)}; run "
+            f"lam-export trt once for {_ALONE} and once for the others"
         )
     return BuildEnvironment(RTX, str(rtx.__version__), chosen)
 

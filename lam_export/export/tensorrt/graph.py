@@ -6,8 +6,8 @@ import onnxscript.optimizer
 from google.protobuf.message import DecodeError
 
 from lam_engines.bundles.bundle import Bundle
-from lam_export.export.opsets import DEFAULT_OPSET, OPSETS
 from lam_export.export.graphs import inlined, of_whole_texts
+from lam_export.export.opsets import DEFAULT_OPSET, OPSETS
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 
 from . import PlanError

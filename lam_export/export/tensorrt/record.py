@@ -66,7 +66,7 @@ def known_timing_cache(bundle: Bundle, environment: BuildEnvironment) -> bytes |
 def record_plan(
     path: Path, built: BuiltPlan, source: PlanSource, environment: BuildEnvironment, tactics: Mapping[str, str]
 ) -> tuple[Bundle, str]:
-    """Put a plan into a bundle. It replaces an older plan of the same precision, GPUs, library version and plugin choice.
+    """Put a plan into a bundle. It replaces one of the same precision, GPUs, library version and plugin choice.
 
     Args:
         path: the bundle.

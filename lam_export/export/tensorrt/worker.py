@@ -1,4 +1,4 @@
-"""``python -m lam_export.export.tensorrt.worker FOLDER``: build the plan of the job in a folder. ``build.py`` runs this.
+"""``python -m lam_export.export.tensorrt.worker FOLDER``: build the plan of a job. ``build.py`` runs this.
 
 A process of its own can be ended at once, while a step of the builder may take a minute. And a library that aborts does
 not take the command with it.
@@ -42,13 +42,13 @@ class Job:
     optimization_level: int | None
     """From 0, the fastest build, to 5, which tries every kernel; None: the library's default."""
     plugin: Sequence[Any] | None
-    """Chunk size, target and folder of compiled kernels of the fused operator's plugin; None: the graph has no plugin."""
+    """Chunk size, target and folder of compiled kernels of the fused operator's plugin; None: it has no plugin."""
     verbose: bool
     """Show the library's own messages on standard error."""
 
 
-class Refused(Exception):
-    """The library takes the graph or its options not."""
+class RefusalError(Exception):
+    """The library does not take the graph or its options."""
 
     def __init__(self, node: str | None, reason: str) -> None:
         super().__init__(reason)
@@ -59,7 +59,7 @@ def build(folder: Path, job: Job, tell: Callable[..., None]) -> None:
     """Build the plan of a folder's graph, without TF32, and inspect it if this machine has the plan's GPU.
 
     Raises:
-        Refused: the library cannot build it.
+        RefusalError: the library cannot build it.
     """
     trt: Any = import_module(job.package)
     if job.plugin is not None:
@@ -95,13 +95,13 @@ def build(folder: Path, job: Job, tell: Callable[..., None]) -> None:
         config.set_timing_cache(cache, ignore_mismatch=False)
     plan = builder.build_serialized_network(network, config)
     if plan is None:
-        raise Refused(None, _first(log.errors))
+        raise RefusalError(None, _first(log.errors))
     (folder / PLAN).write_bytes(plan)
     if not job.compute_capabilities:
         (folder / TIMING_CACHE).write_bytes(config.get_timing_cache().serialize())
         engine = trt.Runtime(log).deserialize_cuda_engine(plan)
         if engine is None:
-            raise Refused(None, _first(log.errors))
+            raise RefusalError(None, _first(log.errors))
         inspector = engine.create_engine_inspector()
         (folder / INSPECTOR).write_text(inspector.get_engine_information(trt.LayerInformationFormat.JSON), "utf-8")
 
@@ -112,17 +112,17 @@ def _register_plugin(chunk_size: int, target: str, cache: str) -> None:
     try:
         register_plugin(chunk_size, target, Path(cache))
     except PluginError as error:
-        raise Refused(None, str(error)) from error
+        raise RefusalError(None, str(error)) from error
 
 
-def _refused_by(parser: Any, errors: Sequence[str]) -> Refused:
+def _refused_by(parser: Any, errors: Sequence[str]) -> RefusalError:
     """The first of a parser's errors, with its node."""
     if not parser.num_errors:
-        return Refused(None, _first(errors))
+        return RefusalError(None, _first(errors))
     error = parser.get_error(0)
     name, operator = error.node_name(), error.node_operator()
     node = f"{name or 'without a name'} ({operator})" if operator else None
-    return Refused(node, _first(error.desc().splitlines()))
+    return RefusalError(node, _first(error.desc().splitlines()))
 
 
 _ECHO = re.compile(r"Invalid Node - |.*\bcudaError\b|.*While parsing node|.*-- (Begin|End) node")
@@ -183,9 +183,9 @@ if __name__ == "__main__":
     place = Path(sys.argv[1])
 
     def report(*words: Any) -> None:
-        print(json.dumps(words), file=reports)  # noqa: T201
+        print(json.dumps(words), file=reports)
 
     try:
         build(place, Job(**json.loads((place / JOB).read_text(encoding="utf-8"))), report)
-    except Refused as refusal:
+    except RefusalError as refusal:
         report("refused", refusal.node, refusal.reason)

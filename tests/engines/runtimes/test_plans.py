@@ -51,7 +51,9 @@ def test_a_plan_of_many_gpus_is_of_its_library_alone(tmp_path: Path) -> None:
     for capability in ("8.6", "8.9", None):  # None: the library itself refuses a plan
         assert choose_plan(bundle, "fp16", PlanBinding(RTX, "1.7.1.116", capability)) == "engines/0.plan"
     message = refusal(bundle, environment=PlanBinding(RTX, "1.7.1.116", "9.0"))
-    assert "expected a plan for compute capability 9.0, that of the GPU here, found fp16 plans for 8.6, 8.9 in" in message
+    assert (
+        "expected a plan for compute capability 9.0, that of the GPU here, found fp16 plans for 8.6, 8.9 in" in message
+    )
     assert message.endswith("--fp16 --rtx")
     assert "expected a plan for TensorRT for RTX 1.8.0" in refusal(bundle, environment=PlanBinding(RTX, "1.8.0", "8.6"))
 
@@ -74,7 +76,9 @@ def test_no_plan_of_that_precision(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["10.9.0.35", "10.9", "11.4.0.1"])
 def test_a_plan_for_another_tensorrt(version: str, tmp_path: Path) -> None:
-    message = refusal(bundle_with(tmp_path, {}, {"version": "10.13.0.1"}), environment=PlanBinding(TENSORRT, version, "9.0"))
+    message = refusal(
+        bundle_with(tmp_path, {}, {"version": "10.13.0.1"}), environment=PlanBinding(TENSORRT, version, "9.0")
+    )
     assert f"expected a plan for TensorRT {version}, the version installed here" in message
     assert "found fp16 plans for 10.13.0.1, 10.9.0.34 in" in message
     assert message.endswith(f"build it here: lam-export trt '{tmp_path}/a bundle' --fp16")
@@ -117,7 +121,14 @@ def test_how_many_texts_and_how_long(tmp_path: Path) -> None:
     bundle = bundle_with(tmp_path, {})
     plan = bundle.manifest.plans["engines/0.plan"]
     assert max_tokens(plan) == 8192
-    assert [max_batch(plan, tokens, bundle, TENSORRT) for tokens in (1, 64, 65, 512, 513, 8192)] == [64, 64, 64, 64, 4, 4]
+    assert [max_batch(plan, tokens, bundle, TENSORRT) for tokens in (1, 64, 65, 512, 513, 8192)] == [
+        64,
+        64,
+        64,
+        64,
+        4,
+        4,
+    ]
     with pytest.raises(InputError) as caught:
         max_batch(plan, 9000, bundle, TENSORRT)
     assert str(caught.value) == (

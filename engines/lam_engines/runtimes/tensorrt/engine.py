@@ -97,7 +97,9 @@ class TensorRtEngine(EmbeddingEngine):
         vectors = np.empty((shape[0], self.model.hidden_size), dtype=np.float32)
         with self._lock:
             if self._engine is None:
-                raise EngineError(f"this engine is closed; load the bundle again: load_engine(BUNDLE, '{self._library.name}')")
+                raise EngineError(
+                    f"this engine is closed; load the bundle again: load_engine(BUNDLE, '{self._library.name}')"
+                )
             try:
                 ready = self._ready(profile, shape)
                 for name, array in feed.items():
@@ -107,8 +109,8 @@ class TensorRtEngine(EmbeddingEngine):
                 self._stream.wait()
             except EngineError as error:
                 raise EngineError(
-                    f"{self._library.title} failed on a batch of {rows} x {tokens} tokens: {error}; if memory is short, lower "
-                    f"batch_tokens or cut the longest texts"
+                    f"{self._library.title} failed on a batch of {rows} x {tokens} tokens: {error}; if memory is "
+                    f"short, lower batch_tokens or cut the longest texts"
                 ) from None
         return vectors[:rows]
 

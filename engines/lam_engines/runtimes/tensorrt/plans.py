@@ -68,7 +68,8 @@ def choose_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> str:
         )
     fitting = [name for name, plan in here.items() if binding.compute_capability in (None, *plan.compute_capabilities)]
     if not fitting:
-        there = ", ".join(sorted({f"{capability}{f' ({plan.gpu})' if plan.gpu else ''}" for plan in here.values() for capability in plan.compute_capabilities}))
+        built = [(capability, plan.gpu) for plan in here.values() for capability in plan.compute_capabilities]
+        there = ", ".join(sorted({f"{capability} ({gpu})" if gpu else capability for capability, gpu in built}))
         raise BundleError(
             f"expected a plan for compute capability {binding.compute_capability}, that of the GPU here, found "
             f"{precision} plans for {there} in {bundle.path}; build it here: {build}"
