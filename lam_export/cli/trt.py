@@ -32,7 +32,7 @@ def run(
     gpu: Annotated[
         list[str] | None,
         typer.Option(
-            help=f"With --rtx: compute capabilities to build for, such as 8.6,8.9; 7.5 must be alone. {REPEATED}",
+            help=f"With --rtx: compute capabilities to build for, such as 8.6,8.9. {REPEATED}",
             show_default="all that one plan can be for",
         ),
     ] = None,

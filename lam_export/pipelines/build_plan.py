@@ -72,7 +72,7 @@ def build_plan(
         bundle: an open bundle, or its folder: of an encoder of any form, or of a memory.
         rtx: build with TensorRT for RTX. Its plans never have the fused kernel.
         gpus: with ``rtx``, the compute capabilities to build for, such as ``8.6``; if left out, all that one plan can
-            be for. ``7.5`` must be alone.
+            be for.
         precision: ``fp16``, built from ``model.fp16.onnx``, or ``fp32``, built from ``model.onnx`` without TF32; if
             left out, ``fp16``, and ``fp32`` for a memory, which has no other.
         profiles: shapes to build for, each ``MIN,OPT,MAX`` of ``BATCHxTOKENS``, for a memory of ``BATCHxQUERIES``; if

@@ -15,8 +15,8 @@ from . import PlanError
 
 OLDEST = (10, 0)
 """The first TensorRT version with opset 20 and int64 tensors."""
-_ALONE = "7.5"
-"""A plan of TensorRT for RTX for this compute capability is for no other."""
+_TURING = "7.5"
+"""TensorRT for RTX 1.7.1 has no products in float32 for it ("FP32 GEMM is not supported"), and every graph has some."""
 
 
 @dataclass(frozen=True)
@@ -67,14 +67,13 @@ def find_rtx(gpus: Sequence[str]) -> BuildEnvironment:
     """
     rtx = _module(RTX, RTX.extra)
     known = [f"{name[2:-1]}.{name[-1]}" for name in rtx.ComputeCapability.__members__ if name.startswith("SM")]
-    chosen = tuple(dict.fromkeys(gpus)) or tuple(gpu for gpu in known if gpu != _ALONE)
-    if unknown := [gpu for gpu in chosen if gpu not in known]:
-        raise PlanError(f"expected --gpu of {', '.join(known)}, found {', '.join(unknown)}")
-    if _ALONE in chosen and len(chosen) > 1:
-        raise PlanError(
-            f"expected --gpu {_ALONE} alone, which needs a plan of its own, found {', '.join(chosen)}; run "
-            f"lam-export trt once for {_ALONE} and once for the others"
+    able = [gpu for gpu in known if gpu != _TURING]
+    chosen = tuple(dict.fromkeys(gpus)) or tuple(able)
+    if unknown := [gpu for gpu in chosen if gpu not in able]:
+        turing = (
+            f"; {RTX.title} has no float32 products for {_TURING}, use TensorRT there" if _TURING in unknown else ""
         )
+        raise PlanError(f"expected --gpu of {', '.join(able)}, found {', '.join(unknown)}{turing}")
     return BuildEnvironment(RTX, str(rtx.__version__), chosen)
 
 
