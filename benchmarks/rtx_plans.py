@@ -39,7 +39,7 @@ def main(
                     if status:
                         raise typer.Exit(1)
                     opened = Bundle(copy, kind=None)
-                    (name,) = opened.manifest.plans
+                    name = list(opened.manifest.plans)[-1]  # the newest
                     plan, size = opened.manifest.plans[name], opened.manifest.files[name].bytes
                     gpus_of = ", ".join(plan.compute_capabilities)
                     processor = used.ru_utime + used.ru_stime
