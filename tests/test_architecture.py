@@ -147,7 +147,7 @@ def test_no_extra_brings_both_packages_of_onnxruntime() -> None:
     tomllib = pytest.importorskip("tomllib")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     runtimes = {name: [r for r in requires if "onnxruntime" in r or "cpu" in r] for name, requires in extras.items()}
-    assert {name for name, found in runtimes.items() if found} == {"cpu", "gpu", "dev"}
+    assert {name for name, found in runtimes.items() if found} == {"cpu", "gpu", "rtx", "dev"}
 
 
 @pytest.mark.parametrize(

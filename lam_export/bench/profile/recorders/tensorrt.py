@@ -12,6 +12,7 @@ from lam_engines.runtimes.tensorrt.engine import TensorRtEngine
 from lam_engines.runtimes.tensorrt.library import TENSORRT
 from lam_export.anatomy.graph import places_of_nodes
 from lam_export.anatomy.parts import Place
+from lam_export.export.tensorrt.graph import without_plugin
 from lam_export.export.tensorrt.inspector import layer_name, onnx_nodes
 
 from .samples import Run, Sample
@@ -25,7 +26,8 @@ class TensorRtRecorder(TensorRtEngine):
         import onnx
 
         super().__init__(bundle, TENSORRT, precision=precision)
-        known = places_of_nodes(onnx.load_from_string(bundle.read(self._plan.graph)))
+        graph = onnx.load_from_string(bundle.read(self._plan.graph))
+        known = places_of_nodes(graph if self._plan.plugin else without_plugin(graph))
         inspector = "" if self._plan.inspector is None else bundle.read(self._plan.inspector).decode("utf-8")
         self._places = layer_places(inspector, known)
         self._report = _report()
