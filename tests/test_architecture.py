@@ -1,6 +1,7 @@
 """The rules of the house: who may import whom, what is defined where, and what may be loaded when."""
 
 import ast
+import re
 import subprocess
 import sys
 from collections import defaultdict
@@ -13,7 +14,7 @@ from source import FILES, MODULES, ROOT, TREES, File, circle, compared, private_
 LAYERS = [{"cli"}, {"pipelines"}, {"bench", "validate"}, {"evidence", "anatomy"}, {"export", "demo"}, {"model"}]
 SIDE_BY_SIDE = {"bench", "validate"}
 """They know nothing of each other."""
-RUNTIMES = {"onnxruntime", "openvino", "tensorrt"}
+RUNTIMES = {"onnxruntime", "openvino", "tensorrt", "tensorrtrtx"}
 MAX_LINES = 300
 STANDALONE = ("lam_engines.serving.deployment.probe",)
 """Copied to where the package is not."""
@@ -93,7 +94,7 @@ def test_no_file_is_long() -> None:
 
 def test_the_names_of_runtimes_are_compared_in_their_registry_alone() -> None:
     def runtime(value: str) -> bool:
-        return value.lower().replace(" ", "").replace("_", "") in RUNTIMES
+        return re.sub("[ _-]", "", value.lower()) in RUNTIMES
 
     elsewhere = [file for file in FILES if not file.module.startswith("lam_engines.runtimes")]
     none({f"{file}: {value.lower()}" for file in elsewhere for _, value in compared(file) if runtime(value)})
@@ -146,7 +147,7 @@ def test_no_extra_brings_both_packages_of_onnxruntime() -> None:
     tomllib = pytest.importorskip("tomllib")
     extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
     runtimes = {name: [r for r in requires if "onnxruntime" in r or "cpu" in r] for name, requires in extras.items()}
-    assert {name for name, found in runtimes.items() if found} == {"cpu", "gpu", "dev"}
+    assert {name for name, found in runtimes.items() if found} == {"cpu", "gpu", "rtx", "dev"}
 
 
 @pytest.mark.parametrize(

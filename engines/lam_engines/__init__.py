@@ -27,12 +27,13 @@ def load_engine(
 
     Args:
         bundle: the folder that ``lam-export onnx`` wrote.
-        engine: ``auto``, the fastest that runs here; or the runtime ``onnxruntime``, ``openvino`` or ``tensorrt``. In
-            fp32 their embeddings agree within 1e-5.
+        engine: ``auto``, the fastest that runs here; or the runtime ``onnxruntime``, ``openvino``, ``tensorrt`` or
+            ``tensorrt-rtx``. In fp32 their embeddings agree within 1e-5.
         precision: precision of the graph or plan, which the bundle must have. onnxruntime takes ``fp32`` (its default),
-            ``fp16`` and ``int8``; openvino ``fp32`` (its default) and ``bf16``; tensorrt ``fp16`` (its default) and
-            ``fp32``; auto what any of them takes, ``fp32`` by default.
-        device: onnxruntime takes ``cpu`` (its default) and ``cuda``; openvino ``cpu``; tensorrt ``cuda``.
+            ``fp16`` and ``int8``; openvino ``fp32`` (its default) and ``bf16``; tensorrt and tensorrt-rtx ``fp16``
+            (their default) and ``fp32``; auto what any of them takes, ``fp32`` by default.
+        device: onnxruntime takes ``cpu`` (its default) and ``cuda``; openvino ``cpu``; tensorrt and tensorrt-rtx
+            ``cuda``.
         threads: threads of each operator on a CPU. Default: the runtime's own choice.
 
     Returns:

@@ -62,6 +62,8 @@ def run(
     for finding in (*auto, *engines, *tools):
         mark = "[green]✓[/]" if finding.works else "[red]✗[/]"
         table.add_row(mark, finding.what, escape(finding.detail))
+    for plan in [] if bundle is None else _plans(bundle):
+        table.add_row("", "plan", escape(plan))
     out.print(table)
     if not any(finding.works for finding in engines):
         raise typer.Exit(2)
@@ -92,6 +94,16 @@ def _engine(runtime: "Runtime", device: str, bundle: Path | None) -> Finding:
         return Finding(what, True, found + _embedded(runtime.load(Bundle(bundle), device=device)))
     except LamError as error:
         return Finding(what, False, str(error))
+
+
+def _plans(bundle: Path) -> list[str]:
+    """The name of each plan of a bundle, and what it runs on."""
+    from lam_engines.bundles.bundle import Bundle
+
+    try:
+        return [f"{name}: {plan}" for name, plan in Bundle(bundle, kind=None).manifest.plans.items()]
+    except LamError:  # the engines say what is wrong with it
+        return []
 
 
 def _embedded(engine: "EmbeddingEngine") -> str:

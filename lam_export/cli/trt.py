@@ -18,11 +18,24 @@ EXAMPLES = examples(
     "lam-export trt my-model --profile 1x1,1x32,16x64 --profile 1x1,1x4096,1x32768",
     "lam-export trt my-model --fp32 --no-plugin --optimization-level 5 --workspace 8",
     "lam-export trt my-model --fp16 --checkpoint my-checkpoint",
+    "lam-export trt my-model --rtx",
+    "lam-export trt my-model --rtx --gpu 8.6,8.9 --fp32",
 )
 
 
 def run(
     bundle: BundleArgument,
+    rtx: Annotated[
+        bool,
+        typer.Option("--rtx", help="Build with TensorRT for RTX: one plan for many GPUs. It needs no GPU."),
+    ] = False,
+    gpu: Annotated[
+        list[str] | None,
+        typer.Option(
+            help=f"With --rtx: compute capabilities to build for, such as 8.6,8.9. {REPEATED}",
+            show_default="all that one plan can be for",
+        ),
+    ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Build from model.fp16.onnx; this is the default.")] = False,
     fp32: Annotated[bool, typer.Option("--fp32", help="Build from model.onnx, without TF32.")] = False,
     profile: Annotated[
@@ -59,10 +72,13 @@ def run(
     teacher: Teacher = None,
     verbose: Verbose = False,
 ) -> None:
-    """Build a TensorRT plan for this machine's GPU, and add it to the bundle.
+    """Build a TensorRT plan for this machine's GPU, or with --rtx for many GPUs, and add it to the bundle.
 
-    A plan runs only on the GPU model and the TensorRT version that it was built with. It is built on CUDA's first
+    A plan of TensorRT runs only on the GPU model and the version that it was built with. It is built on CUDA's first
     device; choose another with CUDA_VISIBLE_DEVICES.
+
+    A plan of TensorRT for RTX is built on the CPU. It runs on all kinds of GPUs that it was built for, with the version
+    that built it.
     """
     from lam_export.pipelines.build_plan import build_plan
 
@@ -71,7 +87,9 @@ def run(
     with shown_progress() as progress:
         added = build_plan(
             bundle,
-            precision="fp32" if fp32 else "fp16",
+            rtx=rtx,
+            gpus=[one.strip() for several in gpu or () for one in several.split(",")],
+            precision="fp32" if fp32 else "fp16" if fp16 else None,
             profiles=profile or (),
             max_tokens=max_tokens,
             plugin=not no_plugin,
@@ -84,10 +102,13 @@ def run(
         )
     plan, entry = added.plan, added.bundle.manifest.files[added.name]
     say(out, f"Wrote {bundle / added.name}, {entry.bytes / 1e6:.1f} MB", style="green")
-    of_gpu = f"{plan.gpu} (compute capability {plan.compute_capability}, driver {plan.driver})"
-    say(out, f"  TensorRT {plan.tensorrt}, {of_gpu}")
+    say(out, f"  {plan}")
+    say(out, f"  built on {plan.gpu}, driver {plan.driver}" if plan.gpu else "  built on the CPU; it has not run")
     for shapes in plan.profiles:
         say(out, f"  profile {shapes}")
     for node, tactic in plan.tactics.items():
         say(out, f"  {node}: {tactic}")
-    say(out, f"Validate it: lam-export validate {quote(str(bundle))} --checkpoint CHECKPOINT --engine tensorrt")
+    if added.bundle.manifest.memory_layer is None:
+        where = " on a machine with one of these GPUs" if rtx else ""
+        command = f"lam-export validate {quote(str(bundle))} --checkpoint CHECKPOINT --engine {plan.library}"
+        say(out, f"Validate it{where}: {command}")

@@ -23,6 +23,7 @@ _TOOLS = (
     "onnxruntime-gpu",
     "openvino",
     "tensorrt",
+    "tensorrt-rtx-cu12",
     "polygraphy",
     "tokenizers",
     "numpy",

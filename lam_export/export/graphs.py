@@ -40,8 +40,36 @@ def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path, *, layers:
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model without local functions and ``window``, for runtimes that support neither, such as OpenVINO."""
-    return onnx.inliner.inline_local_functions(of_whole_texts(model))
+    """The same model without local functions and ``window``, for runtimes that support neither, such as OpenVINO.
+
+    A node of a function is named after the node that calls it: ``layers.3.form.n7``. TensorRT wants every name once.
+    """
+    return onnx.inliner.inline_local_functions(with_named_functions(of_whole_texts(model)))
+
+
+def with_named_functions(model: onnx.ModelProto) -> onnx.ModelProto:
+    """A copy in which each call of a local function has its own function, with values named after the call.
+
+    For example, the value ``mixed`` in the function of node ``layers.3.form`` becomes ``layers.3.form.mixed``. A
+    runtime that inlines the function may add a prefix and a suffix, but the name stays recognisable. The function's
+    inputs keep their names.
+    """
+    copy = type(model)()
+    copy.CopyFrom(model)
+    functions = {function.name: function for function in model.functions}
+    del copy.functions[:]
+    for node in copy.graph.node:
+        if function := functions.get(node.op_type):
+            own = copy.functions.add()
+            own.CopyFrom(function)
+            own.name = node.op_type = f"{function.name}_{len(copy.functions)}"
+            prefix = f"{node.output[0]}."
+            for inner in own.node:
+                inner.name = prefix + inner.name
+                inner.input[:] = [x if not x or x in function.input else prefix + x for x in inner.input]
+                inner.output[:] = [x and prefix + x for x in inner.output]
+            own.output[:] = [x if x in function.input else prefix + x for x in own.output]
+    return copy
 
 
 def of_whole_texts(model: onnx.ModelProto) -> onnx.ModelProto:

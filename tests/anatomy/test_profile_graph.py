@@ -9,10 +9,11 @@ from tiny import LAYERS
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import INLINED_MODEL, MODEL
-from lam_export.anatomy.graph import node_places, places_of, spread, with_named_functions
+from lam_export.anatomy.graph import node_places, places_of, spread
 from lam_export.anatomy.nodes import Node, nodes_of
 from lam_export.anatomy.operator_parts import operator_parts
 from lam_export.anatomy.parts import Place
+from lam_export.export.graphs import with_named_functions
 
 
 @pytest.fixture(scope="module", params=[MODEL, INLINED_MODEL])

@@ -49,7 +49,7 @@ def test_validate_one_precision(tiny_bundle: Path, tiny_checkpoint_folder: Path)
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        (["--engine", "caffe"], "expected engine auto, onnxruntime, openvino or tensorrt, found 'caffe'"),
+        (["--engine", "caffe"], "expected engine auto, onnxruntime, openvino, tensorrt or tensorrt-rtx, found 'caffe'"),
         (["--engine", "openvino", "--precision", "fp16"], "expected precision fp32 or bf16 with the engine openvino"),
         (["--engine", "openvino", "--device", "cuda"], "expected device cpu with the engine openvino"),
         (["--engine", "tensorrt", "--threads", "2"], "expected no threads with the engine tensorrt"),

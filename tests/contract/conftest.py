@@ -42,10 +42,10 @@ def contract_bundle(tmp_path_factory: pytest.TempPathFactory, tiny_checkpoint_fo
     def make(folder: Path) -> None:
         checkpoint = load_checkpoint(tiny_checkpoint_folder)
         export_onnx(checkpoint, folder / "bundle", precisions=("fp16", "int8"), inline=True)
-        if needs.missing("tensorrt", "cuda") is None:
-            for precision in runtime("tensorrt").precisions:
+        for name, option in {"tensorrt": (), "tensorrt-rtx": ("--rtx",)}.items():
+            for precision in runtime(name).precisions if needs.missing(name.replace("-", "_"), "cuda") is None else ():
                 options = (f"--{precision}", "--max-tokens", PLAN_TOKENS, "--optimization-level", 1)
-                built = lam_export("trt", folder / "bundle", *options)
+                built = lam_export("trt", folder / "bundle", *option, *options)
                 assert built.returncode == 0, built.stderr
 
     return shared.made_once(tmp_path_factory, "contract", make) / "bundle"

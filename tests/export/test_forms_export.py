@@ -125,7 +125,6 @@ def test_what_the_command_refuses(folders: dict[str, Path], bundles: dict[str, P
     said = refusal("onnx", folders["shared"], "-o", tmp_path / "b", "--form", "parallel", "--chunk-size", "32")
     assert "expected no chunk size with the form parallel" in said
     assert "flat, recurrent or parallel" in refusal("onnx", folders["shared"], "-o", tmp_path / "b", "--form", "round")
-    assert "expected a bundle of the form flat, found recurrent" in refusal("trt", bundles["recurrent"])
 
 
 def test_the_report_looks_into_the_operator(folders: dict[str, Path], bundles: dict[str, Path]) -> None:

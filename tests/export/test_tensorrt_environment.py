@@ -4,12 +4,13 @@ from importlib.util import find_spec
 
 import pytest
 
+from lam_engines.runtimes.tensorrt.library import TENSORRT
 from lam_export.export.tensorrt import PlanError
 from lam_export.export.tensorrt.environment import BuildEnvironment, check_gpu, check_version, find_environment
 
 
 def environment(compute_capability: str) -> BuildEnvironment:
-    return BuildEnvironment("10.9.0.34", "Some GPU", compute_capability, "570.86.15")
+    return BuildEnvironment(TENSORRT, "10.9.0.34", (compute_capability,), "Some GPU", "570.86.15")
 
 
 @pytest.mark.parametrize("version", ["10.9.0.34", "10.13.3.9", "10.15.1.29", "11.0.0.114", "11.4.0.106"])
@@ -46,5 +47,5 @@ def test_a_gpu_without_a_kernel() -> None:
 
 @pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")
 def test_no_tensorrt() -> None:
-    with pytest.raises(PlanError, match=r"TensorRT cannot be imported .* pip install 'lam-export\[trt\]'"):
+    with pytest.raises(PlanError, match=r"TensorRT is not installed; run: pip install 'lam-export\[trt\]'"):
         find_environment(plugin=True)

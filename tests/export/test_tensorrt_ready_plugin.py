@@ -59,11 +59,5 @@ def test_the_kernels_are_compiled_before_tensorrt_is_asked(
     half: onnx.ModelProto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("LAM_EXPORT_CACHE", str(tmp_path))
-    try:
-        import tensorrt  # noqa: F401
-    except ImportError:
-        with pytest.raises(PlanError, match=r"TensorRT cannot be imported.*--no-plugin"):
-            ready_plugin(half, 128, [profile(8)], "sm_80")
-    else:
-        assert set(ready_plugin(half, 128, [profile(8)], "sm_80")) == {1, 2, 3}
+    assert set(ready_plugin(half, 128, [profile(8)], "sm_80")) == {1, 2, 3}
     assert len(list((tmp_path / "kernels").glob("*.json"))) == 3

@@ -12,11 +12,12 @@ from lam_engines.bundles.manifest import Graph, TensorSpec
 from lam_engines.bundles.writing import write_bundle
 from lam_engines.contract import PLANS
 from lam_engines.errors import BundleError
+from lam_engines.runtimes.tensorrt.library import TENSORRT
 from lam_export.export.tensorrt.environment import BuildEnvironment
 from lam_export.export.tensorrt.profiles import default_profiles
 from lam_export.export.tensorrt.record import BuiltPlan, PlanSource, known_timing_cache, plan_source, record_plan
 
-H200 = BuildEnvironment("10.9.0.34", "NVIDIA H200", "9.0", "570.86.15")
+H200 = BuildEnvironment(TENSORRT, "10.9.0.34", ("9.0",), "NVIDIA H200", "570.86.15")
 BUILT = BuiltPlan(b"\x00ftrt a plan", '{"Layers": []}', b"measured")
 GRAPHS = {"model.onnx": "fp32", "model.fp16.onnx": "fp16"}
 
@@ -57,8 +58,8 @@ def test_what_is_recorded(path: Path) -> None:
     assert bundle.read(plan.inspector) == BUILT.inspector.encode()
     assert plan.inspector.endswith(".json")
     assert (plan.graph, plan.graph_sha256) == ("model.fp16.onnx", hashlib.sha256(b"model.fp16.onnx").hexdigest())
-    assert (plan.precision, plan.plugin, plan.tensorrt) == ("fp16", True, "10.9.0.34")
-    assert (plan.gpu, plan.compute_capability, plan.driver) == ("NVIDIA H200", "9.0", "570.86.15")
+    assert (plan.precision, plan.plugin, plan.library, plan.version) == ("fp16", True, "tensorrt", "10.9.0.34")
+    assert (plan.gpu, plan.compute_capabilities, plan.driver) == ("NVIDIA H200", ("9.0",), "570.86.15")
     assert plan.profiles == default_profiles(600)
     assert plan.tactics == {"layers.0.form/FusedDeltaRule_c128": "rows16"}
     assert engines(path) == {name, plan.inspector, f"engines/timing-{short(b'measured')}.cache"}
@@ -91,9 +92,9 @@ def test_the_same_plan_again(path: Path) -> None:
 OTHERS = {
     "precision": ("fp32", True, H200),
     "plugin": ("fp16", False, H200),
-    "TensorRT": ("fp16", True, replace(H200, tensorrt="10.9.1.2")),
+    "TensorRT": ("fp16", True, replace(H200, version="10.9.1.2")),
     "GPU": ("fp16", True, replace(H200, gpu="NVIDIA H100 80GB HBM3")),
-    "compute capability": ("fp16", True, replace(H200, compute_capability="12.0")),
+    "compute capability": ("fp16", True, replace(H200, compute_capabilities=("12.0",))),
 }
 
 
@@ -124,7 +125,7 @@ def test_names_tell_kinds_apart(path: Path) -> None:
 
 def test_timing_caches_are_kept_by_tensorrt_and_gpu(path: Path) -> None:
     assert known_timing_cache(Bundle(path), H200) is None
-    other = replace(H200, tensorrt="11.4.0.106")
+    other = replace(H200, version="11.4.0.106")
     record_plan(path, BUILT, source(path), H200, {})
     record_plan(path, replace(BUILT, timing_cache=b"elsewhere"), source(path), other, {})
     bundle, _ = record_plan(path, replace(BUILT, timing_cache=b"measured anew"), source(path, "fp32"), H200, {})
@@ -143,7 +144,7 @@ def test_a_timing_cache_that_tensorrt_could_not_use_is_dropped(path: Path) -> No
 
 def test_two_that_measured_the_same_share_a_file(path: Path) -> None:
     record_plan(path, BUILT, source(path), H200, {})
-    record_plan(path, BUILT, source(path), replace(H200, tensorrt="11.4.0.106"), {})
+    record_plan(path, BUILT, source(path), replace(H200, version="11.4.0.106"), {})
     bundle, _ = record_plan(path, replace(BUILT, timing_cache=None), source(path), H200, {})
     assert list(bundle.manifest.timing_cache.values()) == [f"engines/timing-{short(b'measured')}.cache"]
     engines(path)

@@ -24,6 +24,7 @@ EXTRAS = {
     "ray": "ray",
     "scipy": "report",
     "tensorrt": "tensorrt",
+    "tensorrt_rtx": "rtx",
     "triton": "kernels",
     "yaml": "dev",
 }

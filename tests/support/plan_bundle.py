@@ -10,7 +10,7 @@ import bundles
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.manifest import OptimizationProfile, Plan, Range
 from lam_engines.bundles.writing import extend_bundle
-from lam_engines.runtimes.tensorrt.plans import PlanBinding
+from lam_engines.runtimes.tensorrt.library import TENSORRT, PlanBinding
 
 
 def with_plan(
@@ -35,8 +35,9 @@ def with_plan(
         graph_sha256=opened.manifest.files["model.onnx"].sha256,
         precision="fp16",
         plugin=True,
-        tensorrt="10.9.0.34",
-        compute_capability="9.0",
+        library="tensorrt",
+        version="10.9.0.34",
+        compute_capabilities=("9.0",),
         gpu="NVIDIA H200",
         driver="570.86.15",
         profiles=tuple(
@@ -51,7 +52,7 @@ def with_plan(
     return extend_bundle(copy, files, lambda m: m.model_copy(update={"plans": {**m.plans, **plans}}))
 
 
-HERE = PlanBinding("10.9.0.34", "9.0")
+HERE = PlanBinding(TENSORRT, "10.9.0.34", "9.0")
 
 
 def profile(batch: int, tokens: int, *, least: tuple[int, int] = (1, 1)) -> OptimizationProfile:
@@ -72,8 +73,9 @@ def bundle_with(folder: Path, *plans: dict[str, Any]) -> Bundle:
             "graph_sha256": bundle.manifest.files["model.onnx"].sha256,
             "precision": "fp16",
             "plugin": True,
-            "tensorrt": HERE.tensorrt,
-            "compute_capability": HERE.compute_capability,
+            "library": HERE.library.name,
+            "version": HERE.version,
+            "compute_capabilities": (HERE.compute_capability,),
             "gpu": "NVIDIA H200",
             "driver": "570.86.15",
             "profiles": PROFILES,

@@ -28,15 +28,18 @@ struct Profile {
     Range tokens;
 };
 
-/// A serialised TensorRT engine: of one GPU model and one TensorRT version.
+/// A serialised engine of TensorRT, or of TensorRT for RTX: of one version of the library.
 struct Plan {
     std::string graph;
     std::string graph_sha256;
     std::string precision;
+    /// The engine that loads it: tensorrt or tensorrt-rtx.
+    std::string library;
     /// Full version, 10.9.0.34.
-    std::string tensorrt;
-    /// Of the GPU, 9.0.
-    std::string compute_capability;
+    std::string version;
+    /// Of the GPUs that it is for, 9.0.
+    std::vector<std::string> compute_capabilities;
+    /// The GPU that built it; empty if none was needed.
     std::string gpu;
     std::vector<Profile> profiles;
 };

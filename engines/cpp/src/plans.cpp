@@ -35,35 +35,44 @@ std::string there(const std::vector<const Named*>& plans, const std::function<st
 
 }  // namespace
 
-std::string build_command(const Bundle& bundle, const std::string& precision) {
-    return "lam-export trt " + shell_quoted(bundle.path().string()) + " --" + precision;
+std::string build_command(const Bundle& bundle, const std::string& precision, const std::string& library) {
+    return "lam-export trt " + shell_quoted(bundle.path().string()) + " --" + precision +
+           (library == "tensorrt-rtx" ? " --rtx" : "");
 }
 
 std::string choose_plan(const Bundle& bundle, const std::string& precision, const Environment& environment) {
     if (precision != "fp16" && precision != "fp32")
-        throw EngineError("expected precision fp16 or fp32 with the engine tensorrt, found " + lam::quoted(precision));
-    const std::string build = build_command(bundle, precision);
+        throw EngineError("expected precision fp16 or fp32 with the engine " + environment.library + ", found " +
+                          lam::quoted(precision));
+    const std::string build = build_command(bundle, precision, environment.library);
+    const std::string title = environment.library == "tensorrt-rtx" ? "TensorRT for RTX" : "TensorRT";
     const std::string place = " in " + bundle.path().string();
     std::vector<const Named*> all;
-    for (const Named& plan : bundle.manifest().plans) all.push_back(&plan);
+    for (const Named& plan : bundle.manifest().plans)
+        if (plan.second.library == environment.library) all.push_back(&plan);
 
     const auto found = those(all, [&](const Plan& plan) { return plan.precision == precision; });
     if (found.empty())
-        throw BundleError("expected a plan of precision " + precision + place + ", found " +
+        throw BundleError("expected a plan of precision " + precision + " for " + title + place + ", found " +
                           there(all, [](const Plan& plan) { return plan.precision; }) + "; build it here: " + build);
-    const auto here = those(found, [&](const Plan& plan) { return plan.tensorrt == environment.tensorrt; });
+    const auto here = those(found, [&](const Plan& plan) { return plan.version == environment.version; });
     if (here.empty())
-        throw BundleError("expected a plan for TensorRT " + environment.tensorrt +
+        throw BundleError("expected a plan for " + title + " " + environment.version +
                           ", the version installed here, found " + precision + " plans for " +
-                          there(found, [](const Plan& plan) { return plan.tensorrt; }) + place +
+                          there(found, [](const Plan& plan) { return plan.version; }) + place +
                           "; build it here: " + build);
     const auto fitting =
-        those(here, [&](const Plan& plan) { return plan.compute_capability == environment.compute_capability; });
+        those(here, [&](const Plan& plan) {
+            const auto& built = plan.compute_capabilities;
+            return std::find(built.begin(), built.end(), environment.compute_capability) != built.end();
+        });
     if (fitting.empty())
         throw BundleError(
             "expected a plan for compute capability " + environment.compute_capability +
             ", that of the GPU here, found " + precision + " plans for " +
-            there(here, [](const Plan& plan) { return plan.compute_capability + " (" + plan.gpu + ")"; }) + place +
+            there(here, [](const Plan& plan) {
+                return joined(plan.compute_capabilities) + (plan.gpu.empty() ? "" : " (" + plan.gpu + ")");
+            }) + place +
             "; build it here: " + build);
     const auto& [name, plan] = *fitting.back();
     const FileEntry* graph = bundle.manifest().file(plan.graph);

@@ -12,19 +12,21 @@ namespace lam {
 
 /// What a plan is bound to.
 struct Environment {
+    /// The engine that loads it: tensorrt or tensorrt-rtx.
+    std::string library;
     /// Full version, 10.9.0.34: another one refuses the plan, be it by its last figure.
-    std::string tensorrt;
+    std::string version;
     /// Of the GPU, 9.0.
     std::string compute_capability;
 };
 
 /// What builds a plan of a bundle on the machine where it is run.
-std::string build_command(const Bundle& bundle, const std::string& precision);
+std::string build_command(const Bundle& bundle, const std::string& precision, const std::string& library);
 
 /// The name of the plan that runs here; of several the one that was built last.
 ///
 /// `precision` is fp16 or fp32. Throws EngineError: there is no such precision; BundleError: the bundle has no plan of
-/// it, or none for this TensorRT and this GPU, or it was built from another graph; says which command builds it.
+/// it, or none for this library and this GPU, or it was built from another graph; says which command builds it.
 std::string choose_plan(const Bundle& bundle, const std::string& precision, const Environment& environment);
 
 /// The plan of a name that `choose_plan` gave.

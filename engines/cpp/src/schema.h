@@ -39,6 +39,7 @@ class Field {
 
     std::int64_t integer() const;
     std::optional<std::int64_t> integer_or_none() const;
+    bool is_null() const;
     std::int64_t at_least(std::int64_t least) const;
     std::string text() const;
     std::string one_of(const std::vector<std::string>& texts) const;

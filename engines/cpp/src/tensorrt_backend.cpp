@@ -73,10 +73,10 @@ class TensorRtBackend : public Backend {
   public:
     TensorRtBackend(const Bundle& bundle, const std::string& precision)
         : model_(bundle.manifest().model),
-          build_(build_command(bundle, precision)),
+          build_(build_command(bundle, precision, "tensorrt")),
           sessions_([this] { return std::make_unique<TensorRtSession>(*engine_, log_, plan_, model_); }) {
         const std::string version = tensorrt_version();
-        const std::string name = choose_plan(bundle, precision, {version, compute_capability()});
+        const std::string name = choose_plan(bundle, precision, {"tensorrt", version, compute_capability()});
         plan_ = plan_of(bundle, name);
         const Content content = bundle.read(name);
         runtime_.reset(nvinfer1::createInferRuntime(log_));

@@ -11,12 +11,13 @@ namespace {
 
 Json range(int least, int most) { return {{"min", least}, {"opt", most}, {"max", most}}; }
 
-Json plan(const std::string& precision, const std::string& tensorrt, const std::string& capability) {
+Json plan(const std::string& precision, const std::string& version, const std::string& capability) {
     return {{"graph", "model.fp16.onnx"},
             {"graph_sha256", lam::sha256("graph")},
             {"precision", precision},
-            {"tensorrt", tensorrt},
-            {"compute_capability", capability},
+            {"library", "tensorrt"},
+            {"version", version},
+            {"compute_capabilities", Json::array({capability})},
             {"gpu", "GPU"},
             {"inspector", "a.json"},
             {"profiles",
@@ -62,23 +63,23 @@ class Planned {
 
 TEST_CASE("the plan for this TensorRT and this GPU") {
     const Planned bundle;
-    CHECK(bundle.choose("fp16", {"10.9.0.34", "9.0"}) == "old.plan");
-    CHECK(bundle.choose("fp16", {"11.1.0.106", "9.0"}) == "new.plan");
-    CHECK(bundle.choose("fp16", {"10.9.0.34", "8.6"}) == "other.plan");
+    CHECK(bundle.choose("fp16", {"tensorrt", "10.9.0.34", "9.0"}) == "old.plan");
+    CHECK(bundle.choose("fp16", {"tensorrt", "11.1.0.106", "9.0"}) == "new.plan");
+    CHECK(bundle.choose("fp16", {"tensorrt", "10.9.0.34", "8.6"}) == "other.plan");
 }
 
 TEST_CASE("no plan that runs here") {
     const Planned bundle;
-    CHECK(bundle.choose("int8", {"10.9.0.34", "9.0"}) ==
+    CHECK(bundle.choose("int8", {"tensorrt", "10.9.0.34", "9.0"}) ==
           "expected precision fp16 or fp32 with the engine tensorrt, found 'int8'");
-    CHECK(bundle.choose("fp32", {"10.9.0.34", "9.0"}) ==
+    CHECK(bundle.choose("fp32", {"tensorrt", "10.9.0.34", "9.0"}) ==
           "expected fp32.plan to be built from the model.fp16.onnx of B, found it built from another; build it again: "
           "lam-export trt B --fp32");
-    CHECK(bundle.choose("fp16", {"10.9.0.35", "9.0"}) ==
+    CHECK(bundle.choose("fp16", {"tensorrt", "10.9.0.35", "9.0"}) ==
           "expected a plan for TensorRT 10.9.0.35, the version installed here, found fp16 plans for 10.9.0.34, "
           "11.1.0.106 "
           "in B; build it here: lam-export trt B --fp16");
-    CHECK(bundle.choose("fp16", {"11.1.0.106", "8.6"}) ==
+    CHECK(bundle.choose("fp16", {"tensorrt", "11.1.0.106", "8.6"}) ==
           "expected a plan for compute capability 8.6, that of the GPU here, found fp16 plans for 9.0 (GPU) in B; "
           "build it "
           "here: lam-export trt B --fp16");

@@ -100,9 +100,9 @@ class OptimizationProfile(_Strict):
     """A TensorRT optimization profile: a range of shapes ``[batch, tokens]``."""
 
     batch: Range
-    """The number of texts in a batch."""
+    """The number of texts in a batch; of memories, in a memory's bundle."""
     tokens: Range
-    """The number of tokens of each text, padding included."""
+    """The number of tokens of each text, padding included; of queries of each memory, in a memory's bundle."""
 
     def __str__(self) -> str:
         """The profile as ``lam-export trt --profile`` takes it, such as ``1x1,1x32,64x64``."""
@@ -111,7 +111,11 @@ class OptimizationProfile(_Strict):
 
 
 class Plan(_Strict):
-    """A serialised TensorRT engine. It runs only on the GPU model and the TensorRT version that it was built with."""
+    """A serialised engine of TensorRT or of TensorRT for RTX. Only the version that built it can load it.
+
+    A plan of TensorRT runs only on the GPU model that it was built on, a plan of TensorRT for RTX on every GPU of its
+    compute capabilities.
+    """
 
     graph: RelativePath
     """The file of the graph that the plan was built from."""
@@ -121,20 +125,27 @@ class Plan(_Strict):
     """The precision of the graph that the plan was built from."""
     plugin: bool
     """Whether the fused operator runs as the plugin's kernel. If false, it runs as TensorRT's own layers."""
-    tensorrt: str
-    """The full TensorRT version, such as ``10.9.0.34``."""
-    compute_capability: Annotated[str, Field(pattern=r"^\d+\.\d+$")]
-    """The GPU's compute capability, such as ``9.0``."""
-    gpu: str
-    """The GPU's name, as its driver gives it."""
-    driver: str
-    """The driver's release on the machine that built the plan."""
+    library: Annotated[str, Field(pattern="^[a-z][a-z-]*$")]
+    """The runtime that built the plan and loads it: ``tensorrt`` or ``tensorrt-rtx``."""
+    version: str
+    """The library's full version, such as ``10.9.0.34``."""
+    compute_capabilities: Annotated[tuple[Annotated[str, Field(pattern=r"^\d+\.\d+$")], ...], Field(min_length=1)]
+    """The compute capabilities of the GPUs that the plan is for, such as ``9.0``."""
+    gpu: str | None
+    """The name of the GPU that built the plan, as its driver gives it. It is null if no GPU was needed."""
+    driver: str | None
+    """The driver's release on the machine that built the plan. It is null if no GPU was needed."""
     profiles: Annotated[tuple[OptimizationProfile, ...], Field(min_length=1)]
     """The shapes that the plan takes."""
     tactics: dict[str, str]
     """The kernel variant that TensorRT chose for each fused node. It is empty without the plugin."""
-    inspector: RelativePath
-    """The file with the engine inspector's JSON."""
+    inspector: RelativePath | None
+    """The file with the engine inspector's JSON. It is null if no GPU was there to inspect the plan with."""
+
+    def __str__(self) -> str:
+        """What the plan runs on, such as ``tensorrt 10.9.0.34, fp16, compute capability 9.0``."""
+        capabilities = ", ".join(self.compute_capabilities)
+        return f"{self.library} {self.version}, {self.precision}, compute capability {capabilities}"
 
 
 class ModelInfo(_Strict):
@@ -200,7 +211,7 @@ class Manifest(_Strict):
     graphs: dict[RelativePath, Graph]
     """The ONNX graphs among the files."""
     plans: dict[RelativePath, Plan] = {}
-    """The TensorRT plans among the files."""
+    """The plans of TensorRT and of TensorRT for RTX among the files."""
     timing_cache: dict[str, RelativePath] = {}
     """The file of TensorRT's timing cache for each TensorRT version and GPU."""
     max_tokens_tested: int
@@ -243,7 +254,7 @@ class Manifest(_Strict):
                 f"{where}: {place[:120]!r}: {first['msg']}; make the bundle again: lam-export onnx"
             ) from None
         named = {*manifest.graphs, *manifest.plans, *manifest.timing_cache.values()}
-        named |= {plan.inspector for plan in manifest.plans.values()}
+        named |= {plan.inspector for plan in manifest.plans.values() if plan.inspector is not None}
         if unknown := sorted(named - set(manifest.files)):
             raise BundleError(
                 f"{where} names {', '.join(unknown)}, not among its files; make the bundle again: lam-export onnx"

@@ -113,18 +113,18 @@ def extend_bundle(
     Raises:
         BundleError: the bundle is broken, a name is taken, or the disk is full; the bundle is unchanged.
     """
-    folder = Bundle(path).path.resolve()
+    folder = Bundle(path, kind=None).path.resolve()
     drop = set(drop) - set(files)
     try:
         with _one_writer(folder):
             _settle(folder)
-            manifest = Bundle(folder).manifest
+            manifest = Bundle(folder, kind=None).manifest
             _commit(folder, files, manifest, _extended(folder, manifest, files, change, drop))
             with suppress(OSError):  # the committed bundle is whole; the next extension finishes the steps
                 _settle(folder)
                 for name in drop:
                     (folder / name).unlink(missing_ok=True)
-            return Bundle(folder)
+            return Bundle(folder, kind=None)
     except OSError as error:
         raise BundleError(f"{folder} was not changed: {_reason(error)}; make room, or copy it elsewhere") from error
 

@@ -1,7 +1,7 @@
 """The registry of runtimes. Only this file compares their names.
 
-A runtime is a folder beside this file. Its ``runtime.py`` defines ``RUNTIME``, and imports neither the runtime itself
-nor numpy, because every command's help lists all runtimes.
+A runtime is a folder beside this file, named after the runtime, with ``_`` for ``-``. Its ``runtime.py`` defines
+``RUNTIME``, and imports neither the runtime itself nor numpy, because every command's help lists all runtimes.
 """
 
 from abc import ABC, abstractmethod
@@ -34,7 +34,7 @@ class Runtime(ABC):
     """What a runtime declares of itself."""
 
     name: ClassVar[str]
-    """Its folder's name. Users type it."""
+    """Its folder's name, with ``-`` for ``_``. Users type it."""
     title: ClassVar[str]
     """Its name in tables, such as ``ONNX Runtime``."""
     precisions: ClassVar[tuple[str, ...]]
@@ -228,7 +228,7 @@ def default_device(engine: str) -> str:
 
 def names() -> tuple[str, ...]:
     """The names of all runtimes, the reference first."""
-    found = sorted(module.name for module in iter_modules(_folders.__path__) if module.ispkg)
+    found = sorted(module.name.replace("_", "-") for module in iter_modules(_folders.__path__) if module.ispkg)
     return tuple(sorted(found, key=lambda name: name != REFERENCE))
 
 
@@ -245,7 +245,7 @@ def runtime(name: str) -> Runtime:
     """
     if name not in names():
         raise EngineError(f"expected engine {one_of(engines())}, found {name!r}")
-    found: Runtime = import_module(f"{_folders.__name__}.{name}.runtime").RUNTIME
+    found: Runtime = import_module(f"{_folders.__name__}.{name.replace('-', '_')}.runtime").RUNTIME
     return found
 
 

@@ -1,29 +1,26 @@
-"""The build of a plan with TensorRT."""
+"""The build of a plan in a process of its own."""
 
+import json
+import os
+import subprocess
+import sys
 import tempfile
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, TypeVar
 
 import onnx
-from polygraphy.backend.base import BaseLoader
-from polygraphy.backend.trt import CreateConfig, EngineBytesFromNetwork, EngineFromBytes, NetworkFromOnnxBytes
-from polygraphy.backend.trt import Profile as TrtProfile
-from polygraphy.exception import PolygraphyException
 
 from lam_engines.bundles.manifest import OptimizationProfile
-from lam_engines.contract import INPUTS
 from lam_engines.progress import Progress
 
 from . import PlanError
 from .environment import BuildEnvironment
-from .messages import collected_errors
-from .progress import BuildProgress
 from .record import BuiltPlan
+from .worker import GRAPH, INSPECTOR, JOB, PLAN, TIMING_CACHE, Job
 
-_T = TypeVar("_T")
+_BATCH = "batch"
+"""The name of the graphs' first dynamic dimension. Tokens, or a memory's queries, are the other."""
 
 
 @dataclass(frozen=True)
@@ -33,66 +30,20 @@ class BuildOptions:
     workspace: int | None = None
     """Bytes of GPU memory that a layer may use besides its tensors; None: all of the GPU's memory."""
     optimization_level: int | None = None
-    """From 0, the fastest build, to 5, which tries every kernel; None: TensorRT's default of 3."""
+    """From 0, the fastest build, to 5, which tries every kernel; None: the library's default."""
     verbose: bool = False
-    """Show the builder's own messages."""
+    """Show the library's own messages."""
 
 
-class PlanFromGraph(BaseLoader):
-    """A Polygraphy loader that builds a plan from a graph. The plan keeps the graph's types."""
+@dataclass(frozen=True)
+class PluginOptions:
+    """What the worker needs to register the fused operator's plugin."""
 
-    def __init__(
-        self,
-        model: onnx.ModelProto,
-        profiles: Sequence[OptimizationProfile],
-        *,
-        options: BuildOptions,
-        timing_cache: bytes | None = None,
-        progress: BuildProgress | None = None,
-    ) -> None:
-        """Take the graph and the options of a build.
-
-        Args:
-            model: the graph from :mod:`.graph`.
-            profiles: shapes to build for, at least one.
-            options: limits for the builder.
-            timing_cache: the timing cache of an earlier build with this TensorRT on this GPU.
-            progress: told of the builder's phases.
-        """
-        self._model = model
-        self._profiles = profiles
-        self._options = options
-        self._timing_cache = timing_cache
-        self._progress = progress
-
-    def call_impl(self) -> BuiltPlan:
-        """Build the plan, then inspect it.
-
-        Raises:
-            PolygraphyException: TensorRT failed. Only its log says why.
-        """
-        import tensorrt as trt
-
-        limit = self._options.workspace
-        with tempfile.TemporaryDirectory() as folder:
-            known, measured = Path(folder, "known"), Path(folder, "measured")
-            if self._timing_cache is not None:
-                known.write_bytes(self._timing_cache)
-            config = CreateConfig(
-                profiles=[_trt_profile(profile) for profile in self._profiles],
-                load_timing_cache=None if self._timing_cache is None else str(known),
-                profiling_verbosity=trt.ProfilingVerbosity.DETAILED,  # lets the inspector name tactics
-                memory_pool_limits=None if limit is None else {trt.MemoryPoolType.WORKSPACE: limit},
-                builder_optimization_level=self._options.optimization_level,
-                progress_monitor=None if self._progress is None else _monitor(self._progress),
-            )
-            # TensorRT 11 ignores the flag, because it has no other typing.
-            network = NetworkFromOnnxBytes(self._model.SerializeToString(), strongly_typed=True)
-            plan = bytes(EngineBytesFromNetwork(network, config, save_timing_cache=str(measured))())
-            timing_cache = measured.read_bytes() if measured.exists() else None
-        engine = EngineFromBytes(plan)()
-        inspector = engine.create_engine_inspector().get_engine_information(trt.LayerInformationFormat.JSON)
-        return BuiltPlan(plan, inspector, timing_cache)
+    chunk_size: int
+    target: str
+    """The GPU, such as sm_90."""
+    cache: Path
+    """The folder with the compiled kernels."""
 
 
 def run_builder(
@@ -100,75 +51,111 @@ def run_builder(
     profiles: Sequence[OptimizationProfile],
     environment: BuildEnvironment,
     *,
-    options: BuildOptions,
+    options: BuildOptions = BuildOptions(),
+    plugin: PluginOptions | None = None,
     timing_cache: bytes | None = None,
-    progress: Progress,
+    progress: Progress = Progress(),
 ) -> BuiltPlan:
-    """Build a plan. Ctrl-C and SIGTERM end the build at its next step.
+    """Build a plan, which keeps the graph's types. Ctrl-C and SIGTERM end the build at once.
 
-    The arguments are those of :class:`PlanFromGraph`. ``environment`` is for the error message.
+    Args:
+        model: the graph from :mod:`.graph`.
+        profiles: shapes to build for, at least one.
+        environment: the library, and the GPUs to build for.
+        options: limits for the builder.
+        plugin: the fused operator's plugin, if the graph names it.
+        timing_cache: the timing cache of an earlier build with this library on this GPU.
+        progress: told of the builder's phases.
 
     Raises:
-        PlanError: TensorRT could not build it. The message quotes TensorRT's first error.
-        Exception: any exception that ``progress`` raised.
+        PlanError: the library could not build it. The message names the node that it refuses, or its first error.
     """
-    told = BuildProgress(progress)
-    loader = PlanFromGraph(model, profiles, options=options, timing_cache=timing_cache, progress=told)
-    with collected_errors(options.verbose) as errors:
+    built_for = [f"SM{capability.replace('.', '')}" for capability in environment.compute_capabilities]
+    job = Job(
+        environment.library.package,
+        [_shapes(model, profile) for profile in profiles],
+        [] if environment.gpu else built_for,
+        options.workspace,
+        options.optimization_level,
+        None if plugin is None else (plugin.chunk_size, plugin.target, str(plugin.cache)),
+        options.verbose,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        place = Path(folder)
+        (place / JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
+        (place / GRAPH).write_bytes(model.SerializeToString())
+        if timing_cache is not None:
+            (place / TIMING_CACHE).write_bytes(timing_cache)
+        warnings = _work(place, environment, options.verbose, plugin is not None, progress)
+        inspector, cache = place / INSPECTOR, place / TIMING_CACHE
+        return BuiltPlan(
+            (place / PLAN).read_bytes(),
+            inspector.read_text(encoding="utf-8") if inspector.exists() else None,
+            cache.read_bytes() if cache.exists() else None,
+            tuple(warnings),
+        )
+
+
+def _work(place: Path, environment: BuildEnvironment, verbose: bool, plugin: bool, progress: Progress) -> list[str]:
+    """Run the worker in a folder; its library's warnings."""
+    library = f"{environment.library.title} {environment.version}"
+    without = ", or build without the plugin: --no-plugin" if plugin else ""
+    command = [sys.executable, "-m", f"{__package__}.worker", str(place)]
+    surroundings = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    warnings: list[str] = []
+    refusal: tuple[str | None, str] | None = None
+    with (
+        (place / "said").open("w+b") as said,
+        subprocess.Popen(  # noqa: S603
+            command, stdout=subprocess.PIPE, stderr=None if verbose else said, text=True, env=surroundings
+        ) as worker,
+    ):
         try:
-            built = stoppable(loader, told.stop)
-        except PolygraphyException as error:
-            if told.error is not None:
-                raise told.error from error
-            reason = " ".join((errors or [str(error)])[0].split())
-            raise PlanError(
-                f"TensorRT {environment.tensorrt} could not build the plan: {reason[:500]}; see all its messages "
-                f"with --verbose; try smaller profiles, or --no-plugin"
-            ) from error
-    if told.error is not None:
-        raise told.error
-    return built
-
-
-def _trt_profile(profile: OptimizationProfile) -> TrtProfile:
-    batch, tokens = profile.batch, profile.tokens
-    shapes = {"min": (batch.min, tokens.min), "opt": (batch.opt, tokens.opt), "max": (batch.max, tokens.max)}
-    found = TrtProfile()
-    for name in INPUTS:
-        found.add(name, **shapes)
-    return found
-
-
-def _monitor(progress: BuildProgress) -> Any:
-    import tensorrt as trt
-
-    class Monitor(trt.IProgressMonitor):
-        def __init__(self) -> None:
-            trt.IProgressMonitor.__init__(self)  # pybind11 insists on this very call
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            progress.phase_start(phase_name, parent_phase, num_steps)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            return progress.step_complete(phase_name, step)
-
-        def phase_finish(self, phase_name: str) -> None:
-            progress.phase_finish(phase_name)
-
-    return Monitor()
-
-
-def stoppable(work: Callable[[], _T], stop: Callable[[], None]) -> _T:
-    """Do work in another thread, which gets no signals, and stop the work when this thread is interrupted.
-
-    TensorRT calls Python from functions that must not raise. A signal's exception there would end the process.
-    """
-    with ThreadPoolExecutor(max_workers=1) as pool:
-        future = pool.submit(work)
-        try:
-            while not future.done():
-                wait([future], timeout=0.2)  # in short turns, because Windows notices Ctrl-C only between them
-            return future.result()
+            for line in worker.stdout or ():
+                match json.loads(line):
+                    case ["begin", str(step), int(pieces)]:
+                        progress.begin(f"{environment.library.title}: {step}", pieces)
+                    case ["advance", int(done)]:
+                        progress.advance(done)
+                    case ["warning", str(text)]:
+                        warnings.append(text)
+                    case ["refused", node, str(reason)]:
+                        refusal = node, reason
         except BaseException:
-            stop()
+            worker.kill()
             raise
+        ended = worker.wait()
+        said.seek(0)
+        last = (said.read().decode(errors="replace").strip().splitlines() or ["it does not say why"])[-1]
+    if refusal is not None and refusal[0] is not None:
+        raise PlanError(
+            f"{library} refuses the node {refusal[0]}: {refusal[1]}; make the bundle again, with another --opset if "
+            f"that does not help: lam-export onnx CHECKPOINT -o BUNDLE --force{without}; see all messages with "
+            f"--verbose"
+        )
+    if refusal is not None or ended != 0:
+        reason = refusal[1] if refusal else f"its process ended with {ended}: {last}"
+        raise PlanError(
+            f"{library} could not build the plan: {reason}; try smaller profiles{without}; see all messages with "
+            f"--verbose"
+        )
+    return warnings
+
+
+def _shapes(model: onnx.ModelProto, profile: OptimizationProfile) -> Mapping[str, tuple[tuple[int, ...], ...]]:
+    """The smallest, the best and the largest shape of every input."""
+    given = {tensor.name for tensor in model.graph.initializer}
+
+    def size(dimension: "onnx.TensorShapeProto.Dimension", bound: str) -> int:
+        if not dimension.dim_param:
+            return int(dimension.dim_value)
+        return int(getattr(profile.batch if dimension.dim_param == _BATCH else profile.tokens, bound))
+
+    return {
+        value.name: tuple(
+            tuple(size(dimension, bound) for dimension in value.type.tensor_type.shape.dim)
+            for bound in ("min", "opt", "max")
+        )
+        for value in model.graph.input
+        if value.name not in given
+    }

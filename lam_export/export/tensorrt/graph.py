@@ -7,6 +7,7 @@ from google.protobuf.message import DecodeError
 
 from lam_engines.bundles.bundle import Bundle
 from lam_export.export.graphs import inlined, of_whole_texts
+from lam_export.export.opsets import DEFAULT_OPSET, OPSETS
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 
 from . import PlanError
@@ -17,17 +18,23 @@ def load_graph(bundle: Bundle, name: str) -> onnx.ModelProto:
 
     Raises:
         BundleError: the graph is missing or was altered.
-        PlanError: it was not written by ``lam-export onnx``.
+        PlanError: it was not written by ``lam-export onnx`` or ``memory``, or in an opset that was never tried. Parsers
+            read a later opset as if it were theirs.
     """
+    again = f"make the bundle again: lam-export {'onnx' if bundle.manifest.memory_layer is None else 'memory'}"
     try:
         model = onnx.load_model_from_string(bundle.read(name))
-        found = "none" if not fused_nodes(model) else ""
     except DecodeError:
-        found = "no ONNX"
-    if found:
+        raise PlanError(f"expected a graph in {bundle.path / name}, found no ONNX; {again}") from None
+    has_operator = bundle.manifest.chunk_size is not None
+    if has_operator and not fused_nodes(model):
+        raise PlanError(f"expected a graph with nodes of {OP_DOMAIN} in {bundle.path / name}, found none; {again}")
+    opset = next((entry.version for entry in model.opset_import if entry.domain == ""), 0)
+    if opset not in OPSETS:
         raise PlanError(
-            f"expected a graph with nodes of {OP_DOMAIN} in {bundle.path / name}, found {found}; make the bundle "
-            f"again: lam-export onnx"
+            f"expected opset {OPSETS[0]} to {OPSETS[-1]} in {bundle.path / name}, found opset {opset}, "
+            f"from its first node on ({model.graph.node[0].name}); {again} CHECKPOINT -o {bundle.path} --opset "
+            f"{DEFAULT_OPSET} --force"
         )
     return model
 

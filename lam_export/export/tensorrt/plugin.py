@@ -12,7 +12,7 @@ from lam_engines.bundles.manifest import OptimizationProfile
 from lam_engines.machine import cache_folder
 from lam_plugins.aot import FusedDeltaRuleBuild, KernelBuildError
 from lam_plugins.fused_delta_rule import OP_DOMAIN
-from lam_plugins.fused_delta_rule.tensorrt import PluginError, compiled_tactics, register_plugin, tactics
+from lam_plugins.fused_delta_rule.tensorrt import compiled_tactics, tactics
 
 from . import PlanError
 
@@ -22,7 +22,7 @@ _DATA_TYPES = {onnx.TensorProto.FLOAT16: "HALF", onnx.TensorProto.FLOAT: "FLOAT"
 def ready_plugin(
     model: onnx.ModelProto, chunk_size: int, profiles: Sequence[OptimizationProfile], target: str
 ) -> dict[int, FusedDeltaRuleBuild]:
-    """Compile the kernels of a graph's fused nodes, and register the plugin with TensorRT's parser.
+    """Compile the kernels of a graph's fused nodes. The process that builds the plan finds them in the cache.
 
     Args:
         model: the graph from ``load_graph``. All its fused nodes have one size.
@@ -34,13 +34,12 @@ def ready_plugin(
         The build of each tactic.
 
     Raises:
-        PlanError: the kernel does not support this graph or these profiles, or Triton or TensorRT is missing.
+        PlanError: the kernel does not support this graph or these profiles, or Triton is missing.
     """
     try:
         builds = plugin_builds(model, chunk_size, profiles, target)
         offered = compiled_tactics(builds, cache_folder())
-        register_plugin(chunk_size, target, cache_folder())
-    except (KernelBuildError, PluginError) as error:
+    except KernelBuildError as error:
         raise PlanError(f"{error}; or build without it: --no-plugin") from error
     return {tactic: builds[tactic] for tactic in offered}
 

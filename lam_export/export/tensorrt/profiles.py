@@ -16,6 +16,9 @@ all profiles, so all default profiles get the same size. A longer text is a batc
 _KINDS = ((64, 1, 32), (512, 8, 128), (None, 1, 2048))
 """Longest text, and the batch and tokens to optimise for, of three kinds: one query, a few paragraphs, one document."""
 
+MEMORY_PROFILE = OptimizationProfile(batch=Range(min=1, opt=1, max=64), tokens=Range(min=1, opt=1, max=64))
+"""A memory's default profile: memories in a batch, and queries of each."""
+
 _SHAPE = re.compile(r"0*([1-9]\d{0,8})x0*([1-9]\d{0,8})")
 _EXPECTED = "expected profile MIN,OPT,MAX, each BATCHxTOKENS and none smaller than the one before, as 1x1,1x32,64x64"
 

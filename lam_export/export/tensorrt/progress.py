@@ -1,7 +1,6 @@
-"""Reports the progress of a build, and can stop it."""
+"""Reports the progress of a build."""
 
 import threading
-from collections.abc import Callable
 from dataclasses import dataclass
 
 from lam_engines.progress import Progress
@@ -23,24 +22,16 @@ class BuildProgress:
     TensorRT works in phases of several steps. A phase may be part of another phase's next step. Each outermost phase is
     reported as one step.
 
-    The methods are those of ``tensorrt.IProgressMonitor``. TensorRT calls them from its own threads, where an exception
-    would end the process. So an exception of the receiver is kept, and the build ends at its next step.
+    The methods are those of ``tensorrt.IProgressMonitor``. TensorRT calls them from its own threads.
     """
 
     def __init__(self, progress: Progress) -> None:
         """Take the receiver of the reports."""
-        self.error: Exception | None = None
-        """The first exception that the receiver raised."""
         self._progress = progress
         self._phases: dict[str, _Phase] = {}
         self._outermost = ""
         self._told = 0
         self._lock = threading.Lock()
-        self._stopped = threading.Event()
-
-    def stop(self) -> None:
-        """End the build at its next step, without a plan."""
-        self._stopped.set()
 
     def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
         """A phase of ``num_steps`` steps begins, inside another phase or on its own."""
@@ -48,15 +39,14 @@ class BuildProgress:
             self._phases[phase_name] = _Phase(parent_phase, max(num_steps, 1))
             if parent_phase is None:
                 self._outermost, self._told = phase_name, 0
-                self._tell(lambda: self._progress.begin(f"TensorRT: {phase_name}", PIECES))
+                self._progress.begin(phase_name, PIECES)
 
-    def step_complete(self, phase_name: str, step: int) -> bool:
-        """Step ``step``, counted from 0, is done. False stops the build."""
+    def step_complete(self, phase_name: str, step: int) -> None:
+        """Step ``step``, counted from 0, is done."""
         with self._lock:
             if phase_name in self._phases:
                 self._phases[phase_name].done = step + 1
                 self._tell_pieces()
-        return not self._stopped.is_set()
 
     def phase_finish(self, phase_name: str) -> None:
         """A phase ends. Some of its steps may not be done."""
@@ -68,7 +58,7 @@ class BuildProgress:
             more = int(self._part_done(self._outermost, frozenset()) * PIECES) - self._told
             if more > 0:
                 self._told += more
-                self._tell(lambda: self._progress.advance(more))
+                self._progress.advance(more)
 
     def _part_done(self, name: str, above: frozenset[str]) -> float:
         """The finished part of a phase, from 0 to 1."""
@@ -76,10 +66,3 @@ class BuildProgress:
         inner = [other for other, found in self._phases.items() if found.parent == name and other not in above]
         within = sum(self._part_done(other, above) for other in inner)
         return min(1.0, (phase.done + min(within, 1.0)) / phase.steps)
-
-    def _tell(self, call: Callable[[], None]) -> None:
-        try:
-            call()
-        except Exception as error:
-            self.error = self.error or error
-            self._stopped.set()

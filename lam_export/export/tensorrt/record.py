@@ -9,7 +9,7 @@ from pathlib import Path
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.manifest import Manifest, OptimizationProfile, Plan
 from lam_engines.bundles.writing import extend_bundle
-from lam_engines.contract import PLANS, Precision
+from lam_engines.contract import MEMORY_MODEL, PLANS, Precision
 from lam_engines.errors import BundleError
 
 from .environment import BuildEnvironment
@@ -21,10 +21,12 @@ class BuiltPlan:
 
     plan: bytes
     """The serialised engine."""
-    inspector: str
-    """The engine inspector's JSON."""
+    inspector: str | None
+    """The engine inspector's JSON; None if there was no GPU to inspect the plan with."""
     timing_cache: bytes | None
-    """Kernel timings that speed up the next build; None if TensorRT gave none."""
+    """Kernel timings that speed up the next build; None if the library gave none."""
+    warnings: tuple[str, ...] = ()
+    """What the library warned of."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +44,12 @@ class PlanSource:
 def plan_source(
     bundle: Bundle, precision: Precision, plugin: bool, profiles: tuple[OptimizationProfile, ...]
 ) -> PlanSource:
-    """The source of a plan: the bundle's graph in a precision.
+    """The source of a plan: the bundle's graph in a precision. A memory has one graph, in fp32.
 
     Raises:
         BundleError: the bundle has no such graph.
     """
-    graph = bundle.graph(precision)
+    graph = bundle.graph(precision) if bundle.manifest.memory_layer is None else MEMORY_MODEL
     return PlanSource(graph, bundle.manifest.files[graph].sha256, precision, plugin, profiles)
 
 
@@ -64,13 +66,13 @@ def known_timing_cache(bundle: Bundle, environment: BuildEnvironment) -> bytes |
 def record_plan(
     path: Path, built: BuiltPlan, source: PlanSource, environment: BuildEnvironment, tactics: Mapping[str, str]
 ) -> tuple[Bundle, str]:
-    """Put a plan into a bundle. It replaces an older plan of the same precision, GPU, TensorRT and plugin choice.
+    """Put a plan into a bundle. It replaces one of the same precision, GPUs, library version and plugin choice.
 
     Args:
         path: the bundle.
         built: the plan, its inspector's JSON and the timing cache.
         source: the graph that it was built from.
-        environment: the TensorRT version and the GPU that it was built with.
+        environment: the library that built it, and the GPUs that it is for.
         tactics: the chosen variant of each fused node.
 
     Returns:
@@ -82,15 +84,19 @@ def record_plan(
     """
     stem = f"{PLANS}/{_stem(source, environment)}"
     name = f"{stem}-{_short_hash(built.plan)}.plan"
-    inspector = f"{stem}-{_short_hash(built.inspector.encode())}.json"
-    files = {name: built.plan, inspector: built.inspector.encode()}
+    files = {name: built.plan}
+    inspector = None
+    if built.inspector is not None:
+        inspector = f"{stem}-{_short_hash(built.inspector.encode())}.json"
+        files[inspector] = built.inspector.encode()
     entry = Plan(
         graph=source.graph,
         graph_sha256=source.graph_sha256,
         precision=source.precision,
         plugin=source.plugin,
-        tensorrt=environment.tensorrt,
-        compute_capability=environment.compute_capability,
+        library=environment.library.name,
+        version=environment.version,
+        compute_capabilities=environment.compute_capabilities,
         gpu=environment.gpu,
         driver=environment.driver,
         profiles=source.profiles,
@@ -114,14 +120,14 @@ def record_plan(
             update={"plans": {**kept, name: entry}, "timing_cache": {**_other_caches(manifest, environment), **caches}}
         )
 
-    before = Bundle(path).manifest
+    before = Bundle(path, kind=None).manifest
     unused = _named(before) - _named(change(before))
     return extend_bundle(path, files, change, drop=unused), name
 
 
 def _replaces(new: Plan, old: Plan) -> bool:
     def kind(plan: Plan) -> tuple[object, ...]:
-        return plan.precision, plan.plugin, plan.tensorrt, plan.compute_capability, plan.gpu
+        return plan.precision, plan.plugin, plan.library, plan.version, plan.compute_capabilities, plan.gpu
 
     return kind(new) == kind(old)
 
@@ -132,19 +138,20 @@ def _other_caches(manifest: Manifest, environment: BuildEnvironment) -> dict[str
 
 
 def _named(manifest: Manifest) -> set[str]:
-    inspectors = {plan.inspector for plan in manifest.plans.values()}
+    inspectors = {plan.inspector for plan in manifest.plans.values() if plan.inspector is not None}
     return {*manifest.plans, *inspectors, *manifest.timing_cache.values()}
 
 
 def _timing_key(environment: BuildEnvironment) -> str:
-    return f"{environment.tensorrt} {environment.gpu} {environment.target}"
+    return f"{environment.version} {environment.gpu} {environment.target}"
 
 
 def _stem(source: PlanSource, environment: BuildEnvironment) -> str:
     """The beginning of a plan's file name, such as fp16-noplugin-sm90-trt10.9.0."""
-    version = ".".join(re.findall(r"\d+", environment.tensorrt)[:3])
+    version = ".".join(re.findall(r"\d+", environment.version)[:3])
     plugin = "" if source.plugin else "-noplugin"
-    return f"{source.precision}{plugin}-{environment.target.replace('_', '')}-trt{version}"
+    target = environment.target.replace("sm_", "sm")
+    return f"{source.precision}{plugin}-{target}-{environment.library.short}{version}"
 
 
 def _short_hash(content: bytes) -> str:

@@ -58,7 +58,7 @@ class Body:
         parts = op.Split(self._chunks(scalars, 5, 1), axis=2, num_outputs=5, _outputs=5)
         beta, fast_gate, slow_gate, fast_decay, slow_decay = parts
         valid = op.Transpose(
-            self._filled_up(valid, self.shape(0, self.size_n, self.size_c, 1, 1)), perm=[1, 0, 3, 4, 2]
+            self._filled_up(valid, self.shape(self.size_b, self.size_n, self.size_c, 1, 1)), perm=[1, 0, 3, 4, 2]
         )
         count = op.Max(op.ReduceSum(valid, [-1]), 1.0)  # [N, B, 1, 1, 1]
         share = op.Div(valid, count)  # [N, B, 1, 1, C], a token's weight in the mean over its chunk
@@ -94,7 +94,8 @@ class Body:
         o = op.ReduceSum(op.Mul(o, gates), [3], keepdims=0)
 
         # Back to [B, L, H, D], RMSNorm over D, gate.
-        o = op.Reshape(op.Transpose(o, perm=[1, 0, 3, 2, 4]), self.shape(-1, self.filled, self.size_h, self.size_d))
+        shape = self.shape(self.size_b, self.filled, self.size_h, self.size_d)
+        o = op.Reshape(op.Transpose(o, perm=[1, 0, 3, 2, 4]), shape, allowzero=1)
         mixed = _named(op.Slice(o, [0], self.size_l, [1]), "mixed")
         square = op.ReduceMean(op.Mul(mixed, mixed), [-1])
         rms = op.Sqrt(op.Add(square, RMS_NORM_EPS))
@@ -104,6 +105,7 @@ class Body:
 
     def _sizes(self) -> None:
         op = self.op
+        self.size_b = op.Shape(self.projected, start=0, end=1)
         self.size_l = op.Shape(self.projected, start=1, end=2)
         self.size_d = op.Shape(self.weights["norm_weight"])
         self.size_m = op.Div(op.Shape(self.weights["conv_bias"]), [3])
@@ -146,14 +148,17 @@ class Body:
         return convolved, g, op.Concat(gates, decays, axis=2), valid
 
     def _filled_up(self, x: ir.Value, shape: ir.Value) -> ir.Value:
-        """``[B, L, columns]`` padded with zeros to whole chunks, in another shape."""
+        """``[B, L, columns]`` padded with zeros to whole chunks, in another shape.
+
+        Where a computed size might be 0, and copy a size, TensorRT reserves memory for both: hence ``allowzero``.
+        """
         fill = self.shape(0, 0, 0, 0, self.op.Sub(self.filled, self.size_l), 0)
-        return self.op.Reshape(self.op.Pad(x, fill), shape)
+        return self.op.Reshape(self.op.Pad(x, fill), shape, allowzero=1)
 
     def _chunks(self, x: ir.Value, parts: int, size: "ir.Value | int") -> ir.Value:
         """``[B, L, parts * H * size]`` to ``[N, B, parts * H, C, size]``."""
         heads = self.op.Mul(self.size_h, [parts])
-        x = self._filled_up(x, self.shape(0, self.size_n, self.size_c, heads, size))
+        x = self._filled_up(x, self.shape(self.size_b, self.size_n, self.size_c, heads, size))
         return self.op.Transpose(x, perm=[1, 0, 3, 2, 4])
 
     def _stacked(self, first: ir.Value, second: ir.Value) -> ir.Value:

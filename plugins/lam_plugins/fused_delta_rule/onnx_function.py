@@ -45,6 +45,7 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         two = op.Constant(value_ints=[2])
         three = op.Constant(value_ints=[3])
         last = op.Constant(value_ints=[-1])
+        size_b = op.Shape(projected, start=0, end=1)
         size_l = op.Shape(projected, start=1, end=2)
         size_w = op.Shape(projected, start=2, end=3)
         size_3m = op.Shape(conv_bias)
@@ -77,10 +78,13 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         scales = op.Reshape(op.Expand(scales, op.Concat(one, size_h, axis=0)), last)
         gates = op.Mul(op.Sigmoid(gates), op.Mul(valid, scales))
 
-        # To chunks, [B, H, N, C, D] and [B, H, N, C, 1].
+        # To chunks, [B, H, N, C, D] and [B, H, N, C, 1]. allowzero: where a computed size might be 0, and copy a size,
+        # TensorRT reserves memory for both.
         fill = op.Concat(op.Constant(value_ints=[0, 0, 0, 0]), op.Sub(filled, size_l), zero, axis=0)
-        qkv = op.Reshape(op.Pad(convolved, fill), op.Concat(zero, size_n, size_c, size_3h, size_d, axis=0))
-        gates = op.Reshape(op.Pad(gates, fill), op.Concat(zero, size_n, size_c, size_3h, one, axis=0))
+        qkv = op.Reshape(
+            op.Pad(convolved, fill), op.Concat(size_b, size_n, size_c, size_3h, size_d, axis=0), allowzero=1
+        )
+        gates = op.Reshape(op.Pad(gates, fill), op.Concat(size_b, size_n, size_c, size_3h, one, axis=0), allowzero=1)
         q, k, v = op.Split(op.Transpose(qkv, perm=[0, 3, 1, 2, 4]), axis=1, num_outputs=3)
         beta, fast_gate, slow_gate = op.Split(op.Transpose(gates, perm=[0, 3, 1, 2, 4]), axis=1, num_outputs=3)
 
@@ -104,7 +108,9 @@ def fused_delta_rule_function(chunk_size: int, hidden_size: int, opset: int) -> 
         o = op.Add(op.Mul(fast_gate, op.MatMul(p, v)), op.Mul(slow_gate, op.MatMul(p, u)))
 
         # Back to [B, L, H, D], RMSNorm over D, gate.
-        o = op.Reshape(op.Transpose(o, perm=[0, 2, 3, 1, 4]), op.Concat(zero, filled, size_h, size_d, axis=0))
+        o = op.Reshape(
+            op.Transpose(o, perm=[0, 2, 3, 1, 4]), op.Concat(size_b, filled, size_h, size_d, axis=0), allowzero=1
+        )
         mixed = op.Slice(o, zero, size_l, one)
         square = op.ReduceMean(op.Pow(mixed, op.Constant(value_float=2.0)), last)
         rms = op.Sqrt(op.Add(square, op.Constant(value_float=RMS_NORM_EPS)))

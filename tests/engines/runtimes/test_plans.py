@@ -13,8 +13,8 @@ from lam_engines import BundleError, EngineError, InputError
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.embedding.batching import bucket, pad, pad_to
 from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.runtimes.tensorrt.library import RTX, TENSORRT, PlanBinding
 from lam_engines.runtimes.tensorrt.plans import (
-    PlanBinding,
     choose_plan,
     choose_profile,
     max_batch,
@@ -34,19 +34,33 @@ def test_the_plan_of_this_machine_and_precision(tmp_path: Path) -> None:
         {},
         {"precision": "fp32"},
         {"plugin": False},
-        {"compute_capability": "8.9"},
-        {"tensorrt": "11.4.0.1"},
+        {"compute_capabilities": ("8.9",)},
+        {"version": "11.4.0.1"},
     )
     assert choose_plan(bundle, "fp16", HERE) == "engines/2.plan"  # the one built last
     assert choose_plan(bundle, "fp32", HERE) == "engines/1.plan"
-    assert choose_plan(bundle, "fp16", PlanBinding(HERE.tensorrt, "8.9")) == "engines/3.plan"
-    assert choose_plan(bundle, "fp16", PlanBinding("11.4.0.1", "9.0")) == "engines/4.plan"
+    assert choose_plan(bundle, "fp16", PlanBinding(TENSORRT, HERE.version, "8.9")) == "engines/3.plan"
+    assert choose_plan(bundle, "fp16", PlanBinding(TENSORRT, "11.4.0.1", "9.0")) == "engines/4.plan"
     assert read_plan(bundle, "fp16", HERE) == ("engines/2.plan", b"plan 2")
+
+
+def test_a_plan_of_many_gpus_is_of_its_library_alone(tmp_path: Path) -> None:
+    many = {"library": "tensorrt-rtx", "version": "1.7.1.116", "compute_capabilities": ("8.6", "8.9"), "gpu": None}
+    bundle = bundle_with(tmp_path, {**many, "driver": None, "inspector": None}, {})
+    assert choose_plan(bundle, "fp16", HERE) == "engines/1.plan"
+    for capability in ("8.6", "8.9", None):  # None: the library itself refuses a plan
+        assert choose_plan(bundle, "fp16", PlanBinding(RTX, "1.7.1.116", capability)) == "engines/0.plan"
+    message = refusal(bundle, environment=PlanBinding(RTX, "1.7.1.116", "9.0"))
+    assert (
+        "expected a plan for compute capability 9.0, that of the GPU here, found fp16 plans for 8.6, 8.9 in" in message
+    )
+    assert message.endswith("--fp16 --rtx")
+    assert "expected a plan for TensorRT for RTX 1.8.0" in refusal(bundle, environment=PlanBinding(RTX, "1.8.0", "8.6"))
 
 
 def test_no_plan(tmp_path: Path) -> None:
     message = refusal(bundle_with(tmp_path))
-    assert message.startswith("expected a plan of precision fp16 in ")
+    assert message.startswith("expected a plan of precision fp16 for TensorRT in ")
     assert f"found none; build it here: lam-export trt '{tmp_path}/a bundle' --fp16" in message
 
 
@@ -62,15 +76,17 @@ def test_no_plan_of_that_precision(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("version", ["10.9.0.35", "10.9", "11.4.0.1"])
 def test_a_plan_for_another_tensorrt(version: str, tmp_path: Path) -> None:
-    message = refusal(bundle_with(tmp_path, {}, {"tensorrt": "10.13.0.1"}), environment=PlanBinding(version, "9.0"))
+    message = refusal(
+        bundle_with(tmp_path, {}, {"version": "10.13.0.1"}), environment=PlanBinding(TENSORRT, version, "9.0")
+    )
     assert f"expected a plan for TensorRT {version}, the version installed here" in message
     assert "found fp16 plans for 10.13.0.1, 10.9.0.34 in" in message
     assert message.endswith(f"build it here: lam-export trt '{tmp_path}/a bundle' --fp16")
 
 
 def test_a_plan_for_another_gpu(tmp_path: Path) -> None:
-    bundle = bundle_with(tmp_path, {}, {"compute_capability": "8.9", "gpu": "NVIDIA L4"})
-    message = refusal(bundle, environment=PlanBinding(HERE.tensorrt, "8.6"))
+    bundle = bundle_with(tmp_path, {}, {"compute_capabilities": ("8.9",), "gpu": "NVIDIA L4"})
+    message = refusal(bundle, environment=PlanBinding(TENSORRT, HERE.version, "8.6"))
     assert "expected a plan for compute capability 8.6, that of the GPU here" in message
     assert "found fp16 plans for 8.9 (NVIDIA L4), 9.0 (NVIDIA H200) in" in message
     assert message.endswith("--fp16")
@@ -105,9 +121,16 @@ def test_how_many_texts_and_how_long(tmp_path: Path) -> None:
     bundle = bundle_with(tmp_path, {})
     plan = bundle.manifest.plans["engines/0.plan"]
     assert max_tokens(plan) == 8192
-    assert [max_batch(plan, tokens, bundle) for tokens in (1, 64, 65, 512, 513, 8192)] == [64, 64, 64, 64, 4, 4]
+    assert [max_batch(plan, tokens, bundle, TENSORRT) for tokens in (1, 64, 65, 512, 513, 8192)] == [
+        64,
+        64,
+        64,
+        64,
+        4,
+        4,
+    ]
     with pytest.raises(InputError) as caught:
-        max_batch(plan, 9000, bundle)
+        max_batch(plan, 9000, bundle, TENSORRT)
     assert str(caught.value) == (
         "expected texts of at most 8192 tokens, the longest that the plan's profiles take, found one of 9000; build a "
         f"plan for longer texts: lam-export trt '{tmp_path}/a bundle' --fp16 --max-tokens 12288"

@@ -225,7 +225,7 @@ def test_files_that_are_there_stay_unless_forced(deployment: Deployment, folder:
 
 
 def test_what_a_repository_needs(tmp_path: Path) -> None:
-    bundle = bundle_with(tmp_path, {"tensorrt": "10.9.0.34"})
+    bundle = bundle_with(tmp_path, {"version": "10.9.0.34"})
     python = Deployment.of(bundle, resolve(bundle, ServingOptions()), tmp_path / "models")
     assert (python.packages, python.gpu, python.tensorrt) == (("numpy", "tokenizers", "onnxruntime"), False, None)
     (seconds,) = [int(a.partition("=")[2]) for a in python.arguments if a.startswith("--exit-timeout-secs=")]

@@ -8,8 +8,11 @@ import numpy as np
 from ...errors import EngineError
 
 
-def library() -> Any:
+def library(extra: str) -> Any:
     """The module ``cuda.bindings.runtime``.
+
+    Args:
+        extra: the extra of lam-export that installs it.
 
     Raises:
         EngineError: it is not installed.
@@ -17,17 +20,21 @@ def library() -> Any:
     try:
         from cuda.bindings import runtime
     except ImportError:
-        raise EngineError("cuda-bindings is not installed; run: pip install 'lam-export[tensorrt]'") from None
+        raise EngineError(f"cuda-bindings is not installed; run: pip install 'lam-export[{extra}]'") from None
     return runtime
 
 
-def compute_capability() -> str:
+def compute_capability(engine: str, extra: str) -> str:
     """The compute capability of CUDA's first GPU, such as 9.0.
+
+    Args:
+        engine: the engine that asks, for the error message.
+        extra: as for :func:`library`.
 
     Raises:
         EngineError: there is no GPU, or no driver that fits the library.
     """
-    cuda = library()
+    cuda = library(extra)
     try:
         major, minor = (
             _value(cuda, cuda.cudaDeviceGetAttribute(attribute, 0))
@@ -38,7 +45,7 @@ def compute_capability() -> str:
         )
     except EngineError as error:
         raise EngineError(
-            f"expected a GPU for the engine tensorrt, found none that CUDA can use ({error}); see nvidia-smi, or use "
+            f"expected a GPU for the engine {engine}, found none that CUDA can use ({error}); see nvidia-smi, or use "
             f"another engine"
         ) from None
     return f"{major}.{minor}"
@@ -47,8 +54,9 @@ def compute_capability() -> str:
 class Stream:
     """A CUDA stream, and the device memory that its work uses. Only one thread at a time may use it."""
 
-    def __init__(self) -> None:
-        self._cuda = library()
+    def __init__(self, extra: str) -> None:
+        """Make the stream. ``extra`` is as for :func:`library`."""
+        self._cuda = library(extra)
         self._stream = self._call(self._cuda.cudaStreamCreateWithFlags, self._cuda.cudaStreamNonBlocking)
         self._buffers: dict[str, tuple[int, int]] = {}
 

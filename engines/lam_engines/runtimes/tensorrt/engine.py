@@ -1,4 +1,4 @@
-"""The engine for TensorRT plans."""
+"""The engine for plans of TensorRT and of TensorRT for RTX."""
 
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -14,8 +14,9 @@ from ...embedding.batching import GPU_BATCH_TOKENS, GPU_MAX_PADDING, pad_to
 from ...embedding.engine import EmbeddingEngine
 from ...errors import BundleError, EngineError
 from . import cuda
-from .library import library, one_line, plan_binding
+from .library import Library, PlanBinding, one_line
 from .plans import build_command, choose_profile, max_batch, max_tokens, padded_shape, read_plan
+from .rtx_settings import RtxSettings
 
 _SCRATCH = "scratch"
 _SHAPES = 128
@@ -40,46 +41,53 @@ class TensorRtEngine(EmbeddingEngine):
     A batch is padded to one of few shapes. Each shape has its own execution context. A context's second run is captured
     as a CUDA graph, and later runs replay the graph. There are two reasons for one context per shape: a graph's shapes
     are fixed, and TensorRT 11.1 and 11.2 leak memory when a context changes its shapes (NVIDIA/TensorRT#4849).
+
+    TensorRT for RTX makes the graphs itself, because it replaces kernels of a context while it runs: see
+    :class:`~lam_engines.runtimes.tensorrt.rtx_settings.RtxSettings`.
     """
 
     default_batch_tokens = GPU_BATCH_TOKENS
     max_padding = GPU_MAX_PADDING
 
-    def __init__(self, bundle: Bundle, *, precision: str = "fp16") -> None:
-        """Load the plan of a precision that was built for this TensorRT and this GPU.
+    def __init__(self, bundle: Bundle, library: Library, *, precision: str = "fp16") -> None:
+        """Load the plan of a precision that was built for this version of the library and this GPU.
 
         Args:
             bundle: an open bundle.
+            library: the library that runs the plan.
             precision: ``fp16`` or ``fp32``. The bundle must have a plan of that precision.
 
         Raises:
-            EngineError: TensorRT or a GPU is missing.
+            EngineError: the library or a GPU is missing.
             BundleError: there is no such plan, or it was altered. The message says which command builds it.
         """
-        trt = library()
-        name, content = read_plan(bundle, precision, plan_binding())
+        trt = library.module()
+        name, content = read_plan(bundle, precision, _binding(library))
         self._plan = bundle.manifest.plans[name]
         super().__init__(bundle, name)
+        self._library = library
         self._lock = Lock()
         self._shapes: OrderedDict[tuple[int, int, int], _Shape] = OrderedDict()
-        self._log = _log(trt)
-        self._user_managed = trt.ExecutionContextAllocationStrategy.USER_MANAGED
+        self._log = log_of(trt)
         self._runtime = trt.Runtime(self._log)
+        again = build_command(bundle, precision, library)
+        check_validity(trt, self._runtime, content, f"{library.title} {trt.__version__} cannot run {name}", again)
         self._engine = self._runtime.deserialize_cuda_engine(content)
         if self._engine is None:
             raise BundleError(
-                f"TensorRT {trt.__version__} cannot load {name}: {self._log.said}; build it again: "
-                f"{build_command(bundle, precision)}"
+                f"{library.title} {trt.__version__} cannot load {name}: {self._log.said}; build it again: {again}"
             )
         self._outputs = _check_interface(trt, self._engine, name, len(self._plan.profiles), self.model.hidden_size)
-        self._stream = cuda.Stream()
+        self._stream = cuda.Stream(library.extra)
+        self._settings = RtxSettings(trt, self._engine, bundle.manifest.files[name].sha256) if library.is_rtx else None
+        self._strategy = trt.ExecutionContextAllocationStrategy.USER_MANAGED
 
     @property
     def max_tokens(self) -> int:
         return max_tokens(self._plan)
 
     def _max_batch(self, tokens: int) -> int:
-        return max_batch(self._plan, tokens, self.bundle)
+        return max_batch(self._plan, tokens, self.bundle, self._library)
 
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         rows, tokens = input_ids.shape
@@ -89,7 +97,9 @@ class TensorRtEngine(EmbeddingEngine):
         vectors = np.empty((shape[0], self.model.hidden_size), dtype=np.float32)
         with self._lock:
             if self._engine is None:
-                raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE, 'tensorrt')")
+                raise EngineError(
+                    f"this engine is closed; load the bundle again: load_engine(BUNDLE, '{self._library.name}')"
+                )
             try:
                 ready = self._ready(profile, shape)
                 for name, array in feed.items():
@@ -99,17 +109,19 @@ class TensorRtEngine(EmbeddingEngine):
                 self._stream.wait()
             except EngineError as error:
                 raise EngineError(
-                    f"TensorRT failed on a batch of {rows} x {tokens} tokens: {error}; if memory is short, lower "
-                    f"batch_tokens or cut the longest texts"
+                    f"{self._library.title} failed on a batch of {rows} x {tokens} tokens: {error}; if memory is "
+                    f"short, lower batch_tokens or cut the longest texts"
                 ) from None
         return vectors[:rows]
 
     def close(self) -> None:
         with self._lock:
             if self._engine is not None:
+                if self._settings is not None:
+                    self._settings.keep_cache()
                 self._drop_shapes()
                 self._stream.close()
-                self._engine = self._runtime = None
+                self._engine = self._runtime = self._settings = None
 
     def _ready(self, profile: int, shape: tuple[int, int]) -> _Shape:
         """The context for a shape. It is made on first use."""
@@ -123,7 +135,7 @@ class TensorRtEngine(EmbeddingEngine):
         return self._shapes[key]
 
     def _make(self, profile: int, shape: tuple[int, int]) -> _Shape:
-        context = self._engine.create_execution_context(self._user_managed)
+        context = self._engine.create_execution_context(self._settings.config if self._settings else self._strategy)
         self._succeeded(context)
         self._succeeded(context.set_optimization_profile_async(profile, self._stream.handle))
         for name in INPUTS:
@@ -146,7 +158,7 @@ class TensorRtEngine(EmbeddingEngine):
         def enqueue() -> bool:
             return bool(shape.context.execute_async_v3(self._stream.handle))
 
-        if shape.uses == 1:  # the first run does one-time work that cannot be captured
+        if shape.uses == 1 and self._settings is None:  # the first run does one-time work that cannot be captured
             shape.graph = self._stream.capture(enqueue)
         shape.uses += 1
         if shape.graph is not None:
@@ -169,7 +181,44 @@ class TensorRtEngine(EmbeddingEngine):
         self._shapes.clear()
 
 
-def _log(trt: Any) -> Any:
+def _binding(library: Library) -> PlanBinding:
+    """What a plan must be built for. Where no GPU can be asked, a library that checks plans itself says why."""
+    try:
+        return library.binding()
+    except EngineError:
+        if not library.is_rtx:
+            raise
+        return PlanBinding(library, library.version(), None)
+
+
+def check_validity(trt: Any, runtime: Any, plan: bytes, refusal: str, build_command: str) -> None:
+    """Ask the library whether a plan can run on this machine, if it can say so. No plan is loaded for that.
+
+    Args:
+        trt: the library's package.
+        runtime: its ``Runtime``, with a logger from :func:`log_of`.
+        plan: the plan's content.
+        refusal: the beginning of the error message.
+        build_command: the command that builds the plan again.
+
+    Raises:
+        EngineError: this machine lacks a GPU or its memory, or a driver that is new enough.
+        BundleError: the plan is of another version or for other GPUs, or is damaged.
+    """
+    if not hasattr(runtime, "get_engine_validity"):
+        return
+    validity, reasons = runtime.get_engine_validity(plan)
+    if validity != trt.EngineValidity.INVALID:
+        return
+    known = trt.EngineInvalidityDiagnostics
+    found = [name for name, reason in known.__members__.items() if int(reasons) & int(reason)]
+    said = f"{refusal}: {', '.join([*found, runtime.logger.said])}"
+    if {"VERSION_MISMATCH", "UNSUPPORTED_CC", "MALFORMED_ENGINE"}.intersection(found):
+        raise BundleError(f"{said}; build it here: {build_command}")
+    raise EngineError(f"{said}; see nvidia-smi, or use another engine")
+
+
+def log_of(trt: Any) -> Any:
     """A logger that prints nothing and keeps the last error for an error message."""
     errors = (trt.ILogger.Severity.INTERNAL_ERROR, trt.ILogger.Severity.ERROR)
 
@@ -180,7 +229,7 @@ def _log(trt: Any) -> Any:
 
         def log(self, severity: Any, message: str) -> None:
             if severity in errors:
-                self.said = one_line(message)
+                self.said = one_line(message).rstrip(".")
 
     return Log()
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from shlex import quote
 from typing import TYPE_CHECKING
 
@@ -14,21 +13,12 @@ from ...errors import BundleError, EngineError, InputError
 if TYPE_CHECKING:  # a server that runs this module has no bundle package
     from ...bundles.bundle import Bundle
     from ...bundles.manifest import OptimizationProfile, Plan
+    from .library import Library, PlanBinding
 
 
-@dataclass(frozen=True)
-class PlanBinding:
-    """The TensorRT version and the GPU generation that a plan is bound to."""
-
-    tensorrt: str
-    """Full version, such as 10.9.0.34. TensorRT loads a plan only in the exact version that built it."""
-    compute_capability: str
-    """The GPU's compute capability, such as 9.0."""
-
-
-def build_command(bundle: Bundle, precision: str) -> str:
+def build_command(bundle: Bundle, precision: str, library: Library) -> str:
     """The command that builds a bundle's plan for the machine that it runs on."""
-    return f"lam-export trt {quote(str(bundle.path))} --{precision}"
+    return f"lam-export trt {quote(str(bundle.path))} --{precision}{library.build_option}"
 
 
 def read_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> tuple[str, bytes]:
@@ -52,31 +42,34 @@ def choose_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> str:
 
     Raises:
         EngineError: the precision is unknown.
-        BundleError: the bundle has no plan of that precision for this TensorRT and this GPU, or the plan was built from
+        BundleError: the bundle has no plan of that precision for this library and this GPU, or the plan was built from
             another graph. The message says which command builds it.
     """
+    library = binding.library
     if precision not in PLAN_PRECISIONS:
         raise EngineError(
-            f"expected precision {' or '.join(PLAN_PRECISIONS)} with the engine tensorrt, found {precision!r}"
+            f"expected precision {' or '.join(PLAN_PRECISIONS)} with the engine {library.name}, found {precision!r}"
         )
-    build = build_command(bundle, precision)
-    plans = bundle.manifest.plans
+    build = build_command(bundle, precision, library)
+    plans = plans_of(bundle, library)
     found = {name: plan for name, plan in plans.items() if plan.precision == precision}
     if not found:
         there = ", ".join(sorted({plan.precision for plan in plans.values()})) or "none"
         raise BundleError(
-            f"expected a plan of precision {precision} in {bundle.path}, found {there}; build it here: {build}"
+            f"expected a plan of precision {precision} for {library.title} in {bundle.path}, found {there}; build it "
+            f"here: {build}"
         )
-    here = {name: plan for name, plan in found.items() if plan.tensorrt == binding.tensorrt}
+    here = {name: plan for name, plan in found.items() if plan.version == binding.version}
     if not here:
-        there = ", ".join(sorted({plan.tensorrt for plan in found.values()}))
+        there = ", ".join(sorted({plan.version for plan in found.values()}))
         raise BundleError(
-            f"expected a plan for TensorRT {binding.tensorrt}, the version installed here, found {precision} plans "
-            f"for {there} in {bundle.path}; build it here: {build}"
+            f"expected a plan for {library.title} {binding.version}, the version installed here, found {precision} "
+            f"plans for {there} in {bundle.path}; build it here: {build}"
         )
-    fitting = [name for name, plan in here.items() if plan.compute_capability == binding.compute_capability]
+    fitting = [name for name, plan in here.items() if binding.compute_capability in (None, *plan.compute_capabilities)]
     if not fitting:
-        there = ", ".join(sorted({f"{plan.compute_capability} ({plan.gpu})" for plan in here.values()}))
+        built = [(capability, plan.gpu) for plan in here.values() for capability in plan.compute_capabilities]
+        there = ", ".join(sorted({f"{capability} ({gpu})" if gpu else capability for capability, gpu in built}))
         raise BundleError(
             f"expected a plan for compute capability {binding.compute_capability}, that of the GPU here, found "
             f"{precision} plans for {there} in {bundle.path}; build it here: {build}"
@@ -92,12 +85,17 @@ def choose_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> str:
     return name
 
 
+def plans_of(bundle: Bundle, library: Library) -> dict[str, Plan]:
+    """The bundle's plans of a library, by name, in the order in which they were built."""
+    return {name: plan for name, plan in bundle.manifest.plans.items() if plan.library == library.name}
+
+
 def max_tokens(plan: Plan) -> int:
     """The number of tokens of the longest text that a plan takes."""
     return max(profile.tokens.max for profile in plan.profiles)
 
 
-def max_batch(plan: Plan, tokens: int, bundle: Bundle) -> int:
+def max_batch(plan: Plan, tokens: int, bundle: Bundle, library: Library) -> int:
     """The largest number of texts of that many tokens that a plan takes at once.
 
     Raises:
@@ -107,8 +105,8 @@ def max_batch(plan: Plan, tokens: int, bundle: Bundle) -> int:
     if not batches:
         raise InputError(
             f"expected texts of at most {max_tokens(plan)} tokens, the longest that the plan's profiles take, found "
-            f"one of {tokens}; build a plan for longer texts: {build_command(bundle, plan.precision)} --max-tokens "
-            f"{bucket(tokens)}"
+            f"one of {tokens}; build a plan for longer texts: {build_command(bundle, plan.precision, library)} "
+            f"--max-tokens {bucket(tokens)}"
         )
     return max(batches)
 

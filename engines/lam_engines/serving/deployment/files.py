@@ -66,7 +66,7 @@ class Deployment:
             packages=flavour_of(options).packages,
             arguments=steady_arguments(_STOP),
             gpu=options.on_gpu,
-            tensorrt=bundle.manifest.plans[options.plan].tensorrt if options.plan else None,
+            tensorrt=bundle.manifest.plans[options.plan].version if options.plan else None,
             image=image,
         )
 

@@ -7,7 +7,8 @@ from ...bundles.bundle import Bundle
 from ...bundles.manifest import Plan
 from ...contract import PLAN_PRECISIONS
 from ...errors import BundleError, InputError
-from ...runtimes.tensorrt.plans import build_command, max_tokens
+from ...runtimes.tensorrt.library import TENSORRT
+from ...runtimes.tensorrt.plans import build_command, max_tokens, plans_of
 from ..limits import DEFAULT_MAX_TOKENS
 from . import configs
 from .check import Expected
@@ -32,7 +33,8 @@ def _choose_plan(bundle: Bundle, options: ServingOptions) -> ServingOptions:
     if (options.max_tokens or 0) > longest:
         raise InputError(
             f"expected max_tokens of at most {longest:,}, the longest that {name} takes, found {options.max_tokens:,}; "
-            f"build a plan for longer texts: {build_command(bundle, plan.precision)} --max-tokens {options.max_tokens}"
+            f"build a plan for longer texts: {build_command(bundle, plan.precision, TENSORRT)} "
+            f"--max-tokens {options.max_tokens}"
         )
     tokens = options.max_tokens or min(DEFAULT_MAX_TOKENS, longest)
     return replace(options, precision=plan.precision, plan=name, max_tokens=tokens)
@@ -138,7 +140,7 @@ def _plan(bundle: Bundle, name: str) -> Plan:
 
     Its GPU and version of TensorRT are not checked: the server may run on another machine.
     """
-    plans = bundle.manifest.plans
+    plans = plans_of(bundle, TENSORRT)
     if name not in plans:
         there = ", ".join(plans) or "none"
         raise BundleError(f"expected the plan {name} in {bundle.path}, it has {there}; name one that is there: --plan")
@@ -146,17 +148,17 @@ def _plan(bundle: Bundle, name: str) -> Plan:
     if graph is None or graph.sha256 != plans[name].graph_sha256:
         raise BundleError(
             f"expected {name} to be built from the {plans[name].graph} of {bundle.path}, found it built from another; "
-            f"build it again: {build_command(bundle, plans[name].precision)}"
+            f"build it again: {build_command(bundle, plans[name].precision, TENSORRT)}"
         )
     return plans[name]
 
 
 def _only_plan(bundle: Bundle, precision: str) -> str:
-    fitting = [name for name, plan in bundle.manifest.plans.items() if plan.precision == precision]
+    fitting = [name for name, plan in plans_of(bundle, TENSORRT).items() if plan.precision == precision]
     if not fitting:
         raise BundleError(
             f"expected a plan of precision {precision} in {bundle.path}, found none; build one on the machine that is "
-            f"to serve: {build_command(bundle, precision)}"
+            f"to serve: {build_command(bundle, precision, TENSORRT)}"
         )
     if len(fitting) > 1:
         raise BundleError(

@@ -14,9 +14,10 @@ from lam_engines.bundles.bundle import Bundle
 from lam_engines.runtimes.onnxruntime.engine import OnnxRuntimeEngine
 from lam_engines.runtimes.onnxruntime.session import provider_of, session_options
 from lam_export.anatomy.arithmetic import operations
-from lam_export.anatomy.graph import node_places, places_of, with_named_functions
+from lam_export.anatomy.graph import node_places, places_of
 from lam_export.anatomy.nodes import nodes_of
 from lam_export.anatomy.parts import Place
+from lam_export.export.graphs import with_named_functions
 
 from .samples import Run, Sample
 

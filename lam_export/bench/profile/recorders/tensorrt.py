@@ -9,9 +9,10 @@ import numpy as np
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.runtimes.tensorrt.engine import TensorRtEngine
-from lam_engines.runtimes.tensorrt.library import library
+from lam_engines.runtimes.tensorrt.library import TENSORRT
 from lam_export.anatomy.graph import places_of_nodes
 from lam_export.anatomy.parts import Place
+from lam_export.export.tensorrt.graph import without_plugin
 from lam_export.export.tensorrt.inspector import layer_name, onnx_nodes
 
 from .samples import Run, Sample
@@ -24,9 +25,11 @@ class TensorRtRecorder(TensorRtEngine):
         """Load the plan. The errors are the engine's."""
         import onnx
 
-        super().__init__(bundle, precision=precision)
-        known = places_of_nodes(onnx.load_from_string(bundle.read(self._plan.graph)))
-        self._places = layer_places(bundle.read(self._plan.inspector).decode("utf-8"), known)
+        super().__init__(bundle, TENSORRT, precision=precision)
+        graph = onnx.load_from_string(bundle.read(self._plan.graph))
+        known = places_of_nodes(graph if self._plan.plugin else without_plugin(graph))
+        inspector = "" if self._plan.inspector is None else bundle.read(self._plan.inspector).decode("utf-8")
+        self._places = layer_places(inspector, known)
         self._report = _report()
         self._runs: list[Run] = []
 
@@ -69,7 +72,7 @@ def layer_places(inspector: str, known: Mapping[str, Place]) -> dict[str, Place]
 
 
 def _report() -> Any:
-    trt: Any = library()
+    trt = TENSORRT.module()
 
     class Report(trt.IProfiler):  # type: ignore[name-defined]
         def __init__(self) -> None:
