@@ -11,6 +11,7 @@ from lam_export.version import __version__
 
 _TOOLS = (
     "torch",
+    "triton",
     "onnx",
     "onnxscript",
     "onnx_ir",
