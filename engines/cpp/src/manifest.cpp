@@ -69,14 +69,16 @@ std::vector<Profile> read_profiles(const Field& field) {
 }
 
 Plan read_plan(const Field& field, std::set<std::string>& named) {
-    named.insert(field["inspector"].path());
+    if (!field["inspector"].is_null()) named.insert(field["inspector"].path());
     Plan plan;
     plan.graph = field["graph"].path();
     plan.graph_sha256 = field["graph_sha256"].sha256();
     plan.precision = field["precision"].one_of({"fp32", "fp16", "bf16", "int8"});
-    plan.tensorrt = field["tensorrt"].text();
-    plan.compute_capability = field["compute_capability"].text();
-    plan.gpu = field["gpu"].text();
+    plan.library = field["library"].text();
+    plan.version = field["version"].text();
+    for (const Field& capability : field["compute_capabilities"].elements())
+        plan.compute_capabilities.push_back(capability.text());
+    if (!field["gpu"].is_null()) plan.gpu = field["gpu"].text();
     plan.profiles = read_profiles(field["profiles"]);
     return plan;
 }

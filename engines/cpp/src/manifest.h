@@ -28,16 +28,19 @@ struct Profile {
     Range tokens;
 };
 
-/// A serialised TensorRT engine: of one GPU model and one TensorRT version.
+/// A serialised engine of TensorRT or of TensorRT for RTX: of one version of its library, and of some GPUs.
 struct Plan {
     std::string graph;
     std::string graph_sha256;
     std::string precision;
-    /// Full version, 10.9.0.34.
-    std::string tensorrt;
-    /// Of the GPU, 9.0.
-    std::string compute_capability;
-    std::string gpu;
+    /// The engine that runs it: tensorrt or tensorrt-rtx.
+    std::string library;
+    /// Of the library, in full: 10.9.0.34.
+    std::string version;
+    /// Of the GPUs that it is for, such as 9.0.
+    std::vector<std::string> compute_capabilities;
+    /// That built it; none if it took no GPU.
+    std::optional<std::string> gpu;
     std::vector<Profile> profiles;
 };
 

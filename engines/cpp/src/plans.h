@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,21 +11,33 @@
 
 namespace lam {
 
+/// One of the two libraries that run plans.
+struct PlanLibrary {
+    /// The engine's name, which a plan's entry in the manifest has too.
+    const char* name;
+    const char* title;
+    /// What chooses it in a command `lam-export trt`.
+    const char* build_option;
+};
+inline constexpr PlanLibrary tensorrt_library{"tensorrt", "TensorRT", ""};
+inline constexpr PlanLibrary rtx_library{"tensorrt-rtx", "TensorRT for RTX", " --rtx"};
+
 /// What a plan is bound to.
 struct Environment {
-    /// Full version, 10.9.0.34: another one refuses the plan, be it by its last figure.
-    std::string tensorrt;
-    /// Of the GPU, 9.0.
-    std::string compute_capability;
+    PlanLibrary library;
+    /// Full version, such as 10.9.0.34. A library loads a plan only in the exact version that built it.
+    std::string version;
+    /// Of the GPU, such as 9.0; none where no GPU can be asked.
+    std::optional<std::string> compute_capability;
 };
 
-/// What builds a plan of a bundle on the machine where it is run.
-std::string build_command(const Bundle& bundle, const std::string& precision);
+/// What builds a plan of a bundle for the machine where it is run.
+std::string build_command(const Bundle& bundle, const std::string& precision, const PlanLibrary& library);
 
 /// The name of the plan that runs here; of several the one that was built last.
 ///
 /// `precision` is fp16 or fp32. Throws EngineError: there is no such precision; BundleError: the bundle has no plan of
-/// it, or none for this TensorRT and this GPU, or it was built from another graph; says which command builds it.
+/// it, or none for this library and this GPU, or it was built from another graph; says which command builds it.
 std::string choose_plan(const Bundle& bundle, const std::string& precision, const Environment& environment);
 
 /// The plan of a name that `choose_plan` gave.

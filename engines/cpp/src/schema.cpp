@@ -67,7 +67,7 @@ std::int64_t Field::integer() const {
 }
 
 std::optional<std::int64_t> Field::integer_or_none() const {
-    if (value_->is_null()) return std::nullopt;
+    if (is_null()) return std::nullopt;
     return integer();
 }
 
