@@ -28,19 +28,19 @@ struct Profile {
     Range tokens;
 };
 
-/// A serialised engine of TensorRT or of TensorRT for RTX: of one version of its library, and of some GPUs.
+/// A serialised engine of TensorRT, or of TensorRT for RTX: of one version of the library.
 struct Plan {
     std::string graph;
     std::string graph_sha256;
     std::string precision;
-    /// The engine that runs it: tensorrt or tensorrt-rtx.
+    /// The engine that loads it: tensorrt or tensorrt-rtx.
     std::string library;
-    /// Of the library, in full: 10.9.0.34.
+    /// Full version, 10.9.0.34.
     std::string version;
-    /// Of the GPUs that it is for, such as 9.0.
+    /// Of the GPUs that it is for, 9.0.
     std::vector<std::string> compute_capabilities;
-    /// That built it; none if it took no GPU.
-    std::optional<std::string> gpu;
+    /// The GPU that built it; empty if none was needed.
+    std::string gpu;
     std::vector<Profile> profiles;
 };
 

@@ -38,7 +38,7 @@ std::string there(const std::vector<const Named*>& plans, const std::function<Te
 Texts gpus(const Plan& plan) {
     Texts found = plan.compute_capabilities;
     for (std::string& capability : found)
-        if (plan.gpu) capability += " (" + *plan.gpu + ")";
+        if (!plan.gpu.empty()) capability += " (" + plan.gpu + ")";
     return found;
 }
 

@@ -66,8 +66,10 @@ std::int64_t Field::integer() const {
     return value_->get<std::int64_t>();
 }
 
+bool Field::is_null() const { return value_->is_null(); }
+
 std::optional<std::int64_t> Field::integer_or_none() const {
-    if (is_null()) return std::nullopt;
+    if (value_->is_null()) return std::nullopt;
     return integer();
 }
 

@@ -37,9 +37,9 @@ class Field {
     /// The elements of an array of at least one.
     std::vector<Field> elements() const;
 
-    bool is_null() const { return value_->is_null(); }
     std::int64_t integer() const;
     std::optional<std::int64_t> integer_or_none() const;
+    bool is_null() const;
     std::int64_t at_least(std::int64_t least) const;
     std::string text() const;
     std::string one_of(const std::vector<std::string>& texts) const;
