@@ -1,4 +1,4 @@
-"""``lam-embed`` with TensorRT's engines on a machine without a GPU: the real library of TensorRT for RTX, real plans."""
+"""``lam-embed`` with TensorRT's engines where there is no GPU: the real library of TensorRT for RTX, real plans."""
 
 import shutil
 from pathlib import Path
