@@ -38,8 +38,9 @@ def run(tell: Tell) -> None:
     found = {engine: options for engine, (package, options) in LIBRARIES.items() if find_spec(package)}
     if machine.tiny:
         found["onnxruntime"] = []
-    for engine in LIBRARIES.keys() - found.keys():
-        tell({"engine": engine, "skipped": "not installed"})
+    for engine in LIBRARIES:
+        if engine not in found:
+            tell({"engine": engine, "skipped": "not installed"})
     lacking = [package for package in COMMANDS if find_spec(package) is None]
     if lacking and found:
         tell({"engine": ", ".join(found), "skipped": f"no {', '.join(lacking)}"})
