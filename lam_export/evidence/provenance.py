@@ -16,6 +16,7 @@ from .subject import Subject
 
 _TOOLS = (
     "torch",
+    "triton",
     "onnx",
     "onnxscript",
     "onnx_ir",

@@ -217,7 +217,7 @@ def test_members_that_later_versions_add(cpp_engine: CppEngine, bundle: Path) ->
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        (["--engine", "nothing"], "expected engine openvino or tensorrt, found 'nothing'"),
+        (["--engine", "nothing"], "expected engine openvino, tensorrt or tensorrt-rtx, found 'nothing'"),
         (["--precision", "fp16"], "expected precision fp32 or bf16 with the engine openvino, found 'fp16'"),
         (["--threads", "0"], "expected --threads from 1 to 1024, found '0'"),
         (["--batch-tokens", "x"], "expected --batch-tokens from 1 to"),

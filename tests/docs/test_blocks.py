@@ -21,8 +21,9 @@ BUILT = ("lam-embed", "engines/cpp/build/release/lam-embed")
 
 ELSEWHERE = {
     "lam_export/demo/README.md": ["scripts/distill_demo.py"],
-    "benchmarks/README.md": ["benchmarks"],
-    "docs/cpp.md": ["engines/cpp/tool"],
+    "benchmarks/README.md": ["benchmarks", "benchmarks/gpu_evidence"],
+    "docs/cpp.md": ["engines/cpp/tool", "engines/cpp/src"],
+    "docs/what-has-run.md": ["benchmarks/gpu_evidence"],
 }
 """Where else options come from that a page names."""
 OF_OTHER_PROGRAMS = {"--shape", "--string-length", "--concurrency-range", "--suppressions", "--wait", "--build"}

@@ -6,21 +6,23 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
-from lam_engines.bundles.bundle import Bundle
 from lam_export.evidence.metrics import THRESHOLDS, diff
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
-from lam_export.pipelines.added_graph import add_fp16_graph
+
+if TYPE_CHECKING:
+    from lam_engines.bundles.bundle import Bundle
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.tensorrt,
-    pytest.mark.needs("tensorrt", "cuda"),
+    pytest.mark.needs("tensorrt", "polygraphy", "pydantic", "typer", "cuda"),
 ]
 MAX_TOKENS = 600
 SHAPES = [(1, 1), (1, 7), (3, 64), (1, 128), (4, 129), (2, MAX_TOKENS)]
@@ -28,8 +30,16 @@ SHAPES = [(1, 1), (1, 7), (3, 64), (1, 128), (4, 129), (2, MAX_TOKENS)]
 
 @pytest.fixture(scope="module")
 def bundle(tiny_bundle: Path, tiny_checkpoint_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    from lam_export.pipelines.added_graph import add_fp16_graph
+
     path = Path(shutil.copytree(tiny_bundle, tmp_path_factory.mktemp("trt") / "bundle"))
-    return add_fp16_graph(Bundle(path), load_checkpoint(tiny_checkpoint_folder)).path
+    return add_fp16_graph(opened(path), load_checkpoint(tiny_checkpoint_folder)).path
+
+
+def opened(path: Path) -> "Bundle":
+    from lam_engines.bundles.bundle import Bundle
+
+    return Bundle(path)
 
 
 def built(bundle: Path, *options: str) -> str:
@@ -39,19 +49,19 @@ def built(bundle: Path, *options: str) -> str:
     command += ["trt", str(bundle), "--max-tokens", str(MAX_TOKENS), "--optimization-level", "1", *options]
     result = subprocess.run(command, capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
-    (name,) = [name for name in Bundle(bundle).manifest.plans if name in result.stdout]
+    (name,) = [name for name in opened(bundle).manifest.plans if name in result.stdout]
     return name
 
 
 def embedded(bundle: Path, plan: str, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
     from polygraphy.backend.trt import EngineFromBytes, TrtRunner
 
-    opened = Bundle(bundle)
+    found = opened(bundle)
     fits = [
         profile.batch.max >= input_ids.shape[0] and profile.tokens.max >= input_ids.shape[1]
-        for profile in opened.manifest.plans[plan].profiles
+        for profile in found.manifest.plans[plan].profiles
     ]
-    with TrtRunner(EngineFromBytes(opened.read(plan)), optimization_profile=fits.index(True)) as runner:
+    with TrtRunner(EngineFromBytes(found.read(plan)), optimization_profile=fits.index(True)) as runner:
         outputs = runner.infer({"input_ids": input_ids, "attention_mask": attention_mask})
         return np.array(outputs["sentence_embedding"])
 
@@ -61,7 +71,7 @@ def embedded(bundle: Path, plan: str, input_ids: np.ndarray, attention_mask: np.
 )
 def test_a_plan_gives_the_references_embeddings(bundle: Path, tiny_encoder: Encoder, options: list[str]) -> None:
     name = built(bundle, *options)
-    plan = Bundle(bundle).manifest.plans[name]
+    plan = opened(bundle).manifest.plans[name]
     assert plan.plugin is ("--no-plugin" not in options)
     assert len(plan.tactics) == (len(tiny_encoder.layers) if plan.plugin else 0), "the inspector names each fused node"
     reference = copy.deepcopy(tiny_encoder).double()
@@ -79,9 +89,9 @@ def test_a_plan_gives_the_references_embeddings(bundle: Path, tiny_encoder: Enco
 
 def test_a_second_build_uses_the_timing_cache_and_replaces_the_plan(bundle: Path) -> None:
     built(bundle, "--no-plugin")
-    before = Bundle(bundle).manifest
+    before = opened(bundle).manifest
     name = built(bundle, "--no-plugin")
-    after = Bundle(bundle).manifest
+    after = opened(bundle).manifest
     assert len(before.timing_cache) == len(after.timing_cache) == 1
     assert len(before.plans) == len(after.plans)
     assert len(before.files) == len(after.files)

@@ -6,18 +6,21 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 import torch
 
 from lam_engines import EngineError, InputError, load_engine
-from lam_engines.embedding.engine import EmbeddingEngine
+
+if TYPE_CHECKING:
+    from lam_engines.embedding.engine import EmbeddingEngine
 
 pytestmark = [
     pytest.mark.gpu,
     pytest.mark.tensorrt,
-    pytest.mark.needs("tensorrt", "cuda"),
+    pytest.mark.needs("tensorrt", "polygraphy", "pydantic", "typer", "cuda"),
 ]
 MAX_TOKENS = 600
 CLOSE = {"rtol": 0, "atol": 2e-5}
@@ -35,7 +38,7 @@ def bundle(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def engine(bundle: Path) -> Iterator[EmbeddingEngine]:
+def engine(bundle: Path) -> Iterator["EmbeddingEngine"]:
     with load_engine(bundle, "tensorrt", precision="fp32") as engine:
         yield engine
 
@@ -45,13 +48,13 @@ def texts_of(*lengths: int, seed: int = 0) -> list[np.ndarray]:
     return [rng.integers(0, 128, length) for length in lengths]
 
 
-def test_a_batch_that_is_larger_than_a_profile(engine: EmbeddingEngine, tiny_engine: EmbeddingEngine) -> None:
+def test_a_batch_that_is_larger_than_a_profile(engine: "EmbeddingEngine", tiny_engine: "EmbeddingEngine") -> None:
     texts = [" ".join(["the cat sleeps"] * (i % 9)) for i in range(500)]
     np.testing.assert_allclose(engine.embed(texts), tiny_engine.embed(texts), **CLOSE)
 
 
 def test_more_shapes_than_are_kept(
-    bundle: Path, engine: EmbeddingEngine, tiny_engine: EmbeddingEngine, monkeypatch: pytest.MonkeyPatch
+    bundle: Path, engine: "EmbeddingEngine", tiny_engine: "EmbeddingEngine", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("lam_engines.runtimes.tensorrt.engine._SHAPES", 2)
     texts = texts_of(*range(1, 200, 7))
@@ -61,7 +64,7 @@ def test_more_shapes_than_are_kept(
             np.testing.assert_allclose(np.concatenate([other.embed_ids(t[None]) for t in texts]), expected, **CLOSE)
 
 
-def test_a_text_that_is_too_long(engine: EmbeddingEngine) -> None:
+def test_a_text_that_is_too_long(engine: "EmbeddingEngine") -> None:
     assert engine.max_tokens == MAX_TOKENS
     with pytest.raises(InputError, match=f"expected texts of at most {MAX_TOKENS} tokens .* --fp32 --max-tokens 768"):
         engine.embed_ids(texts_of(MAX_TOKENS + 1)[0][None])

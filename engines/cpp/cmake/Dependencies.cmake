@@ -52,15 +52,12 @@ if(OpenVINO_FOUND)
 else()
     message(STATUS "Backend openvino: left out, no OpenVINO found")
 endif()
-if(TARGET TensorRT::nvinfer)
-    message(STATUS "Backend tensorrt: TensorRT ${TensorRT_VERSION} in ${TensorRT_INCLUDE_DIR}")
-elseif(TARGET TensorRT::headers)
-    message(STATUS "Backend tensorrt: compiled with the headers of TensorRT ${TensorRT_VERSION} in "
-                   "${TensorRT_INCLUDE_DIR}, and left out: no libnvinfer and libcudart found")
+if(TensorRT_FOUND)
+    message(STATUS "Backends tensorrt, tensorrt-rtx: headers of TensorRT ${TensorRT_VERSION} in ${TensorRT_INCLUDE_DIR}")
 else()
-    message(STATUS "Backend tensorrt: left out, no TensorRT found")
+    message(STATUS "Backends tensorrt, tensorrt-rtx: left out, no headers of TensorRT and CUDA with libcudart found")
 endif()
-if(NOT OpenVINO_FOUND AND NOT TARGET TensorRT::nvinfer)
+if(NOT OpenVINO_FOUND AND NOT TensorRT_FOUND)
     message(FATAL_ERROR
             "expected OpenVINO or TensorRT, found neither; run: pip install 'openvino>=2026.2', in the environment whose "
             "python3 is the first on the path (or name its CMake package: -DOpenVINO_DIR=DIR), or name TensorRT's "

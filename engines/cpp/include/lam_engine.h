@@ -25,8 +25,8 @@ typedef enum lam_status {
 
 /* How a bundle is loaded. Zeros mean the backend's own choice: lam_options options = {0}. */
 typedef struct lam_options {
-    const char* backend;   /* "openvino" or "tensorrt" */
-    const char* precision; /* openvino "fp32" (its default) or "bf16"; tensorrt "fp16" or "fp32" */
+    const char* backend;   /* "openvino", "tensorrt" or "tensorrt-rtx" */
+    const char* precision; /* openvino "fp32" (its default) or "bf16"; the others "fp16" or "fp32" */
     int threads;           /* of the CPU, for each operator */
     const char* cache;     /* a folder for openvino's compiled graphs; used unchecked, so keep it private */
 } lam_options;

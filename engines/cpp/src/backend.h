@@ -43,5 +43,6 @@ std::unique_ptr<Backend> make_backend(const std::string& name, const Bundle& bun
 
 std::unique_ptr<Backend> make_openvino_backend(const Bundle& bundle, const Options& options);
 std::unique_ptr<Backend> make_tensorrt_backend(const Bundle& bundle, const Options& options);
+std::unique_ptr<Backend> make_tensorrt_rtx_backend(const Bundle& bundle, const Options& options);
 
 }  // namespace lam

@@ -8,7 +8,7 @@ std::vector<std::string> built_backends() {
         "openvino",
 #endif
 #ifdef LAM_WITH_TENSORRT
-        "tensorrt",
+        "tensorrt", "tensorrt-rtx",
 #endif
     };
 }
@@ -19,6 +19,7 @@ std::unique_ptr<Backend> make_backend(const std::string& name, const Bundle& bun
 #endif
 #ifdef LAM_WITH_TENSORRT
     if (name == "tensorrt") return make_tensorrt_backend(bundle, options);
+    if (name == "tensorrt-rtx") return make_tensorrt_rtx_backend(bundle, options);
 #endif
     throw EngineError("expected a backend of this build, found " + name + "; build lam_engine with it");
 }

@@ -10,15 +10,14 @@ void check_cuda(cudaError_t status) {
     if (status != cudaSuccess) throw EngineError(std::string("CUDA failed: ") + cudaGetErrorString(status));
 }
 
-std::string compute_capability() {
+std::string compute_capability(const std::string& engine) {
     int major = 0;
     int minor = 0;
     try {
         check_cuda(cudaDeviceGetAttribute(&major, cudaDevAttrComputeCapabilityMajor, 0));
         check_cuda(cudaDeviceGetAttribute(&minor, cudaDevAttrComputeCapabilityMinor, 0));
     } catch (const EngineError& error) {
-        throw EngineError(std::string("expected a GPU for the engine tensorrt, found none that CUDA can use (") +
-                          error.what() + "); see nvidia-smi, or use another engine");
+        throw EngineError("expected a GPU for the engine " + engine + ", found none that CUDA can use (" + error.what() + "); see nvidia-smi, or use another engine");
     }
     return std::to_string(major) + "." + std::to_string(minor);
 }

@@ -13,8 +13,9 @@ namespace lam {
 /// Throws EngineError with CUDA's words unless a call succeeded.
 void check_cuda(cudaError_t status);
 
-/// Of the first GPU that CUDA shows, as 9.0. Throws EngineError: there is no GPU, or no driver that CUDA can use.
-std::string compute_capability();
+/// Of the first GPU that CUDA shows, as 9.0. Throws EngineError, which names the engine that asks: there is no GPU, or no
+/// driver that CUDA can use.
+std::string compute_capability(const std::string& engine);
 
 /// A captured graph, ready to launch.
 struct DestroyGraph {

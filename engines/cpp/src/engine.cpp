@@ -18,8 +18,8 @@ using Ids = std::vector<std::vector<std::int64_t>>;
 std::string chosen_backend(const Options& options) {
     const std::vector<std::string> built = built_backends();
     const std::string name = options.backend.empty() ? built.front() : options.backend;
-    if (name != "openvino" && name != "tensorrt")
-        throw EngineError("expected engine openvino or tensorrt, found " + lam::quoted(name));
+    if (name != "openvino" && name != "tensorrt" && name != "tensorrt-rtx")
+        throw EngineError("expected engine openvino, tensorrt or tensorrt-rtx, found " + lam::quoted(name));
     if (std::find(built.begin(), built.end(), name) == built.end())
         throw EngineError("expected an engine of this build of lam_engine (" + joined(built) + "), found " + name +
                           "; build it where that runtime's headers are: see engines/cpp/README.md");

@@ -13,6 +13,7 @@ namespace lam {
 namespace {
 
 using Named = std::pair<std::string, Plan>;
+using Texts = std::vector<std::string>;
 
 std::size_t most(const Range& range) { return static_cast<std::size_t>(range.max); }
 
@@ -27,53 +28,58 @@ std::vector<const Named*> those(const std::vector<const Named*>& plans, const st
 }
 
 /// What differs between plans, each once, in order.
-std::string there(const std::vector<const Named*>& plans, const std::function<std::string(const Plan&)>& of) {
+std::string there(const std::vector<const Named*>& plans, const std::function<Texts(const Plan&)>& of) {
     std::set<std::string> found;
-    for (const Named* plan : plans) found.insert(of(plan->second));
+    for (const Named* plan : plans)
+        for (std::string& text : of(plan->second)) found.insert(std::move(text));
     return found.empty() ? "none" : joined({found.begin(), found.end()});
+}
+
+Texts gpus(const Plan& plan) {
+    Texts found = plan.compute_capabilities;
+    for (std::string& capability : found)
+        if (!plan.gpu.empty()) capability += " (" + plan.gpu + ")";
+    return found;
 }
 
 }  // namespace
 
-std::string build_command(const Bundle& bundle, const std::string& precision, const std::string& library) {
-    return "lam-export trt " + shell_quoted(bundle.path().string()) + " --" + precision +
-           (library == "tensorrt-rtx" ? " --rtx" : "");
+std::string build_command(const Bundle& bundle, const std::string& precision, const PlanLibrary& library) {
+    return "lam-export trt " + shell_quoted(bundle.path().string()) + " --" + precision + library.build_option;
 }
 
 std::string choose_plan(const Bundle& bundle, const std::string& precision, const Environment& environment) {
+    const PlanLibrary& library = environment.library;
+    const std::string title = library.title;
     if (precision != "fp16" && precision != "fp32")
-        throw EngineError("expected precision fp16 or fp32 with the engine " + environment.library + ", found " +
+        throw EngineError("expected precision fp16 or fp32 with the engine " + std::string(library.name) + ", found " +
                           lam::quoted(precision));
-    const std::string build = build_command(bundle, precision, environment.library);
-    const std::string title = environment.library == "tensorrt-rtx" ? "TensorRT for RTX" : "TensorRT";
+    const std::string build = build_command(bundle, precision, library);
     const std::string place = " in " + bundle.path().string();
     std::vector<const Named*> all;
     for (const Named& plan : bundle.manifest().plans)
-        if (plan.second.library == environment.library) all.push_back(&plan);
+        if (plan.second.library == library.name) all.push_back(&plan);
 
     const auto found = those(all, [&](const Plan& plan) { return plan.precision == precision; });
     if (found.empty())
         throw BundleError("expected a plan of precision " + precision + " for " + title + place + ", found " +
-                          there(all, [](const Plan& plan) { return plan.precision; }) + "; build it here: " + build);
+                          there(all, [](const Plan& plan) { return Texts{plan.precision}; }) +
+                          "; build it here: " + build);
     const auto here = those(found, [&](const Plan& plan) { return plan.version == environment.version; });
     if (here.empty())
         throw BundleError("expected a plan for " + title + " " + environment.version +
                           ", the version installed here, found " + precision + " plans for " +
-                          there(found, [](const Plan& plan) { return plan.version; }) + place +
+                          there(found, [](const Plan& plan) { return Texts{plan.version}; }) + place +
                           "; build it here: " + build);
-    const auto fitting =
-        those(here, [&](const Plan& plan) {
-            const auto& built = plan.compute_capabilities;
-            return std::find(built.begin(), built.end(), environment.compute_capability) != built.end();
-        });
+    const auto& capability = environment.compute_capability;
+    const auto fitting = those(here, [&](const Plan& plan) {
+        const Texts& known = plan.compute_capabilities;
+        return !capability || std::find(known.begin(), known.end(), *capability) != known.end();
+    });
     if (fitting.empty())
-        throw BundleError(
-            "expected a plan for compute capability " + environment.compute_capability +
-            ", that of the GPU here, found " + precision + " plans for " +
-            there(here, [](const Plan& plan) {
-                return joined(plan.compute_capabilities) + (plan.gpu.empty() ? "" : " (" + plan.gpu + ")");
-            }) + place +
-            "; build it here: " + build);
+        throw BundleError("expected a plan for compute capability " + *capability +
+                          ", that of the GPU here, found " + precision + " plans for " + there(here, gpus) + place +
+                          "; build it here: " + build);
     const auto& [name, plan] = *fitting.back();
     const FileEntry* graph = bundle.manifest().file(plan.graph);
     if (graph != nullptr && graph->sha256 != plan.graph_sha256)

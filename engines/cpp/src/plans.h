@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -10,18 +11,28 @@
 
 namespace lam {
 
+/// One of the two libraries that run plans.
+struct PlanLibrary {
+    /// The engine's name, which a plan's entry in the manifest has too.
+    const char* name;
+    const char* title;
+    /// What chooses it in a command `lam-export trt`.
+    const char* build_option;
+};
+inline constexpr PlanLibrary tensorrt_library{"tensorrt", "TensorRT", ""};
+inline constexpr PlanLibrary rtx_library{"tensorrt-rtx", "TensorRT for RTX", " --rtx"};
+
 /// What a plan is bound to.
 struct Environment {
-    /// The engine that loads it: tensorrt or tensorrt-rtx.
-    std::string library;
-    /// Full version, 10.9.0.34: another one refuses the plan, be it by its last figure.
+    PlanLibrary library;
+    /// Full version, such as 10.9.0.34. A library loads a plan only in the exact version that built it.
     std::string version;
-    /// Of the GPU, 9.0.
-    std::string compute_capability;
+    /// Of the GPU, such as 9.0; none where no GPU can be asked.
+    std::optional<std::string> compute_capability;
 };
 
-/// What builds a plan of a bundle on the machine where it is run.
-std::string build_command(const Bundle& bundle, const std::string& precision, const std::string& library);
+/// What builds a plan of a bundle for the machine where it is run.
+std::string build_command(const Bundle& bundle, const std::string& precision, const PlanLibrary& library);
 
 /// The name of the plan that runs here; of several the one that was built last.
 ///

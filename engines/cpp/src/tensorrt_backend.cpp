@@ -1,17 +1,16 @@
 #include <NvInferRuntime.h>
 
 #include <map>
+#include <optional>
+#include <string_view>
 
 #include "backend.h"
 #include "lam/errors.h"
 #include "plans.h"
 #include "pool.h"
+#include "tensorrt_loader.h"
 #include "tensorrt_names.h"
 #include "tensorrt_session.h"
-
-#if NV_TENSORRT_MAJOR < 10 || (NV_TENSORRT_MAJOR == 10 && NV_TENSORRT_MINOR < 9)
-#error "expected TensorRT 10.9 or newer; name its folder: cmake -DTENSORRT_ROOT=DIR"
-#endif
 
 namespace lam {
 namespace {
@@ -19,11 +18,6 @@ namespace {
 /// A GPU is not busy with a CPU's 512. Not measured.
 constexpr std::size_t batch_tokens = 16384;
 constexpr std::size_t most_padding = 2048;
-
-std::string tensorrt_version() {
-    return std::to_string(getInferLibMajorVersion()) + "." + std::to_string(getInferLibMinorVersion()) + "." +
-           std::to_string(getInferLibPatchVersion()) + "." + std::to_string(getInferLibBuildVersion());
-}
 
 const char* type_name(nvinfer1::DataType type) {
     switch (type) {
@@ -67,22 +61,42 @@ void check_interface(const nvinfer1::ICudaEngine& engine, const std::string& nam
                           " profiles; build it again: lam-export trt");
 }
 
+/// The GPU's compute capability. Where no GPU can be asked, TensorRT for RTX's plans can still be chosen and checked, and
+/// `no_gpu` is why; a plan of TensorRT could not have been built there.
+std::optional<std::string> capability_for(const PlanLibrary& library, std::string& no_gpu) {
+    try {
+        return compute_capability(library.name);
+    } catch (const EngineError& error) {
+        if (std::string_view(library.name) == tensorrt_library.name) throw;
+        no_gpu = error.what();
+        return std::nullopt;
+    }
+}
+
 /// One of a bundle's plans, on the first GPU that CUDA shows. Every thread has a session of its own, whose memory is
 /// that of the largest batch it met.
 class TensorRtBackend : public Backend {
   public:
-    TensorRtBackend(const Bundle& bundle, const std::string& precision)
-        : model_(bundle.manifest().model),
-          build_(build_command(bundle, precision, "tensorrt")),
-          sessions_([this] { return std::make_unique<TensorRtSession>(*engine_, log_, plan_, model_); }) {
-        const std::string version = tensorrt_version();
-        const std::string name = choose_plan(bundle, precision, {"tensorrt", version, compute_capability()});
+    TensorRtBackend(const Bundle& bundle, const std::string& precision, const PlanLibrary& library, bool replays)
+        : title_(library.title),
+          model_(bundle.manifest().model),
+          build_(build_command(bundle, precision, library)),
+          sessions_([this, replays] {
+              return std::make_unique<TensorRtSession>(*engine_, log_, plan_, model_, replays);
+          }) {
+        const TensorRtLoader loader(library);
+        const std::string version = loader.version();
+        std::string no_gpu;
+        const auto capability = capability_for(library, no_gpu);
+        const std::string name = choose_plan(bundle, precision, {library, version, capability});
         plan_ = plan_of(bundle, name);
         const Content content = bundle.read(name);
-        runtime_.reset(nvinfer1::createInferRuntime(log_));
+        if (!capability) throw EngineError(no_gpu);
+        loader.check_interface();
+        runtime_ = loader.make_runtime(log_);
         if (runtime_) engine_.reset(runtime_->deserializeCudaEngine(content.view().data(), content.size()));
         if (!engine_)
-            throw BundleError("TensorRT " + version + " cannot load " + name + ": " + log_.said() +
+            throw BundleError(title_ + " " + version + " cannot load " + name + ": " + log_.said() +
                               "; build it again: " + build_);
         check_interface(*engine_, name, plan_.profiles.size(), model_.hidden_size);
     }
@@ -97,13 +111,14 @@ class TensorRtBackend : public Backend {
         try {
             return sessions_.with([&](TensorRtSession& session) { return session.infer(batch); });
         } catch (const EngineError& error) {
-            throw EngineError("TensorRT failed on a batch of " + std::to_string(batch.rows) + " x " +
+            throw EngineError(title_ + " failed on a batch of " + std::to_string(batch.rows) + " x " +
                               std::to_string(batch.tokens) + " tokens: " + error.what() +
                               "; if memory is short, lower batch_tokens or cut the longest texts");
         }
     }
 
   private:
+    std::string title_;
     TensorRtLog log_;
     ModelInfo model_;
     Plan plan_;
@@ -113,13 +128,22 @@ class TensorRtBackend : public Backend {
     mutable Pool<TensorRtSession> sessions_;  // given back before the engine
 };
 
+std::unique_ptr<Backend> make(const Bundle& bundle, const Options& options, const PlanLibrary& library, bool replays) {
+    if (options.threads != 0)
+        throw EngineError("expected no threads with the engine " + std::string(library.name) +
+                          ", which runs on a GPU, found " + std::to_string(options.threads));
+    const std::string precision = options.precision.empty() ? "fp16" : options.precision;
+    return std::make_unique<TensorRtBackend>(bundle, precision, library, replays);
+}
+
 }  // namespace
 
 std::unique_ptr<Backend> make_tensorrt_backend(const Bundle& bundle, const Options& options) {
-    if (options.threads != 0)
-        throw EngineError("expected no threads with the engine tensorrt, which runs on a GPU, found " +
-                          std::to_string(options.threads));
-    return std::make_unique<TensorRtBackend>(bundle, options.precision.empty() ? "fp16" : options.precision);
+    return make(bundle, options, tensorrt_library, true);
+}
+
+std::unique_ptr<Backend> make_tensorrt_rtx_backend(const Bundle& bundle, const Options& options) {
+    return make(bundle, options, rtx_library, false);
 }
 
 }  // namespace lam

@@ -37,8 +37,8 @@ std::string TensorRtLog::said() const {
 }
 
 TensorRtSession::TensorRtSession(nvinfer1::ICudaEngine& engine, const TensorRtLog& log, const Plan& plan,
-                                 const ModelInfo& model)
-    : engine_(engine), log_(log), plan_(plan), model_(model) {}
+                                 const ModelInfo& model, bool replays)
+    : engine_(engine), log_(log), plan_(plan), model_(model), replays_(replays) {}
 
 std::vector<float> TensorRtSession::infer(const Batch& batch) {
     const std::size_t profile = choose_profile(plan_.profiles, batch.rows, batch.tokens);
@@ -107,7 +107,7 @@ TensorRtSession::Shape TensorRtSession::make(std::size_t profile, std::size_t ro
 void TensorRtSession::run(Shape& shape) {
     const auto enqueue = [&] { return shape.context->enqueueV3(stream_.handle()); };
     // The first run did what happens once, and cannot be captured.
-    if (shape.uses == 1) shape.graph = stream_.capture(enqueue);
+    if (shape.uses == 1 && replays_) shape.graph = stream_.capture(enqueue);
     shape.uses = std::min(shape.uses + 1, 2);
     if (shape.graph)
         stream_.launch(shape.graph);

@@ -30,11 +30,13 @@ class TensorRtLog : public nvinfer1::ILogger {
 ///
 /// A batch is padded to the next of few shapes. Each has an execution context of its own, whose second use is captured
 /// as a CUDA graph and replayed from then on: a graph's shapes are fixed, and TensorRT 11.1 and 11.2 lose memory
-/// whenever a context changes its shapes (NVIDIA/TensorRT#4849).
+/// whenever a context changes its shapes (NVIDIA/TensorRT#4849). TensorRT for RTX replaces a context's kernels while it runs,
+/// so its work is not captured.
 class TensorRtSession {
   public:
-    /// All that it is given must outlive it.
-    TensorRtSession(nvinfer1::ICudaEngine& engine, const TensorRtLog& log, const Plan& plan, const ModelInfo& model);
+    /// All that it is given must outlive it. `replays`: a shape's second use is captured as a CUDA graph.
+    TensorRtSession(nvinfer1::ICudaEngine& engine, const TensorRtLog& log, const Plan& plan, const ModelInfo& model,
+                    bool replays);
 
     /// The embeddings of a batch, `[rows, hidden_size]`. Throws EngineError.
     std::vector<float> infer(const Batch& batch);
@@ -59,6 +61,7 @@ class TensorRtSession {
     const TensorRtLog& log_;
     const Plan& plan_;
     const ModelInfo& model_;
+    bool replays_;
     CudaStream stream_;
     std::list<Shape> shapes_;  // the last used first; given back before the stream
 };

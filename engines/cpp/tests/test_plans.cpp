@@ -17,7 +17,7 @@ Json plan(const std::string& precision, const std::string& version, const std::s
             {"precision", precision},
             {"library", "tensorrt"},
             {"version", version},
-            {"compute_capabilities", Json::array({capability})},
+            {"compute_capabilities", {capability}},
             {"gpu", "GPU"},
             {"inspector", "a.json"},
             {"profiles",
@@ -28,12 +28,23 @@ Json plan(const std::string& precision, const std::string& version, const std::s
 
 Json entry(const std::string& content) { return {{"sha256", lam::sha256(content)}, {"bytes", content.size()}}; }
 
-/// A bundle with a plan for TensorRT 10.9.0.34 on 9.0, one for 11.1.0.106, one for another GPU and one in float32.
+/// A plan of TensorRT for RTX, built where there was no GPU.
+Json rtx_plan() {
+    Json fields = plan("fp16", "1.7.1.116", "8.6");
+    fields["library"] = "tensorrt-rtx";
+    fields["compute_capabilities"] = {"8.6", "8.9"};
+    fields["gpu"] = nullptr;
+    fields["inspector"] = nullptr;
+    return fields;
+}
+
+/// A bundle with a plan for TensorRT 10.9.0.34 on 9.0, one for 11.1.0.106, one for another GPU and one in float32; and one
+/// for TensorRT for RTX.
 class Planned {
   public:
     Planned() {
         Json fields = lam::manifest_fields();
-        for (const char* name : {"old.plan", "new.plan", "other.plan", "fp32.plan", "a.json"})
+        for (const char* name : {"old.plan", "new.plan", "other.plan", "fp32.plan", "rtx.plan", "a.json"})
             fields["files"][name] = entry("");
         fields["files"]["model.fp16.onnx"] = entry("graph");
         fields["plans"]["old.plan"] = plan("fp16", "10.9.0.34", "9.0");
@@ -41,7 +52,12 @@ class Planned {
         fields["plans"]["other.plan"] = plan("fp16", "10.9.0.34", "8.6");
         fields["plans"]["fp32.plan"] = plan("fp32", "10.9.0.34", "9.0");
         fields["plans"]["fp32.plan"]["graph_sha256"] = lam::sha256("another graph");
+        fields["plans"]["rtx.plan"] = rtx_plan();
         folder.write_manifest(fields);
+    }
+
+    std::string choose(const std::string& precision, const std::string& version, const std::string& capability) const {
+        return choose(precision, {lam::tensorrt_library, version, capability});
     }
 
     std::string choose(const std::string& precision, const lam::Environment& environment) const {
@@ -63,26 +79,46 @@ class Planned {
 
 TEST_CASE("the plan for this TensorRT and this GPU") {
     const Planned bundle;
-    CHECK(bundle.choose("fp16", {"tensorrt", "10.9.0.34", "9.0"}) == "old.plan");
-    CHECK(bundle.choose("fp16", {"tensorrt", "11.1.0.106", "9.0"}) == "new.plan");
-    CHECK(bundle.choose("fp16", {"tensorrt", "10.9.0.34", "8.6"}) == "other.plan");
+    CHECK(bundle.choose("fp16", "10.9.0.34", "9.0") == "old.plan");
+    CHECK(bundle.choose("fp16", "11.1.0.106", "9.0") == "new.plan");
+    CHECK(bundle.choose("fp16", "10.9.0.34", "8.6") == "other.plan");
 }
 
 TEST_CASE("no plan that runs here") {
     const Planned bundle;
-    CHECK(bundle.choose("int8", {"tensorrt", "10.9.0.34", "9.0"}) ==
+    CHECK(bundle.choose("int8", "10.9.0.34", "9.0") ==
           "expected precision fp16 or fp32 with the engine tensorrt, found 'int8'");
-    CHECK(bundle.choose("fp32", {"tensorrt", "10.9.0.34", "9.0"}) ==
+    CHECK(bundle.choose("fp32", "10.9.0.34", "9.0") ==
           "expected fp32.plan to be built from the model.fp16.onnx of B, found it built from another; build it again: "
           "lam-export trt B --fp32");
-    CHECK(bundle.choose("fp16", {"tensorrt", "10.9.0.35", "9.0"}) ==
+    CHECK(bundle.choose("fp16", "10.9.0.35", "9.0") ==
           "expected a plan for TensorRT 10.9.0.35, the version installed here, found fp16 plans for 10.9.0.34, "
           "11.1.0.106 "
           "in B; build it here: lam-export trt B --fp16");
-    CHECK(bundle.choose("fp16", {"tensorrt", "11.1.0.106", "8.6"}) ==
+    CHECK(bundle.choose("fp16", "11.1.0.106", "8.6") ==
           "expected a plan for compute capability 8.6, that of the GPU here, found fp16 plans for 9.0 (GPU) in B; "
           "build it "
           "here: lam-export trt B --fp16");
+}
+
+TEST_CASE("plans of TensorRT for RTX") {
+    const Planned bundle;
+    const auto choose = [&](const std::string& precision, const std::string& version, const char* capability) {
+        lam::Environment environment{lam::rtx_library, version, std::nullopt};
+        if (capability != nullptr) environment.compute_capability = capability;
+        return bundle.choose(precision, environment);
+    };
+    CHECK(choose("fp16", "1.7.1.116", "8.9") == "rtx.plan");
+    CHECK(choose("fp16", "1.7.1.116", nullptr) == "rtx.plan");
+    CHECK(choose("fp32", "1.7.1.116", "8.9") ==
+          "expected a plan of precision fp32 for TensorRT for RTX in B, found fp16; build it here: lam-export trt B "
+          "--fp32 --rtx");
+    CHECK(choose("fp16", "1.8.0.2", "8.9") ==
+          "expected a plan for TensorRT for RTX 1.8.0.2, the version installed here, found fp16 plans for 1.7.1.116 in "
+          "B; build it here: lam-export trt B --fp16 --rtx");
+    CHECK(choose("fp16", "1.7.1.116", "7.5") ==
+          "expected a plan for compute capability 7.5, that of the GPU here, found fp16 plans for 8.6, 8.9 in B; build "
+          "it here: lam-export trt B --fp16 --rtx");
 }
 
 TEST_CASE("profiles and shapes") {

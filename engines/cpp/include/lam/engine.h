@@ -16,9 +16,9 @@ namespace lam {
 
 /// How a bundle is loaded. What is left as it is means the backend's own choice.
 struct Options {
-    /// `openvino` or `tensorrt`; the first of them that this build has.
+    /// `openvino`, `tensorrt` or `tensorrt-rtx`; the first of them that this build has.
     std::string backend;
-    /// Of the graph or plan: openvino `fp32` (its default) or `bf16`; tensorrt `fp16` (its default) or `fp32`.
+    /// Of the graph or plan: openvino `fp32` (its default) or `bf16`; the others `fp16` (their default) or `fp32`.
     std::string precision;
     /// Of the CPU, for each operator, with openvino; 0: one per physical core.
     int threads = 0;
