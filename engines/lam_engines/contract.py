@@ -10,6 +10,8 @@ WINDOW = "window"
 such a graph, to give long texts in windows."""
 SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS = "sentence_embedding", "token_embeddings"
 """Outputs. Both are float32: ``[batch, hidden]`` of unit length, and ``[batch, tokens, hidden]``."""
+LAST_HIDDEN_STATE = "last_hidden_state"
+"""What other people's tools call the tokens' embeddings."""
 TEXT, TOKEN_COUNT, TRUNCATED = "text", "token_count", "truncated"
 """Tensors of an encoder in Triton: its input, and its outputs besides ``sentence_embedding``. They are BYTES, INT32 and
 BOOL, each ``[batch, 1]``."""

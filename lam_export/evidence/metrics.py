@@ -3,9 +3,12 @@
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-from polygraphy.comparator import IterationResult
+
+if TYPE_CHECKING:
+    from polygraphy.comparator import IterationResult
 
 
 @dataclass(frozen=True)
@@ -105,7 +108,7 @@ class CompareEmbeddings:
     def __init__(self, thresholds: Thresholds) -> None:
         self.thresholds = thresholds
 
-    def __call__(self, expected: IterationResult, found: IterationResult) -> "OrderedDict[str, EmbeddingDiff]":
+    def __call__(self, expected: "IterationResult", found: "IterationResult") -> "OrderedDict[str, EmbeddingDiff]":
         return OrderedDict(
             (name, diff(np.asarray(found[name]), np.asarray(expected[name]), self.thresholds)) for name in found
         )
