@@ -171,7 +171,7 @@ def _embedded(bundle: Bundle, precision: str, cases: "list[Case]", progress: Pro
     """The embeddings of each case by the bundle's engine."""
     progress.begin(f"embedding with the bundle in {precision}", len(cases))
     found = []
-    with load_engine(bundle.path, precision=precision) as engine:
+    with load_engine(bundle.path, "onnxruntime", precision=precision) as engine:
         for case in cases:
             found.append(engine.embed_ids(case.input_ids, case.attention_mask))
             progress.advance(1)

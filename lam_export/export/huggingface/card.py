@@ -48,7 +48,7 @@ from fastembed import TextEmbedding
 from fastembed.common.model_description import ModelSource, PoolingType
 
 TextEmbedding.add_custom_model(
-    model="$name", pooling=PoolingType.MEAN, normalization=True, sources=ModelSource(hf="$name"), dim=$hidden,
+    model="$name", pooling=PoolingType.DISABLED, normalization=False, sources=ModelSource(hf="$name"), dim=$hidden,
     model_file="onnx/model.onnx",
 )
 vectors = list(TextEmbedding("$name", specific_model_path="FOLDER").embed(["a first text", "and another"]))
