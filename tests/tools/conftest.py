@@ -3,15 +3,14 @@
 import json
 import os
 import shutil
-import subprocess
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 
 import needs
 import numpy as np
 import pytest
 import shared
+from other_tools import ROOT, Demo, environment, run
 
 from lam_engines import load_engine
 from lam_engines.bundles.bundle import Bundle
@@ -19,44 +18,7 @@ from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_export.evidence.corpus import builtin_texts
 from lam_export.pipelines.export_huggingface import export_huggingface
 
-ROOT = Path(__file__).parents[2]
 ODD = ("", "   ", "\t\n", ".", "[CLS] literal [MASK] tokens [PAD]", "x" * 101, "zero\u200bwidth and soft\u00adhyphen")
-
-
-@dataclass(frozen=True)
-class Demo:
-    """The demo model, 50 texts, and their embeddings by the bundle's engine."""
-
-    bundle: Path
-    folder: Path
-    texts: Path
-    """A JSON file."""
-    right: dict[str, np.ndarray]
-    """By precision, ``[50, 384]``."""
-
-    def check(self, how: str, vectors: np.ndarray) -> None:
-        """See that a tool's vectors are right: in int8 by cosine, because kernels round differently."""
-        int8 = "int8" in how
-        right = self.right["int8" if int8 else "fp32"]
-        assert vectors.shape == right.shape
-        if int8:
-            assert (vectors * right).sum(axis=1).min() >= 0.995
-        else:
-            assert np.abs(vectors - right).max() <= 1e-5
-
-
-def environment(name: str) -> Path:
-    """The folder of an environment of ``scripts/tool_environment``."""
-    made = subprocess.run([ROOT / "scripts" / "tool_environment", name], capture_output=True, text=True)
-    assert made.returncode == 0, made.stderr
-    return Path(made.stdout.strip())
-
-
-def run(command: list[object], **variables: str) -> str:
-    """Run a program that must succeed, and give what it prints."""
-    done = subprocess.run(list(map(str, command)), capture_output=True, text=True, env={**os.environ, **variables})
-    assert done.returncode == 0, done.stderr[-4000:]
-    return done.stdout
 
 
 @pytest.fixture(scope="session")

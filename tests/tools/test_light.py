@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from conftest import Demo
+from other_tools import Demo
 
 pytestmark = [pytest.mark.slow, pytest.mark.demo]
 

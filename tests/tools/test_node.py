@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from conftest import Demo, environment, run
+from other_tools import Demo, environment, run
 
 pytestmark = [pytest.mark.slow, pytest.mark.demo, pytest.mark.needs("npm")]
 

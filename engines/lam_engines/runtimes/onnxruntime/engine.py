@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...bundles.bundle import Bundle
-from ...contract import INPUTS, MODEL, SENTENCE_EMBEDDING, STREAM_MODEL, WINDOW
+from ...contract import INPUTS, MODEL, SENTENCE_EMBEDDING, STREAM_MODEL
 from ...embedding.batching import GPU_BATCH_TOKENS, GPU_MAX_PADDING
 from ...embedding.engine import EmbeddingEngine
 from ...embedding.long_texts import WINDOW_TOKENS, flat_embedding
