@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from .pipelines.build_plan import build_plan
     from .pipelines.build_site import build_site
     from .pipelines.compile_kernels import compile_kernels
+    from .pipelines.export_huggingface import export_huggingface
     from .pipelines.export_memory import export_memory
     from .pipelines.export_onnx import export_onnx
     from .pipelines.gate import gate
@@ -39,6 +40,7 @@ __all__ = [
     "build_plan",
     "build_site",
     "compile_kernels",
+    "export_huggingface",
     "export_memory",
     "export_onnx",
     "gate",

@@ -6,9 +6,12 @@ INPUT_IDS, ATTENTION_MASK = "input_ids", "attention_mask"
 INPUTS = (INPUT_IDS, ATTENTION_MASK)
 """Inputs of every encoder's graph and plan. Both are int64 ``[batch, tokens]``, with padding on the right."""
 WINDOW = "window"
-"""Optional input of graphs of the flat form: int64 ``[4]``. The graph holds its default value."""
+"""Constant of graphs of the flat form, int64 ``[4]``, zeros for whole texts. The engine makes it an input when it loads
+such a graph, to give long texts in windows."""
 SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS = "sentence_embedding", "token_embeddings"
 """Outputs. Both are float32: ``[batch, hidden]`` of unit length, and ``[batch, tokens, hidden]``."""
+LAST_HIDDEN_STATE = "last_hidden_state"
+"""What other people's tools call the tokens' embeddings."""
 TEXT, TOKEN_COUNT, TRUNCATED = "text", "token_count", "truncated"
 """Tensors of an encoder in Triton: its input, and its outputs besides ``sentence_embedding``. They are BYTES, INT32 and
 BOOL, each ``[batch, 1]``."""
@@ -33,6 +36,8 @@ GRAPHS = {"fp32": MODEL, "fp16": FP16_MODEL, "int8": INT8_MODEL}
 PLAN_PRECISIONS = ("fp16", "fp32")
 """Precisions of TensorRT plans, the default first."""
 TOKENIZER = "tokenizer.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
+"""What other people's tools read beside ``tokenizer.json``. No engine of ours does."""
 PLANS = "engines"
 """Folder of TensorRT plans and of the other files that their builds write."""
 REPORTS = "reports"

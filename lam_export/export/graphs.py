@@ -8,7 +8,7 @@ import onnx
 import onnx.inliner
 
 from lam_engines.bundles.manifest import Graph, TensorSpec
-from lam_engines.contract import GRAPHS, INLINED_MODEL, WINDOW, Precision
+from lam_engines.contract import GRAPHS, INLINED_MODEL, Precision
 from lam_engines.errors import LamError
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
@@ -40,11 +40,11 @@ def write_graphs(models: Mapping[str, onnx.ModelProto], folder: Path, *, layers:
 
 
 def inlined(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model without local functions and ``window``, for runtimes that support neither, such as OpenVINO.
+    """The same model without local functions, for runtimes that support none, such as OpenVINO.
 
     A node of a function is named after the node that calls it: ``layers.3.form.n7``. TensorRT wants every name once.
     """
-    return onnx.inliner.inline_local_functions(with_named_functions(of_whole_texts(model)))
+    return onnx.inliner.inline_local_functions(with_named_functions(model))
 
 
 def with_named_functions(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -70,16 +70,6 @@ def with_named_functions(model: onnx.ModelProto) -> onnx.ModelProto:
                 inner.output[:] = [x and prefix + x for x in inner.output]
             own.output[:] = [x if x in function.input else prefix + x for x in own.output]
     return copy
-
-
-def of_whole_texts(model: onnx.ModelProto) -> onnx.ModelProto:
-    """The same model with ``window`` as a constant, for runtimes without optional inputs."""
-    fixed = onnx.ModelProto()
-    fixed.CopyFrom(model)
-    inputs = [value for value in fixed.graph.input if value.name != WINDOW]
-    del fixed.graph.input[:]
-    fixed.graph.input.extend(inputs)
-    return fixed
 
 
 def check_fused_nodes(model: onnx.ModelProto, layers: int) -> None:
@@ -108,12 +98,11 @@ def _check_valid(model: onnx.ModelProto, name: str) -> None:
 def _describe(model: onnx.ModelProto, name: str) -> Graph:
     precision = next((precision for precision, graph in GRAPHS.items() if graph == name), "fp32")
     opset = next(o.version for o in model.opset_import if o.domain == "")
-    given = {value.name for value in model.graph.initializer}  # optional inputs
     return Graph(
         precision=cast(Precision, precision),
         opset=opset,
         inlined=name == INLINED_MODEL,
-        inputs=tuple(_tensor_spec(value) for value in model.graph.input if value.name not in given),
+        inputs=tuple(_tensor_spec(value) for value in model.graph.input),
         outputs=tuple(_tensor_spec(value) for value in model.graph.output),
     )
 

@@ -41,10 +41,10 @@ def onnx_from_encoder(
 ) -> onnx.ModelProto:
     """Export an encoder.
 
-    Inputs: ``input_ids`` and ``attention_mask`` (int64, ``[batch, tokens]``, both dynamic, padding on the right). The
-    flat form also has ``window``, with zeros as its default (see :meth:`Encoder.forward`). Outputs:
-    ``sentence_embedding`` (float32, ``[batch, hidden]``) and, if requested, ``token_embeddings`` (float32,
-    ``[batch, tokens, hidden]``).
+    Inputs: ``input_ids`` and ``attention_mask`` (int64, ``[batch, tokens]``, both dynamic, padding on the right).
+    Outputs: ``sentence_embedding`` (float32, ``[batch, hidden]``) and, if requested, ``token_embeddings`` (float32,
+    ``[batch, tokens, hidden]``). Graphs of the flat form have the constant ``window``, of zeros (see
+    :meth:`Encoder.forward`).
 
     Args:
         encoder: a float32 encoder, or the result of :func:`half_precision`.
@@ -72,7 +72,9 @@ def onnx_from_encoder(
         verbose=verbose,
     )
     if windowed:
-        window = model.graph.inputs[len(INPUTS)]
+        # A constant, not an optional input: ONNX Runtime warns of those, and its OpenVINO provider refuses them. Our
+        # engine makes it an input as it loads the graph.
+        window = model.graph.inputs.pop()
         window.const_value = ir.tensor(np.zeros(4, np.int64), name=WINDOW)
         model.graph.initializers[WINDOW] = window
     return ir.to_proto(model)

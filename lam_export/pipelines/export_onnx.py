@@ -17,6 +17,7 @@ from lam_engines.contract import (
     MODEL,
     STREAM_MODEL,
     TOKENIZER,
+    TOKENIZER_CONFIG,
 )
 from lam_engines.errors import LamError
 from lam_engines.progress import Progress
@@ -134,6 +135,7 @@ def export_onnx(
         graphs = write_graphs(models, draft, layers=fused_layers(encoder))
         del models
         (draft / TOKENIZER).write_text(tokenizer.to_json(), encoding="utf-8")
+        (draft / TOKENIZER_CONFIG).write_text(tokenizer.to_config(source.config.pad_token_id), encoding="utf-8")
         manifest = Manifest(
             format_version=1,
             model=ModelInfo.model_validate(source.config.to_dict()),
@@ -141,7 +143,7 @@ def export_onnx(
             chunk_size=encoder.chunk_size,
             checkpoint=Source(file=source.weights.name, sha256=source.sha256),
             teacher=teacher_source(source),
-            files={name: file_entry(draft / name) for name in (*graphs, TOKENIZER)},
+            files={name: file_entry(draft / name) for name in (*graphs, TOKENIZER, TOKENIZER_CONFIG)},
             graphs=graphs,
             max_tokens_tested=0,
             parity={},

@@ -16,7 +16,7 @@ from commands import MAIN, lam_export, lam_export_process, refusal
 
 COMMANDS = (
     *("demo", "inspect", "onnx", "memory", "validate", "report", "gate", "bench", "profile", "trt", "embed", "triton"),
-    *("serve", "web", "kernels", "doctor"),
+    *("serve", "web", "kernels", "doctor", "huggingface"),
 )
 
 

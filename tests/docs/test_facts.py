@@ -92,7 +92,8 @@ def test_files_of_a_bundle() -> None:
     from lam_engines import contract
 
     shown = re.findall(r"^        ([\w./]+)", page("bundle"), flags=re.MULTILINE)
-    files = {contract.MANIFEST, contract.CHECKSUMS, contract.TOKENIZER, contract.INLINED_MODEL, contract.STREAM_MODEL}
+    files = {contract.MANIFEST, contract.CHECKSUMS, contract.TOKENIZER, contract.TOKENIZER_CONFIG}
+    files |= {contract.INLINED_MODEL, contract.STREAM_MODEL}
     assert {name.rstrip("/") for name in shown} == {*files, *contract.GRAPHS.values(), contract.PLANS, contract.REPORTS}
 
 

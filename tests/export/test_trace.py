@@ -75,8 +75,8 @@ def test_inputs_and_outputs(model: onnx.ModelProto) -> None:
         return {v.name: [d.dim_param or d.dim_value for d in v.type.tensor_type.shape.dim] for v in values}
 
     rows = {"input_ids": ["batch", "tokens"], "attention_mask": ["batch", "tokens"]}
-    assert describe(model.graph.input) == {**rows, "window": [4]}
-    assert {v.name for v in model.graph.input} & {v.name for v in model.graph.initializer} == {"window"}
+    assert describe(model.graph.input) == rows, "an input with a default value troubles other people's tools"
+    assert "window" in {v.name for v in model.graph.initializer}
     assert describe(model.graph.output) == {
         "sentence_embedding": ["batch", 32],
         "token_embeddings": ["batch", "tokens", 32],
@@ -92,6 +92,11 @@ def test_nothing_of_this_machine_in_the_file(model: onnx.ModelProto) -> None:
 
 def test_the_exporter_says_nothing(tiny_encoder: Encoder, capfd: pytest.CaptureFixture[str]) -> None:
     onnx_from_encoder(tiny_encoder)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_a_plain_session_loads_it_without_a_word(tiny_bundle: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    onnxruntime.InferenceSession(tiny_bundle / "model.onnx", providers=["CPUExecutionProvider"])
     assert capfd.readouterr() == ("", "")
 
 

@@ -29,7 +29,7 @@ def test_the_bundle_says_what_it_is(tiny_bundle: Path, tiny_checkpoint_folder: P
     assert manifest.max_tokens_tested == max(LENGTHS)
     assert manifest.parity["model.onnx"]["max_abs"] <= 2e-5
     assert {"lam-export", "torch", "onnx", "onnxruntime"} <= set(manifest.tools)
-    assert set(manifest.files) == {"model.onnx", "model.inlined.onnx", "tokenizer.json"}
+    assert set(manifest.files) == {"model.onnx", "model.inlined.onnx", "tokenizer.json", "tokenizer_config.json"}
     assert str(tiny_checkpoint_folder.parent) not in (tiny_bundle / "manifest.json").read_text()
     check_with_sha256sum(tiny_bundle)
 

@@ -29,7 +29,7 @@ EXTRAS = {
     "yaml": "dev",
 }
 """Python package to the extra of lam-export that brings it."""
-PROGRAMS = {"chromium": "chromium", "pkg-config": "pkg-config"}
+PROGRAMS = {"chromium": "chromium", "npm": "nodejs npm", "pkg-config": "pkg-config"}
 """Program to its Debian package. What the C++ engine is built with is in its own list."""
 
 

@@ -1,11 +1,12 @@
 """Texts to token ids, with the tokenizer that travels in the bundle."""
 
+import json
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from ..contract import TOKENIZER
+from ..contract import INPUTS, TOKENIZER
 from ..errors import BundleError
 from .texts import without_surrogates
 
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 
 # Every tokenizer must accept these: the empty text, and characters that it may not know.
 _PROBE = ("", "a ж 東 🧿")
+LONGEST_ELSEWHERE = 1_000_000
+"""Tokens after which tools of other people truncate. They demand a limit; this one is out of the way."""
+_BERT_TOKENS = {"unk_token": "[UNK]", "cls_token": "[CLS]", "sep_token": "[SEP]", "mask_token": "[MASK]"}
 _BLOCK = 1 << 16
 """Characters of a text in pieces that are tokenised at once."""
 _TOGETHER = 1 << 20
@@ -61,6 +65,25 @@ class Tokenizer:
     def to_json(self) -> str:
         """The tokenizer as this class uses it: nothing truncated, nothing padded."""
         return self._tokenizer.to_str(pretty=False)
+
+    def to_config(self, pad_token_id: int) -> str:
+        """The content of ``tokenizer_config.json``, for tools that load models from the Hugging Face hub.
+
+        Their default is to truncate at 512 tokens, and several refuse a tokenizer without a padding token or with a
+        limit that fits no 64-bit integer.
+        """
+        known = self._tokenizer.token_to_id
+        config = {
+            "tokenizer_class": "PreTrainedTokenizerFast",
+            "model_max_length": LONGEST_ELSEWHERE,
+            "model_input_names": list(INPUTS),
+            "padding_side": "right",
+            "truncation_side": "right",
+            "clean_up_tokenization_spaces": False,
+            "pad_token": self._tokenizer.id_to_token(pad_token_id) or self._tokenizer.id_to_token(0),
+            **{role: token for role, token in _BERT_TOKENS.items() if known(token) is not None},
+        }
+        return json.dumps(config, indent=2) + "\n"
 
     def encode(self, texts: Sequence[str]) -> list[np.ndarray]:
         """``[n]`` int64 token ids of each text, special tokens included.

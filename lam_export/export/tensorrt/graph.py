@@ -6,7 +6,7 @@ import onnxscript.optimizer
 from google.protobuf.message import DecodeError
 
 from lam_engines.bundles.bundle import Bundle
-from lam_export.export.graphs import inlined, of_whole_texts
+from lam_export.export.graphs import inlined
 from lam_export.export.opsets import DEFAULT_OPSET, OPSETS
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 
@@ -50,7 +50,8 @@ def with_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
     Without the local function, the parser takes the plugin or fails. With it, some parser versions silently inline the
     function, and the plan would be slow.
     """
-    copy = of_whole_texts(model)
+    copy = onnx.ModelProto()
+    copy.CopyFrom(model)
     kept = [function for function in model.functions if function.domain != OP_DOMAIN]
     del copy.functions[:]
     copy.functions.extend(kept)

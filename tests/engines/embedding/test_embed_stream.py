@@ -13,10 +13,9 @@ from bundles import forge
 
 from lam_engines import BundleError, EngineError, InputError, LamError, load_engine
 from lam_engines.bundles.bundle import file_entry
-from lam_engines.contract import FP16_MODEL, MODEL, STREAM_MODEL
+from lam_engines.contract import FP16_MODEL, MODEL, STREAM_MODEL, WINDOW
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.embedding.long_texts import RECURRENT_WINDOW_TOKENS, WINDOW_TOKENS
-from lam_export.export.graphs import of_whole_texts
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.pipelines.export_onnx import export_onnx
 
@@ -187,14 +186,17 @@ def test_the_recurrent_form_has_it_in_fp32(copied: Path) -> None:
 
 
 def test_a_flat_graph_needs_its_window(tiny_bundle: Path, tmp_path: Path) -> None:
-    """Graphs have had it only since long texts go through them in windows."""
     import onnx
 
-    older = shutil.copytree(tiny_bundle, tmp_path / "older")
-    model = of_whole_texts(onnx.load(older / MODEL))
-    onnx.save(model, older / MODEL)
-    forge(older, lambda m: m["files"].update({MODEL: file_entry(older / MODEL).model_dump()}))
-    assert "expected the input window in model.onnx to embed a text in pieces, found none" in refusal(older)
+    foreign = shutil.copytree(tiny_bundle, tmp_path / "foreign")
+    model = onnx.load(foreign / MODEL)
+    next(value for value in model.graph.initializer if value.name == WINDOW).name = "other"
+    for node in model.graph.node:
+        node.input[:] = ["other" if name == WINDOW else name for name in node.input]
+    onnx.save(model, foreign / MODEL)
+    forge(foreign, lambda m: m["files"].update({MODEL: file_entry(foreign / MODEL).model_dump()}))
+    with pytest.raises(BundleError, match=r"expected model\.onnx with inputs input_ids, attention_mask"):
+        load_engine(foreign)
 
 
 def test_a_closed_engine(bundles: dict[str, Path]) -> None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...bundles.bundle import Bundle
-from ...contract import INPUTS, MODEL, SENTENCE_EMBEDDING, STREAM_MODEL, WINDOW
+from ...contract import INPUTS, MODEL, SENTENCE_EMBEDDING, STREAM_MODEL
 from ...embedding.batching import GPU_BATCH_TOKENS, GPU_MAX_PADDING
 from ...embedding.engine import EmbeddingEngine
 from ...embedding.long_texts import WINDOW_TOKENS, flat_embedding
@@ -43,9 +43,9 @@ class OnnxRuntimeEngine(EmbeddingEngine):
         super().__init__(bundle, name)
         if device == "cuda":
             self.default_batch_tokens, self.max_padding = GPU_BATCH_TOKENS, GPU_MAX_PADDING
-        session = session_of(bundle, name, provider, threads)
+        self._windowed = bundle.manifest.form == "flat"
+        session = session_of(bundle, name, provider, threads, windowed=self._windowed)
         _check_interface(session, name, self.model.hidden_size)
-        self._windowed = WINDOW in [value.name for value in session.get_overridable_initializers()]
         self._session: InferenceSession | None = session
         self._stream = _stream_of(bundle, precision, provider, threads)
 
@@ -65,21 +65,16 @@ class OnnxRuntimeEngine(EmbeddingEngine):
 
     def _streamer(self) -> Callable[[Iterable[np.ndarray], int], np.ndarray]:
         found = self._in_windows()
-        if found is None and self.bundle.manifest.form == "recurrent":
-            if self.file != MODEL:
-                raise EngineError(
-                    f"expected {MODEL} to embed a text in pieces in the form recurrent, found {self.file}; load the "
-                    f"bundle without a precision: load_engine(BUNDLE)"
-                )
+        if found is None and self.file != MODEL:
+            raise EngineError(
+                f"expected {MODEL} to embed a text in pieces in the form recurrent, found {self.file}; load the "
+                f"bundle without a precision: load_engine(BUNDLE)"
+            )
+        if found is None:
             raise EngineError(
                 f"expected {STREAM_MODEL} in the bundle {self.bundle.path} to embed a text in pieces, found none; make "
                 f"it again: lam-export onnx CHECKPOINT -o {quote(str(self.bundle.path))} --form recurrent --stream "
                 f"--force"
-            )
-        if found is None:
-            raise EngineError(
-                f"expected the input {WINDOW} in {self.file} to embed a text in pieces, found none; make the bundle "
-                f"again: lam-export onnx CHECKPOINT -o {quote(str(self.bundle.path))} --force"
             )
         return found
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ...bundles.bundle import Bundle
-from ...contract import INPUT_IDS
+from ...contract import INPUT_IDS, WINDOW
 from ...errors import BundleError, EngineError
 from ...machine import default_threads
 
@@ -14,9 +14,14 @@ if TYPE_CHECKING:
     from onnxruntime import InferenceSession, SessionOptions
 
 _PROVIDERS = {"cpu": "CPUExecutionProvider", "cuda": "CUDAExecutionProvider"}
+_WINDOW_INPUT = b"\x3a\x16\x5a\x14\x0a\x06%b\x12\x0a\x0a\x08\x08\x07\x12\x04\x0a\x02\x08\x04" % WINDOW.encode("ascii")
+"""A serialised ModelProto with nothing but the graph input ``window``, int64 ``[4]``. Protocol buffers merge messages
+that follow each other, so a graph with these bytes behind it has one input more."""
 
 
-def session_of(bundle: Bundle, name: str, provider: str, threads: int | None) -> "InferenceSession":
+def session_of(
+    bundle: Bundle, name: str, provider: str, threads: int | None, *, windowed: bool = False
+) -> "InferenceSession":
     """Load one of a bundle's graphs, after checking its hash.
 
     Args:
@@ -24,6 +29,7 @@ def session_of(bundle: Bundle, name: str, provider: str, threads: int | None) ->
         name: the graph's file.
         provider: the result of :func:`provider_of`.
         threads: CPU threads; if left out, one per physical core, or as many as the container has.
+        windowed: make the graph's constant ``window`` an optional input.
 
     Raises:
         BundleError: the graph is missing, was altered, or cannot be loaded.
@@ -31,7 +37,7 @@ def session_of(bundle: Bundle, name: str, provider: str, threads: int | None) ->
     """
     import onnxruntime
 
-    graph = bundle.read(name)
+    graph = bundle.read(name) + (_WINDOW_INPUT if windowed else b"")
     try:
         session = onnxruntime.InferenceSession(graph, session_options(threads), providers=[provider])
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
