@@ -18,6 +18,7 @@ from lam_engines.errors import LamError
 from lam_engines.runtimes.onnxruntime.engine import OnnxRuntimeEngine
 from lam_export.bench.speed import shapes as work
 from lam_export.bench.speed.measure import FEWEST, measure
+from lam_export.evidence.metrics import THRESHOLDS
 from lam_export.evidence.subject import Subject
 from lam_export.evidence.subjects.engines import chosen_engines, engine_subject, engines_here, other_bundle
 from lam_export.evidence.transformer import Transformer
@@ -97,10 +98,13 @@ def test_all_that_is_right_is_timed_in_turn(shapes: tuple[work.Shape, ...], bund
     for shape in (shapes[1], shapes[3]):
         results = measure(shape, subjects, subjects[0], baselines=[first], seconds=0)
         assert [result.subject for result in results] == [subject.info.name for subject in subjects]
-        for result in results:
+        for subject, result in zip(subjects, results, strict=True):
             assert (result.status, result.note, result.shape) == ("measured", "", shape.info.name)
+            limits = THRESHOLDS[subject.info.precision]
             assert result.max_abs is not None
-            assert result.max_abs <= 2e-5
+            assert result.max_abs <= limits.max_abs
+            assert result.cosine is not None
+            assert result.cosine >= limits.cosine
             assert result.times is not None
             assert len(result.times.seconds) == FEWEST
             low, high = result.times.quartiles
