@@ -27,11 +27,18 @@ def main(
     print("| form | precision | GPUs | plan, MB | processor seconds | seconds | peak memory, MB |")
     print(f"|{'---|' * 7}")
     for bundle in bundles:
-        for options in ([f"--{name}"] if name else [] for name in precision or [None]):
-            for gpus in (["--gpu", several] if several else [] for several in gpu or [None]):
+        for options in ([f"--{name}"] if name else [] for name in precision or [""]):
+            for gpus in (["--gpu", several] if several else [] for several in gpu or [""]):
                 with tempfile.TemporaryDirectory() as folder:
                     copy = Path(shutil.copytree(bundle, Path(folder) / "bundle"))
-                    command = [sys.executable, "-c", "from lam_export.cli import main; main()", "trt", copy, "--rtx"]
+                    command = [
+                        sys.executable,
+                        "-c",
+                        "from lam_export.cli import main; main()",
+                        "trt",
+                        str(copy),
+                        "--rtx",
+                    ]
                     start = time.perf_counter()
                     process = subprocess.Popen([*command, *options, *gpus], stdout=subprocess.DEVNULL)
                     _, status, used = os.wait4(process.pid, 0)  # the largest of the process and its worker
