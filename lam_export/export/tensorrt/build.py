@@ -17,7 +17,7 @@ from lam_engines.progress import Progress
 from . import PlanError
 from .environment import BuildEnvironment
 from .record import BuiltPlan
-from .worker import GRAPH, INSPECTOR, JOB, PLAN, TIMING_CACHE, Job
+from .worker import GRAPH, INSPECTOR, JOB, PLAN, TIMING_CACHE, BuildJob
 
 _BATCH = "batch"
 """The name of the graphs' first dynamic dimension. Tokens, or a memory's queries, are the other."""
@@ -71,7 +71,7 @@ def run_builder(
         PlanError: the library could not build it. The message names the node that it refuses, or its first error.
     """
     built_for = [f"SM{capability.replace('.', '')}" for capability in environment.compute_capabilities]
-    job = Job(
+    job = BuildJob(
         environment.library.package,
         [_shapes(model, profile) for profile in profiles],
         [] if environment.gpu else built_for,

@@ -28,7 +28,7 @@ JOB, GRAPH, TIMING_CACHE, PLAN, INSPECTOR = "job.json", "graph.onnx", "timing.ca
 
 
 @dataclass(frozen=True)
-class Job:
+class BuildJob:
     """What to build a plan from, besides the graph."""
 
     package: str
@@ -55,7 +55,7 @@ class RefusalError(Exception):
         self.node, self.reason = node, reason
 
 
-def build(folder: Path, job: Job, tell: Callable[..., None]) -> None:
+def build(folder: Path, job: BuildJob, tell: Callable[..., None]) -> None:
     """Build the plan of a folder's graph, without TF32, and inspect it if this machine has the plan's GPU.
 
     Raises:
@@ -186,6 +186,6 @@ if __name__ == "__main__":
         print(json.dumps(words), file=reports)
 
     try:
-        build(place, Job(**json.loads((place / JOB).read_text(encoding="utf-8"))), report)
+        build(place, BuildJob(**json.loads((place / JOB).read_text(encoding="utf-8"))), report)
     except RefusalError as refusal:
         report("refused", refusal.node, refusal.reason)
