@@ -18,7 +18,7 @@ import pytest
 from lam_engines import BundleError, EngineError, InputError, load_engine
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.embedding.texts import checked_texts, texts_of, without_surrogates
-from lam_engines.serving.triton.client import TritonClient
+from lam_engines.serving.client import EmbeddingClient
 
 TEXTS = ["the cat sleeps", "a man", "music"]
 
@@ -64,7 +64,7 @@ LISTS: dict[str, Callable[[list[str]], Any]] = {
 @pytest.mark.parametrize("name", TABLES)
 def test_what_is_no_list_is_refused_everywhere(tiny_engine: EmbeddingEngine, name: str) -> None:
     given, found, remedy = TABLES[name]
-    client = TritonClient("127.0.0.1:1", timeout=1, retries=0)
+    client = EmbeddingClient("http://127.0.0.1:1", timeout=1, retries=0)
     calls = (tiny_engine.embed, tiny_engine.encode, lambda x: list(tiny_engine.embed_many(x)), client.embed)
     for call in (*calls, tiny_engine.embed_stream):
         with pytest.raises(InputError) as caught:
