@@ -6,13 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lam_engines.bundles.bundle import Bundle
 from lam_engines.machine import processor_name, processors
 from lam_export.version import __version__
 
-from .subject import Subject
+if TYPE_CHECKING:  # a machine that only measures may lack Pydantic
+    from lam_engines.bundles.bundle import Bundle
+
+    from .subject import Subject
 
 _TOOLS = (
     "torch",
@@ -74,7 +76,7 @@ class Setting:
         created = datetime.now(timezone.utc).isoformat(timespec="seconds")
         return Setting(created, load, threads or cores, cores)
 
-    def head(self, bundle: Bundle, subjects: Sequence[Subject]) -> dict[str, Any]:
+    def head(self, bundle: "Bundle", subjects: "Sequence[Subject]") -> dict[str, Any]:
         """The fields of :class:`~lam_export.evidence.schema.Measured` that are known before the first result."""
         return {
             "created": self.created,

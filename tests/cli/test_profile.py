@@ -62,7 +62,7 @@ def test_what_is_refused(bundle: Path, tmp_path: Path) -> None:
     assert "expected texts x tokens like --shape 32x128, found '128'" in refusal("profile", bundle, "--shape", "128")
     assert "found '0x5'" in refusal("profile", bundle, "--shape", "0x5")
     assert "--precision int8" in refusal("profile", bundle, "--precision", "int8")
-    assert "expected engine auto, onnxruntime, openvino or tensorrt, found 'triton'" in refusal(
+    assert "expected engine auto, onnxruntime, openvino, tensorrt or tensorrt-rtx, found 'triton'" in refusal(
         "profile", bundle, "--engine", "triton"
     )
     assert "name it: --checkpoint" in refusal("profile", bundle, "--engine", "pytorch")

@@ -169,7 +169,10 @@ def test_encode_is_what_sentence_transformers_users_know(
         ({"threads": 0}, "at least 1 thread, found 0"),
         ({"threads": -3}, "at least 1 thread, found -3"),
         ({"device": "tpu"}, "expected an engine that runs fp32 on the device tpu, found none"),
-        ({"engine": "tensorflow"}, "expected engine auto, onnxruntime, openvino or tensorrt, found 'tensorflow'"),
+        (
+            {"engine": "tensorflow"},
+            "expected engine auto, onnxruntime, openvino, tensorrt or tensorrt-rtx, found 'tensorflow'",
+        ),
     ],
 )
 def test_engines_that_there_are_not(tiny_bundle: Path, options: dict[str, Any], part: str) -> None:
