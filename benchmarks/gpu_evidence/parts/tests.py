@@ -1,6 +1,5 @@
 """The tests that need a GPU. On a machine without one they are collected, and each says why it is skipped."""
 
-import os
 import sys
 
 import pytest
@@ -35,7 +34,6 @@ def _failure(report: "pytest.TestReport | pytest.CollectReport") -> Row:
 
 
 def run(tell: Tell) -> None:
-    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"  # plugins of other packages may need what is not here
     code = pytest.main(["tests/gpu", "-q", "-p", "no:cacheprovider"], plugins=[Outcomes(tell)])
     if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # those are in the rows
         sys.exit(f"pytest: {pytest.ExitCode(code).name}")
