@@ -66,6 +66,8 @@ def pytorch_subject(
     Raises:
         LamError: the checkpoint cannot be read or is of another model than the bundle, or the dtype is unknown.
     """
+    from lam_export.model.checkpoint import parts_of
+
     if dtype not in _PRECISIONS:
         raise LamError(f"expected the reference in {' or '.join(_PRECISIONS)}, found {dtype!r}")
     checkpoint = files.load()
@@ -77,7 +79,7 @@ def pytorch_subject(
         runtime=f"torch {version('torch')}",
         artefact=checkpoint.weights.name,
         sha256=checkpoint.sha256,
-        bytes=checkpoint.weights.stat().st_size,
+        bytes=sum(part.stat().st_size for part in parts_of(checkpoint.weights)),
     )
     load = partial(_load, bundle.path, files, dtype=dtype, compiled=compiled, threads=threads)
     return Subject(info, load, partial(_fingerprint, bundle, checkpoint, info, compiled), THRESHOLDS["fp32"])
