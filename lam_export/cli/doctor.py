@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lam_engines import LamError
+from lam_engines.errors import LamError, installing
 
 from ._console import examples, out
 
@@ -115,7 +115,7 @@ def _embedded(engine: "EmbeddingEngine") -> str:
 def _packages(what: str, extra: str, *names: str) -> Finding:
     missing = [name for name in names if _version(name) is None]
     if missing:
-        return Finding(what, False, f"{', '.join(missing)} not installed; run: pip install 'lam-export[{extra}]'")
+        return Finding(what, False, f"{', '.join(missing)} not installed; run: {installing(extra)}")
     return Finding(what, True, ", ".join(f"{name} {_version(name)}" for name in names))
 
 

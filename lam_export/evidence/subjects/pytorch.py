@@ -20,6 +20,7 @@ from lam_export.evidence.metrics import THRESHOLDS
 from lam_export.evidence.same_model import encoder_of
 from lam_export.evidence.schema import SubjectInfo
 from lam_export.evidence.subject import Subject
+from lam_export.requirements import require
 
 from .function_engine import FunctionEngine
 
@@ -41,6 +42,7 @@ class CheckpointFiles:
 
     def load(self) -> "Checkpoint":
         """Read it. Errors as of :func:`lam_export.model.checkpoint.load_checkpoint`."""
+        require("torch", "safetensors", extra="export")
         from lam_export.model.checkpoint import load_checkpoint
 
         return load_checkpoint(self.path, self.teacher)
@@ -66,6 +68,7 @@ def pytorch_subject(
     Raises:
         LamError: the checkpoint cannot be read or is of another model than the bundle, or the dtype is unknown.
     """
+    require("torch", "safetensors", extra="export")
     from lam_export.model.checkpoint import parts_of
 
     if dtype not in _PRECISIONS:

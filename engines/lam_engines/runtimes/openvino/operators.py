@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...bundles.bundle import Bundle
 from ...contract import INLINED_MODEL, MODEL, OPERATORS_VARIABLE
-from ...errors import EngineError
+from ...errors import EngineError, installing
 
 _FORM, _CHUNK_SIZE = "flat", 128
 _PACKAGE = "lam-operators"
@@ -50,7 +50,7 @@ def _of_package() -> Operators:
     try:
         found = version("openvino")
     except PackageNotFoundError:
-        return Operators(None, "OpenVINO is not installed; run: pip install 'lam-export[cpu]'")
+        return Operators(None, f"OpenVINO is not installed; run: {installing('cpu')}")
     if needs != f"openvino=={found}":
         return Operators(
             None,
