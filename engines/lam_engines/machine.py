@@ -89,9 +89,10 @@ def cache_folder() -> Path:
         return Path(named).absolute()
     try:
         folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lam-export"
-        folder.mkdir(parents=True, exist_ok=True)
-        if folder.is_absolute() and os.access(folder, os.W_OK | os.X_OK):
-            return folder
+        if folder.is_absolute():
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
     except (OSError, RuntimeError):  # RuntimeError: nobody knows the user's home
         pass
     return _private_folder()

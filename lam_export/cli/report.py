@@ -9,7 +9,7 @@ import typer
 from lam_engines.contract import CACHE_VARIABLE
 
 from ._console import err, examples, note, say
-from ._options import MADE_FROM, PRECISION, REPEATED, BundleArgument, Column, Device, Engines, Json, Teacher
+from ._options import LISTED, MADE_FROM, PRECISION, BundleArgument, Column, Device, Engines, Json, Teacher, listed
 from ._progress import shown_progress
 from ._record import print_record
 
@@ -39,7 +39,7 @@ def run(
     ] = None,
     candidates: Annotated[
         list[str] | None,
-        typer.Option("--candidate", help=f"{PRECISION} {REPEATED}", show_default="all in the bundle"),
+        typer.Option("--candidate", help=f"{PRECISION} {LISTED}", show_default="all in the bundle", callback=listed),
     ] = None,
     engines: Engines = None,
     device: Device = None,

@@ -38,7 +38,7 @@ def environment(folder: Path, built: Path, *extras: str) -> Path:
     python = folder / "bin" / "python"
     (packages,) = folder.glob("lib/python*/site-packages")
     command = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet", "--no-deps", "--no-index", built]
-    subprocess.run([*command, "--disable-pip-version-check"], check=True)
+    subprocess.run([*command, "--disable-pip-version-check"], check=True, env=outside())
     for name in required(packages, extras):
         try:
             held = distribution(name)
@@ -76,10 +76,14 @@ def required(packages: Path, extras: Sequence[str]) -> set[str]:
     return found - {"lam-export"}
 
 
+def outside() -> dict[str, str]:
+    """The environment variables without those that would bring this Python's path along."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+
+
 def run(python: Path, *arguments: object, folder: Path, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run lam-export in an environment, in a folder, with nothing of this one's Python on its path."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
     command = [python.parent / "lam-export", *map(str, arguments)]
     return subprocess.run(
-        command, cwd=folder, capture_output=True, text=True, env={**inherited, "COLUMNS": "400", **variables}
+        command, cwd=folder, capture_output=True, text=True, env={**outside(), "COLUMNS": "400", **variables}
     )

@@ -38,11 +38,12 @@ def find_operators(bundle: Bundle) -> Operators:
         return Operators(None, f"the native operator computes the form {_FORM} with chunks of {_CHUNK_SIZE} alone")
     named = os.environ.get(OPERATORS_VARIABLE)
     if named is None:
-        return _of_package()
+        return packaged_operators()
     return Operators(Path(named).absolute()) if named else Operators(None, f"{OPERATORS_VARIABLE} is set to nothing")
 
 
-def _of_package() -> Operators:
+def packaged_operators() -> Operators:
+    """The library of the package ``lam-operators``, if it was built with this OpenVINO."""
     try:
         needs = "".join(requires(_PACKAGE) or ())
     except PackageNotFoundError:
