@@ -8,6 +8,8 @@ from lam_engines.errors import LamError
 from .inspect_bundle import BundleFacts, inspect_bundle
 from .inspect_checkpoint import CheckpointFacts, inspect_checkpoint
 
+__all__ = ["BundleFacts", "CheckpointFacts", "inspect"]
+
 
 def inspect(place: Path | str, *, teacher: Path | str | None = None) -> CheckpointFacts | BundleFacts:
     """Inspect a bundle if the folder has a manifest, else a checkpoint. Arguments and errors are those of the two."""
