@@ -137,10 +137,11 @@ def work(source: Path, folder: Path, kind: str, seed: int, seconds: float) -> No
 @pytest.mark.slow
 @pytest.mark.parametrize("kind", KINDS)
 def test_parts_from_a_stranger(kind: str, tiny_bundle: Path, tmp_path: Path) -> None:
+    arguments = f"Path({str(tiny_bundle)!r}), Path({str(tmp_path / 'bundle')!r})"
     seed = int(os.environ.get("LAM_FUZZ_SEED", "1"))
     path = os.pathsep.join([*sys.path, str(Path(__file__).parent)])
     done = subprocess.run(
-        [sys.executable, "-c", f"from test_fuzz_parts import *; work({places}, {kind!r}, {seed}, {SECONDS})"],
+        [sys.executable, "-c", f"from test_fuzz_parts import *; work({arguments}, {kind!r}, {seed}, {SECONDS})"],
         capture_output=True,
         text=True,
         env={**os.environ, "PYTHONPATH": path},
