@@ -13,6 +13,10 @@ class LamError(Exception):
 class BundleError(LamError):
     """A bundle is missing, broken, changed since it was made, or has another format version."""
 
+    def __init__(self, message: str) -> None:
+        # Messages quote names found in foreign files, which may hold line breaks and terminal escapes.
+        super().__init__("".join(c if c.isprintable() else " " for c in message))
+
 
 class EngineError(LamError):
     """An engine cannot run here."""

@@ -82,11 +82,15 @@ def _wordpiece(model: Mapping[str, Any]) -> dict[str, Any]:
 def _check_processor(processor: Mapping[str, Any]) -> None:
     _check_type("post_processor", processor, ("BertProcessing", "TemplateProcessing"))
     if processor["type"] == "TemplateProcessing":
-        for template in ("single", "pair"):
-            _list(f"post_processor.{template}", processor.get(template), _MOST_STEPS)
-        for token in _object("post_processor.special_tokens", processor.get("special_tokens")).values():
+        tokens = _object("post_processor.special_tokens", processor.get("special_tokens"))
+        for token in tokens.values():
             for field in ("ids", "tokens"):
                 _list(f"post_processor.special_tokens.{field}", _object("a special token", token).get(field), _MOST_IDS)
+        for template in ("single", "pair"):
+            for piece in _list(f"post_processor.{template}", processor.get(template), _MOST_STEPS):
+                special = _object("a piece of a template", piece).get("SpecialToken")
+                if special is not None and str(_object("SpecialToken", special).get("id")) not in tokens:
+                    raise ValueError(f"post_processor.special_tokens has no {reprlib.repr(special)}")  # else it panics
 
 
 def _check_type(part: str, value: Mapping[str, Any], known: Sequence[str]) -> None:

@@ -44,6 +44,13 @@ def test_what_is_no_graph(bundle: Path, damage: Callable[[bytes], bytes], capfd:
     assert capfd.readouterr() == ("", "")
 
 
+def test_what_a_graph_names_is_printed_on_one_line(bundle: Path) -> None:
+    content = (bundle / MODEL).read_bytes()
+    assert b"attention_mask" in content
+    replace(bundle, MODEL, content.replace(b"attention_mask", b"attention\x1b[2Jk", 1))
+    assert "\x1b" not in refusal(lambda: load_engine(bundle))
+
+
 def test_a_bundle_without_a_graph(bundle: Path) -> None:
     forge(bundle, lambda m: (m["files"].pop(MODEL), m["graphs"].pop(MODEL)))
     assert "expected model.onnx in the bundle" in refusal(lambda: load_engine(bundle, "onnxruntime"))

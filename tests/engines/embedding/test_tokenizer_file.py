@@ -56,6 +56,10 @@ HOSTILE: dict[str, tuple[Callable[[File], object], str]] = {
         "of at most 16",
     ),
     "a template for pairs": (lambda file: pieces(file, "pair"), "of at most 16"),
+    "a special token that is not there": (
+        lambda f: f["post_processor"]["special_tokens"].pop("[SEP]"),
+        "special_tokens has no",
+    ),
     "another post-processor": (lambda file: file.update(post_processor={"type": "ByteLevel"}), "found 'ByteLevel'"),
     "words of any length": (lambda file: file["model"].update(max_input_chars_per_word=10**9), "of at most 256"),
     "a prefix of a megabyte": (lambda f: f["model"].update(continuing_subword_prefix="#" * 10**6), "of at most 16"),
