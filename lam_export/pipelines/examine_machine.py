@@ -66,6 +66,7 @@ def _auto(bundle: Path) -> Finding:
     try:
         opened = Bundle(bundle)
         found = choose("auto", opened)
+        found.runtime.version()
         chosen = " with the ".join(filter(None, (found.runtime.title, found.runtime.variant(opened))))
         return Finding("engine auto", True, f"runs {chosen}" + (f" ({found.why})" if found.why else ""))
     except LamError as error:

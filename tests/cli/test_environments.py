@@ -36,6 +36,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "embed": ("BUNDLE", "a text"),
     "triton": ("BUNDLE", "-o", "out"),
     "serve": ("BUNDLE",),
+    "web": ("BUNDLE", "-o", "out"),
     "kernels": (),
     "doctor": ("BUNDLE",),
 }
@@ -84,7 +85,7 @@ def assert_one_line(result: "subprocess.CompletedProcess[str]", wheel: Path) -> 
     assert (result.returncode, result.stdout) == (1, ""), result
     (line,) = [line for line in result.stderr.splitlines() if not line.startswith(("✓", "note: "))]
     assert line.startswith("error: ")
-    if "tritonclient" in line:
+    if "tritonclient" in line or "needs an int8 graph" in line or "model.int8.onnx" in line:
         return
     found = re.search(r"pip install '(.*\.whl)\[([\w,]+)\]'", line)
     assert found, line

@@ -27,7 +27,7 @@ def test_without_cuda_bindings(monkeypatch: pytest.MonkeyPatch) -> None:
     from lam_engines.runtimes.tensorrt import cuda
 
     monkeypatch.setitem(__import__("sys").modules, "cuda.bindings", None)
-    with pytest.raises(EngineError, match=r"cuda-bindings is not installed; run: pip install 'lam-export\[tensorrt\]'"):
+    with pytest.raises(EngineError, match=r"cuda-bindings is not installed; run: pip install .*\[tensorrt\]'"):
         cuda.compute_capability("tensorrt", "tensorrt")
 
 
