@@ -125,7 +125,7 @@ def _triton() -> Finding:
         return Finding(what, True, found)
     if kept := sorted((cache_folder() / "tritonserver").glob("*/bin/python")):
         return Finding(what, True, f"PyPI's, in {kept[-1].parents[1]}")
-    return Finding(what, False, "no tritonserver on PATH; lam-export serve --triton installs PyPI's on first use (330 MB)")
+    return Finding(what, False, "none on PATH; lam-export serve --triton installs PyPI's on first use (330 MB)")
 
 
 def _operator() -> Finding:
