@@ -37,6 +37,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "triton": ("BUNDLE", "-o", "out"),
     "serve": ("BUNDLE",),
     "web": ("BUNDLE", "-o", "out"),
+    "huggingface": ("BUNDLE", "-o", "out"),
     "kernels": (),
     "doctor": ("BUNDLE",),
 }
