@@ -136,7 +136,7 @@ def test_milliseconds_have_three_digits(seconds: float, words: str) -> None:
 def test_a_benchmark_opens_with_its_ratio(benchmark: Benchmark) -> None:
     found = shown(benchmark)
     assert found.headline.startswith("fast is 2.00 times as fast as slow. Some embeddings are wrong")
-    assert markdown(found).splitlines()[2].startswith("fast is 2.00 times as fast as slow.")
+    assert "fast is 2.00 times as fast as slow." in markdown(found).splitlines()[2]
     assert summary(benchmark.model_copy(update={"baselines": ()})) == ""
 
 
