@@ -4,6 +4,7 @@ More of them, for longer: ``LAM_FUZZ_SECONDS=600 pytest tests/fuzz/test_fuzz_par
 down, or takes more than 2 GB, fails the test: each runs in a process of its own, which reports what it does.
 """
 
+import copy
 import json
 import os
 import random
@@ -54,7 +55,7 @@ def in_json(rng: random.Random, content: bytes) -> bytes:
             other, key = rng.choice(list(places(file)))
             holder[name] = json.loads(json.dumps(other[key]))
         else:
-            holder[name] = rng.choice(VALUES)
+            holder[name] = copy.deepcopy(rng.choice(VALUES))
     return json.dumps(file).encode()
 
 
