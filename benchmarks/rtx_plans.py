@@ -1,6 +1,6 @@
 """Plans of TensorRT for RTX: size, time and peak memory of the build. It needs no GPU.
 
-pip install 'lam-export[export,rtx]'
+pip install '.[export,rtx]'
 python benchmarks/rtx_plans.py demo-bundle                                  # fp16 for all GPUs
 python benchmarks/rtx_plans.py demo-bundle --precision fp32 --gpu 8.6
 """

@@ -1,6 +1,6 @@
 """Pairs of texts that say nearly the same.
 
-    pip install 'lam-export[cpu]'
+    pip install '.[cpu]'
     python examples/near_duplicates.py my-model reviews.csv --cosine 0.95
 
 Every text is compared with every other, a block at a time, so that memory holds the vectors and one block of cosines.

@@ -1,6 +1,6 @@
 """Semantic search over a CSV: embeddings from a bundle, kept and searched by the vector database Qdrant.
 
-    pip install 'lam-export[cpu,examples]'
+    pip install '.[cpu,examples]'
     python examples/search_csv.py my-model reviews.csv "arrived too late" --column text
 
 Qdrant runs inside this program and keeps the vectors in a folder, so there is no server to start. With the address of a

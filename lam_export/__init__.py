@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .pipelines.export_memory import export_memory
     from .pipelines.export_onnx import export_onnx
     from .pipelines.gate import gate
+    from .pipelines.inspect_bundle import inspect_bundle
     from .pipelines.inspect_checkpoint import inspect_checkpoint
     from .pipelines.profile import profile
     from .pipelines.report import report
@@ -44,6 +45,7 @@ __all__ = [
     "export_memory",
     "export_onnx",
     "gate",
+    "inspect_bundle",
     "inspect_checkpoint",
     "profile",
     "report",

@@ -2,7 +2,7 @@
 
 from importlib.util import find_spec
 
-from lam_engines.errors import LamError
+from lam_engines.errors import LamError, installing
 
 
 def require(*modules: str, extra: str) -> None:
@@ -13,7 +13,7 @@ def require(*modules: str, extra: str) -> None:
     """
     missing = [module for module in modules if find_spec(module) is None]
     if missing:
-        raise LamError(f"{', '.join(missing)} not installed here; run: pip install 'lam-export[{extra}]'")
+        raise LamError(f"{', '.join(missing)} not installed here; run: {installing(extra)}")
 
 
 def require_export() -> None:

@@ -1,5 +1,10 @@
 """Errors that the user can fix. Every message says what was expected, what was found, and what to do."""
 
+import json
+from importlib.metadata import PackageNotFoundError, distribution
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
 
 class LamError(Exception):
     """Base of all errors that commands print as one line, without a traceback."""
@@ -7,6 +12,10 @@ class LamError(Exception):
 
 class BundleError(LamError):
     """A bundle is missing, broken, changed since it was made, or has another format version."""
+
+    def __init__(self, message: str) -> None:
+        # Messages quote names found in foreign files, which may hold line breaks and terminal escapes.
+        super().__init__("".join(c if c.isprintable() else " " for c in message))
 
 
 class EngineError(LamError):
@@ -19,3 +28,26 @@ class InputError(LamError, ValueError):
 
 class SnapshotError(LamError):
     """A memory's snapshot is missing, broken, from another model or format version, or cannot be written."""
+
+
+def installing(extras: str) -> str:
+    """The command that installs extras of lam-export, such as ``cpu`` or ``export,cpu``.
+
+    No index has lam-export. So the command names what it was installed from, or the clone that it runs in.
+    """
+    editable = ""
+    source = _installed_from()
+    clone = Path(__file__).absolute().parents[2]
+    if (clone / "pyproject.toml").is_file() and (clone / "engines") == Path(__file__).absolute().parents[1]:
+        source, editable = str(clone), "--editable "
+    return f"pip install {editable}'{source}[{extras}]'"
+
+
+def _installed_from() -> str:
+    """The wheel or the clone, as pip noted it; the wheel's usual name if it noted none."""
+    try:
+        found = distribution("lam-export")
+        url = json.loads(found.read_text("direct_url.json") or "{}").get("url", "")
+        return unquote(urlsplit(url).path) or f"lam_export-{found.version}-py3-none-any.whl"
+    except (PackageNotFoundError, ValueError):
+        return "."

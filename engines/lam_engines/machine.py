@@ -5,6 +5,8 @@ This file is copied into Triton's models, so it imports only the standard librar
 
 import os
 import platform
+import stat
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -78,16 +80,35 @@ def cache_folder() -> Path:
     """The folder that keeps results, kernels and Triton's server between runs. It may be deleted at any time.
 
     It is ``$LAM_EXPORT_CACHE`` if set, else ``lam-export`` in the user's cache folder (``$XDG_CACHE_HOME`` or
-    ``~/.cache``).
+    ``~/.cache``). A user without a home, or with one that cannot be written, gets a private folder in ``/tmp``.
+
+    Raises:
+        PermissionError: the folder in ``/tmp`` is another user's, or open to others.
     """
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named).absolute()
-    if not (place := os.environ.get("XDG_CACHE_HOME")):
-        try:
-            place = str(Path.home() / ".cache")
-        except RuntimeError:  # a user id without an entry, as containers have
-            raise FileNotFoundError(f"expected HOME or {CACHE_VARIABLE}, found neither; set one of them") from None
-    return Path(place) / "lam-export"
+    try:
+        folder = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "lam-export"
+        if folder.is_absolute():
+            folder.mkdir(parents=True, exist_ok=True)
+            if os.access(folder, os.W_OK | os.X_OK):
+                return folder
+    except (OSError, RuntimeError):  # RuntimeError: nobody knows the user's home
+        pass
+    return _private_folder()
+
+
+def _private_folder() -> Path:
+    user = os.getuid() if hasattr(os, "getuid") else 0
+    folder = Path(tempfile.gettempdir()).absolute() / f"lam-export-{user}"
+    folder.mkdir(mode=0o700, exist_ok=True)
+    status = folder.lstat()
+    # What is kept there is trusted, so nobody else may have made it or may write to it.
+    if not stat.S_ISDIR(status.st_mode) or status.st_uid != user or status.st_mode & 0o077:
+        raise PermissionError(
+            f"expected a folder of this user alone at {folder}, found another; name a folder: {CACHE_VARIABLE}=DIR"
+        )
+    return folder
 
 
 def _groups(controller: str) -> Iterator[Path]:

@@ -1,4 +1,4 @@
-"""A bundle as Haystack's embedders, in this process: pip install haystack-ai 'lam-export[cpu]'."""
+"""A bundle as Haystack's embedders, in this process: pip install haystack-ai '.[cpu]'."""
 
 from dataclasses import replace
 

@@ -1,4 +1,4 @@
-"""A bundle as LanceDB's embedding function, in this process: pip install lancedb 'lam-export[cpu]'."""
+"""A bundle as LanceDB's embedding function, in this process: pip install lancedb '.[cpu]'."""
 
 from functools import cached_property
 

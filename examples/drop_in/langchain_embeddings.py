@@ -1,4 +1,4 @@
-"""A bundle as LangChain's embeddings, in this process: pip install langchain-core 'lam-export[cpu]'."""
+"""A bundle as LangChain's embeddings, in this process: pip install langchain-core '.[cpu]'."""
 
 from langchain_core.embeddings import Embeddings
 

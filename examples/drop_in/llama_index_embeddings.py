@@ -1,4 +1,4 @@
-"""A bundle as LlamaIndex's embedding model, in this process: pip install llama-index-core 'lam-export[cpu]'."""
+"""A bundle as LlamaIndex's embedding model, in this process: pip install llama-index-core '.[cpu]'."""
 
 from llama_index.core.embeddings import BaseEmbedding
 from pydantic import PrivateAttr

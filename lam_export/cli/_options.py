@@ -17,6 +17,11 @@ def _defaults(of: Callable[[Runtime], str]) -> str:
     return "; ".join([of(first), *(f"{other.name} {of(other)}" for other in others if of(other) != of(first))])
 
 
+def listed(values: list[str] | None) -> list[str] | None:
+    """What a list option was given, repeated or with commas. The callback of every such option."""
+    return None if values is None else [part for value in values for part in value.split(",") if part]
+
+
 REPEATED = "May be repeated."
 LISTED = "Separated by commas, or repeated."
 ENGINE = f"Engine to run: {one_of(engines())}."
@@ -46,7 +51,9 @@ Opset = Annotated[
     typer.Option(min=18, max=23, help="ONNX opset. 20 is the lowest with a Gelu operator; below, Gelu is five nodes."),
 ]
 Engine = Annotated[str, typer.Option(help=ENGINE)]
-Engines = Annotated[list[str] | None, typer.Option("--engine", help=f"{ENGINE} {REPEATED}", show_default=REFERENCE)]
+Engines = Annotated[
+    list[str] | None, typer.Option("--engine", help=f"{ENGINE} {LISTED}", show_default=REFERENCE, callback=listed)
+]
 Device = Annotated[str | None, typer.Option(help="Device to run on: cpu or cuda.", show_default=DEFAULT_DEVICES)]
 Threads = Annotated[int | None, typer.Option(min=1, max=1024, help=THREADS, show_default="one per core")]
 Column = Annotated[str | None, typer.Option(help="Column that holds the texts.", show_default="text")]

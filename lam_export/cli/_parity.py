@@ -43,6 +43,17 @@ def parity_tables(report: "ParityReport") -> "Group":
     return Group(*tables.values())
 
 
+def say_what_was_checked(
+    report: "ParityReport", bundle: "Path", checkpoint: "Path", teacher: "Path | None" = None
+) -> None:
+    """Print what the marks mean, what they do not mean, and the command that checks the rest."""
+    cases = len({row.case for row in report.rows})
+    say(out, f"Checked: the embeddings of {cases} made-up cases, of 1 to {report.max_tokens:,} tokens.")
+    say(out, "Not checked: nearest neighbours and benchmark scores on real texts, which int8 can change. Check them:")
+    named = "" if teacher is None else f" --teacher {quote(str(teacher))}"
+    say(out, f"  lam-export report {quote(str(bundle))} --checkpoint {quote(str(checkpoint))}{named}")
+
+
 def show_bisection(found: "Bisection", checkpoint: "Path", bundle: "Path") -> None:
     """Print which parts must stay in float32, and the command that keeps them in float32."""
     search = found.search

@@ -6,7 +6,7 @@ from typing import Annotated
 import typer
 
 from ._console import examples, note, out
-from ._options import ENGINE, MADE_FROM, PRECISION, REPEATED, BundleArgument, Json, Teacher, Threads
+from ._options import ENGINE, LISTED, MADE_FROM, PRECISION, BundleArgument, Json, Teacher, Threads, listed
 from ._progress import shown_progress
 from ._record import print_record
 
@@ -22,17 +22,17 @@ def run(
     bundle: BundleArgument,
     engines: Annotated[
         list[str] | None,
-        typer.Option("--engine", help=f"{ENGINE} {REPEATED}", show_default="all that run here"),
+        typer.Option("--engine", help=f"{ENGINE} {LISTED}", show_default="all that run here", callback=listed),
     ] = None,
     precisions: Annotated[
         list[str] | None,
-        typer.Option("--precision", help=f"{PRECISION} {REPEATED}", show_default="all in the bundle"),
+        typer.Option("--precision", help=f"{PRECISION} {LISTED}", show_default="all in the bundle", callback=listed),
     ] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
             help="Alternative to time too: pytorch, compile (PyTorch), minilm-onnx, minilm-openvino, "
-            f"sentence-transformers, or another bundle's folder. {REPEATED}",
+            "sentence-transformers, or another bundle's folder. May be repeated.",
             show_default=False,
         ),
     ] = None,
@@ -49,7 +49,8 @@ def run(
         ),
     ] = None,
     lengths: Annotated[
-        str | None, typer.Option(help="Tokens of the single texts, such as 128,4096.", show_default="128 to 65536")
+        list[str] | None,
+        typer.Option(help=f"Tokens of the single texts, such as 128. {LISTED}", show_default="128 to 65536"),
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Measure few lengths and batches, each for a short time.")
@@ -84,7 +85,7 @@ def run(
             checkpoint=checkpoint,
             teacher=teacher,
             transformer=transformer,
-            lengths=None if lengths is None else parse_lengths(lengths),
+            lengths=None if lengths is None else parse_lengths(",".join(lengths)),
             quick=quick,
             seconds=seconds,
             threads=threads,

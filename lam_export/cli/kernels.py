@@ -5,7 +5,7 @@ from typing import Annotated
 import typer
 
 from ._console import examples, out
-from ._options import REPEATED
+from ._options import LISTED, listed
 from ._progress import shown_progress
 
 EXAMPLES = examples("lam-export kernels", "lam-export kernels --target sm_90 --target sm_80")
@@ -14,7 +14,9 @@ EXAMPLES = examples("lam-export kernels", "lam-export kernels --target sm_90 --t
 def run(
     target: Annotated[
         list[str] | None,
-        typer.Option(help=f"GPU to compile for, such as sm_90. {REPEATED}", show_default="all supported"),
+        typer.Option(
+            help=f"GPU to compile for, such as sm_90. {LISTED}", show_default="all supported", callback=listed
+        ),
     ] = None,
 ) -> None:
     """Compile every variant of the fused delta rule, in the published model's sizes, and report what it costs.

@@ -9,8 +9,8 @@ from lam_engines.contract import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from lam_engines.errors import LamError
 
 from ._console import examples, out, say
-from ._options import REPEATED, CheckpointArgument, Force, Opset, OutputBundle, Teacher, Verbose
-from ._parity import parity_tables
+from ._options import LISTED, CheckpointArgument, Force, Opset, OutputBundle, Teacher, Verbose, listed
+from ._parity import parity_tables, say_what_was_checked
 from ._progress import shown_progress
 
 EXAMPLES = examples(
@@ -42,7 +42,12 @@ def run(
     opset: Opset = 20,
     output_names: Annotated[
         list[str] | None,
-        typer.Option("--output", help=f"Additional output: {TOKEN_EMBEDDINGS} (not in int8).", show_default=False),
+        typer.Option(
+            "--output",
+            help=f"Additional output: {TOKEN_EMBEDDINGS} (not in int8).",
+            show_default=False,
+            callback=listed,
+        ),
     ] = None,
     inline: Annotated[
         bool, typer.Option("--inline", help="Also write model.inlined.onnx, for runtimes without local functions.")
@@ -58,16 +63,18 @@ def run(
         list[str] | None,
         typer.Option(
             help="Also write this precision: fp16 (model.fp16.onnx, for GPUs) or int8 (model.int8.onnx, for CPUs). "
-            f"{REPEATED}",
+            f"{LISTED}",
             show_default="fp32 only",
+            callback=listed,
         ),
     ] = None,
     keep_fp32: Annotated[
         list[str] | None,
         typer.Option(
             help="Part to keep in float32 in model.fp16.onnx, as validate --bisect names it: layers.3.ffn_in. "
-            f"{REPEATED}",
+            f"{LISTED}",
             show_default=False,
+            callback=listed,
         ),
     ] = None,
     force: Force = False,
@@ -100,4 +107,5 @@ def run(
     say(out, f"Wrote {output}", style="green")
     for name, entry in exported.bundle.manifest.files.items():
         say(out, f"  {name:<22} {entry.bytes / 1e6:8.1f} MB  sha256 {entry.sha256[:16]}…")
+    say_what_was_checked(exported.parity, output, checkpoint, teacher)
     say(out, f'Try it: lam-export embed {quote(str(output))} "a first text" "and another"')

@@ -8,7 +8,7 @@ import typer
 from lam_engines.runtimes.registry import DEFAULT, engines, one_of
 
 from ._console import examples, note
-from ._options import DEFAULT_PRECISIONS, MADE_FROM, PRECISION, REPEATED, BundleArgument, Json, Teacher, Threads
+from ._options import DEFAULT_PRECISIONS, LISTED, MADE_FROM, PRECISION, BundleArgument, Json, Teacher, Threads, listed
 from ._progress import shown_progress
 from ._record import print_record
 
@@ -26,12 +26,15 @@ def run(
     engines: Annotated[
         list[str] | None,
         typer.Option(
-            "--engine", help=f"Engine to run: {one_of((*engines(), 'pytorch'))}. {REPEATED}", show_default=DEFAULT
+            "--engine",
+            help=f"Engine to run: {one_of((*engines(), 'pytorch'))}. {LISTED}",
+            show_default=DEFAULT,
+            callback=listed,
         ),
     ] = None,
     precisions: Annotated[
         list[str] | None,
-        typer.Option("--precision", help=f"{PRECISION} {REPEATED}", show_default=DEFAULT_PRECISIONS),
+        typer.Option("--precision", help=f"{PRECISION} {LISTED}", show_default=DEFAULT_PRECISIONS, callback=listed),
     ] = None,
     checkpoint: Annotated[
         Path | None,
@@ -42,8 +45,9 @@ def run(
         list[str] | None,
         typer.Option(
             "--shape",
-            help=f"Texts x tokens of a batch, such as 32x128. {REPEATED}",
+            help=f"Texts x tokens of a batch, such as 32x128. {LISTED}",
             show_default="1x128, 32x32, 1x512, 1x4096",
+            callback=listed,
         ),
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also show each layer.")] = False,

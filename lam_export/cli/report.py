@@ -1,12 +1,15 @@
 """``lam-export report``: compare a bundle with the reference, and judge whether it may go to production."""
 
+import os
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from lam_engines.contract import CACHE_VARIABLE
+
 from ._console import err, examples, note, say
-from ._options import MADE_FROM, PRECISION, REPEATED, BundleArgument, Column, Device, Engines, Json, Teacher
+from ._options import LISTED, MADE_FROM, PRECISION, BundleArgument, Column, Device, Engines, Json, Teacher, listed
 from ._progress import shown_progress
 from ._record import print_record
 
@@ -36,7 +39,7 @@ def run(
     ] = None,
     candidates: Annotated[
         list[str] | None,
-        typer.Option("--candidate", help=f"{PRECISION} {REPEATED}", show_default="all in the bundle"),
+        typer.Option("--candidate", help=f"{PRECISION} {LISTED}", show_default="all in the bundle", callback=listed),
     ] = None,
     engines: Engines = None,
     device: Device = None,
@@ -76,9 +79,7 @@ def run(
     Writes report.html, report.md, report.json and all embeddings (results/). Exits with 0 if every threshold is met,
     with 2 if not. Embeddings are cached, so a second run, or one after Ctrl-C, continues where the first ended.
     """
-    from lam_export.evidence.results import results_folder
     from lam_export.pipelines.report import report
-    from lam_export.validate.report.report_page import shown
 
     try:
         with shown_progress() as progress:
@@ -104,6 +105,18 @@ def run(
                 warn=note,
             )
     except (KeyboardInterrupt, SystemExit):
-        say(err, f"embeddings so far are kept in {results_folder()}; the same command continues from there")
+        _say_what_is_kept()
         raise
+    from lam_export.validate.report.report_page import shown  # needs what report() has found to be installed
+
     print_record(shown(written.report), written.folder, "report.html, report.md, report.json and results/", json=json)
+
+
+def _say_what_is_kept() -> None:
+    from lam_export.evidence.results import results_folder
+
+    folder = results_folder()
+    if os.access(folder, os.W_OK | os.X_OK):
+        say(err, f"embeddings so far are kept in {folder}; the same command continues from there")
+    else:
+        say(err, f"embeddings are not kept: {folder} cannot be written; name another folder: {CACHE_VARIABLE}=DIR")

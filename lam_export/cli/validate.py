@@ -11,7 +11,7 @@ from lam_engines.runtimes.registry import REFERENCE
 
 from ._console import examples, out, say
 from ._options import MADE_FROM, PRECISION, BundleArgument, Engine, Json, Teacher, Verbose
-from ._parity import parity_tables, show_bisection
+from ._parity import parity_tables, say_what_was_checked, show_bisection
 from ._progress import shown_progress
 
 EXAMPLES = examples(
@@ -71,6 +71,8 @@ def run(
             say(out, f"note: the bundle was not made from {found.weights}", style="yellow")
         out.print(parity_tables(found.parity))
         out.print("[bold green]PASS[/]" if found.passed else "[bold red]FAIL[/]")
+        if found.passed:
+            say_what_was_checked(found.parity, bundle, checkpoint, teacher)
         if found.bisection is not None:
             show_bisection(found.bisection, checkpoint, bundle)
     if not found.passed:

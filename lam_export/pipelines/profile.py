@@ -58,8 +58,7 @@ def profile(
     Raises:
         LamError: a package or a file is missing, or nothing could be timed.
     """
-    require("polygraphy", "jinja2", "onnx", extra="report")
-    require("onnxruntime", extra="cpu")
+    require("polygraphy", "jinja2", "onnx", "onnxruntime", extra="bench,cpu")
     from lam_export.bench.profile.profile_page import shown
     from lam_export.bench.profile.session import SHAPES, chosen, profiled
     from lam_export.evidence.provenance import Setting

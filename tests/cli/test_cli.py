@@ -14,6 +14,8 @@ import pytest
 import torch
 from commands import MAIN, lam_export, lam_export_process, refusal
 
+from lam_engines.errors import installing
+
 COMMANDS = (
     *("demo", "inspect", "onnx", "memory", "validate", "report", "gate", "bench", "profile", "trt", "embed", "triton"),
     *("serve", "web", "kernels", "doctor", "huggingface"),
@@ -103,7 +105,7 @@ def test_doctor(tiny_bundle: Path) -> None:
     result = lam_export("doctor", tiny_bundle)
     assert result.returncode == 0
     assert "embedded a text: 32 numbers" in result.stdout
-    assert "pip install 'lam-export[gpu]'" in result.stdout
+    assert installing("gpu") in result.stdout
 
 
 MISTAKES = {

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from commands import MAIN, lam_export, lam_export_process, refusal
 
+from lam_engines.errors import installing
+
 openvino = pytest.mark.needs("openvino")
 without_tensorrt = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")
 
@@ -63,7 +65,7 @@ def test_options_that_do_not_fit(tiny_bundle: Path, options: list[str], part: st
 
 @without_tensorrt
 def test_tensorrt_where_it_is_not(tiny_bundle: Path, tiny_checkpoint_folder: Path) -> None:
-    expected = "TensorRT is not installed; run: pip install 'lam-export[tensorrt]'"
+    expected = f"TensorRT is not installed; run: {installing('tensorrt')}"
     assert expected in refusal("embed", tiny_bundle, "a text", "--engine", "tensorrt")
     checkpoint = ("--checkpoint", tiny_checkpoint_folder)
     assert expected in refusal("validate", tiny_bundle, *checkpoint, "--engine", "tensorrt")
@@ -81,4 +83,4 @@ def test_doctor_tries_openvino(tiny_bundle: Path) -> None:
 def test_doctor_without_openvino() -> None:
     result = lam_export_process("doctor", code=f"import sys; sys.modules['openvino'] = None; {MAIN}")
     assert result.returncode == 0
-    assert "OpenVINO is not installed; run: pip install 'lam-export[cpu]'" in result.stdout
+    assert f"OpenVINO is not installed; run: {installing('cpu')}" in result.stdout

@@ -13,6 +13,7 @@ import pytest
 from commands import MAIN, lam_export, lam_export_process, refusal
 
 from lam_engines.bundles.bundle import Bundle
+from lam_engines.errors import installing
 from lam_export.validate.report.schema import Report
 
 
@@ -143,7 +144,7 @@ def test_without_its_extra(module: str) -> None:
     hidden += f"u.find_spec = lambda name, *a: None if name == {module!r} else find(name, *a)\n"
     result = lam_export_process("report", "bundle", "--checkpoint", "x", code=hidden + MAIN)
     assert result.returncode == 1
-    expected = f"error: {module} not installed here; run: pip install 'lam-export[report]'"
+    expected = f"error: {module} not installed here; run: {installing('report')}"
     assert result.stderr.splitlines()[-1] == expected
 
 

@@ -7,6 +7,8 @@ import bundles
 import pytest
 from commands import MAIN, lam_export, lam_export_process, refusal
 
+from lam_engines.errors import installing
+
 without_tensorrt = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")
 
 
@@ -54,7 +56,7 @@ def test_no_graph_at_all(tmp_path: Path) -> None:
 def test_tensorrt_is_missed_before_any_work(options: list[str], tiny_bundle: Path) -> None:
     before = (tiny_bundle / "manifest.json").read_bytes()
     line = refusal("trt", tiny_bundle, *options)
-    assert "tensorrt not installed here; run: pip install 'lam-export[trt]'" in line
+    assert f"tensorrt not installed here; run: {installing('trt')}" in line
     assert (tiny_bundle / "manifest.json").read_bytes() == before
 
 

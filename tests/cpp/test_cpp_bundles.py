@@ -8,13 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import onnx
 import pytest
 from bundles import forge, refusal, seal
+from bundles import replace as replace_file
 from cpp_engine import CppEngine
 
 from lam_engines import load_engine
 from lam_engines.bundles import writing
-from lam_engines.bundles.bundle import file_entry
 from lam_engines.bundles.writing import extend_bundle
 from lam_engines.contract import CHECKSUMS, INLINED_MODEL, MANIFEST, MODEL, NEXT_MANIFEST, TOKENIZER
 
@@ -29,7 +30,7 @@ def same_graph(operators: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
-    return Path(shutil.copytree(tiny_bundle, tmp_path / "a bundle"))
+    return Path(shutil.copytree(tiny_bundle, tmp_path / "models/a bundle"))
 
 
 def rewrite(name: str, change: Callable[[bytes], bytes]) -> Change:
@@ -38,7 +39,7 @@ def rewrite(name: str, change: Callable[[bytes], bytes]) -> Change:
 
 def replace(name: str, make: Callable[[Path], object]) -> Change:
     def change(bundle: Path) -> None:
-        shutil.copytree(bundle, bundle.parent / "outside")
+        shutil.copytree(bundle, bundle.parents[1] / "outside")
         (bundle / name).unlink()
         make(bundle / name)
 
@@ -55,17 +56,48 @@ def sealed(change: Change) -> Change:
 
 
 def other_file(name: str, content: bytes) -> Change:
-    def change(bundle: Path) -> None:
-        (bundle / name).write_bytes(content)
-        forge(bundle, lambda m: m["files"].update({name: file_entry(bundle / name).model_dump()}))
+    return lambda bundle: replace_file(bundle, name, content)
 
-    return change
+
+def graph_with(change: Callable[[onnx.ModelProto], object]) -> Change:
+    def changed(bundle: Path) -> None:
+        model = onnx.load_from_string((bundle / MODEL).read_bytes())
+        change(model)
+        replace_file(bundle, MODEL, model.SerializeToString())
+
+    return changed
+
+
+def deep(model: onnx.ModelProto) -> None:
+    for _ in range(40):
+        inner = onnx.GraphProto()
+        inner.CopyFrom(model.graph)
+        del model.graph.node[:], model.graph.initializer[:]
+        model.graph.node.add(op_type="If").attribute.add(name="then_branch", type=onnx.AttributeProto.GRAPH).g.CopyFrom(
+            inner
+        )
 
 
 SAME: dict[str, Change] = {
+    "a weight elsewhere": graph_with(
+        lambda model: model.graph.initializer[0].external_data.add(key="location", value="/etc/passwd")
+    ),
+    "a weight marked as elsewhere": graph_with(
+        lambda model: setattr(model.graph.initializer[0], "data_location", onnx.TensorProto.EXTERNAL)
+    ),
+    "a graph of many fields": other_file(MODEL, b"\x3a\x82\x89\x7a" + b"\x0a\0" * 1_000_001),
+    "a deep graph": graph_with(deep),
+    "ONNX Runtime's format": other_file(MODEL, b"\x18\0\0\0ORTM" + bytes(100)),
+    "a group": other_file(MODEL, b"\x0b\x0c"),
+    "no ONNX": other_file(MODEL, b"\0" * 99),
+    "an endless number": other_file(MODEL, b"\x12" + b"\xff" * 20),
+    "a field longer than the file": other_file(MODEL, b"\x12\x05grap"),
+    "a huge graph": lambda bundle: os.truncate(bundle / MODEL, 1 << 42),
+    "a huge manifest": lambda bundle: os.truncate(bundle / MANIFEST, 1 << 42),
+    "huge checksums": lambda bundle: os.truncate(bundle / CHECKSUMS, 1 << 42),
     "no manifest": lambda bundle: (bundle / MANIFEST).unlink(),
     "a link to nothing": replace(MANIFEST, lambda path: path.symlink_to("nothing")),
-    "a manifest from outside": replace(MANIFEST, lambda path: path.symlink_to(path.parents[1] / "outside" / path.name)),
+    "a manifest from outside": replace(MANIFEST, lambda path: path.symlink_to(path.parents[2] / "outside" / path.name)),
     "a folder for a manifest": replace(MANIFEST, Path.mkdir),
     "a pipe for a manifest": replace(MANIFEST, os.mkfifo),
     "a web page's manifest": sealed(rewrite(MANIFEST, lambda _: b'{"name": "a web page", "icons": []}')),
@@ -83,7 +115,7 @@ SAME: dict[str, Change] = {
     "no checksums": lambda bundle: (bundle / CHECKSUMS).unlink(),
     "checksums: a link to nothing": replace(CHECKSUMS, lambda path: path.symlink_to("nothing")),
     "checksums: a link to itself": replace(CHECKSUMS, lambda path: path.symlink_to(path.name)),
-    "checksums from outside": replace(CHECKSUMS, lambda path: path.symlink_to(path.parents[1] / "outside" / path.name)),
+    "checksums from outside": replace(CHECKSUMS, lambda path: path.symlink_to(path.parents[2] / "outside" / path.name)),
     "a folder for checksums": replace(CHECKSUMS, Path.mkdir),
     "a pipe for checksums": replace(CHECKSUMS, os.mkfifo),
     "empty checksums": rewrite(CHECKSUMS, lambda content: b""),
@@ -123,7 +155,7 @@ SAME: dict[str, Change] = {
     "an empty graph": rewrite(MODEL, lambda content: b""),
     "a longer graph": rewrite(MODEL, lambda content: content + b"\0"),
     "no graph": lambda bundle: (bundle / MODEL).unlink(),
-    "a graph from outside": replace(MODEL, lambda path: path.symlink_to(path.parents[1] / "outside" / path.name)),
+    "a graph from outside": replace(MODEL, lambda path: path.symlink_to(path.parents[2] / "outside" / path.name)),
     "a folder for a graph": replace(MODEL, Path.mkdir),
     "a bit of the tokenizer": rewrite(TOKENIZER, lambda content: content + b" "),
 }
@@ -133,7 +165,7 @@ ALIKE: dict[str, tuple[Change, str]] = {
     "deeply nested": (sealed(rewrite(MANIFEST, lambda content: b"[" * 100_000)), "is no valid JSON ("),
     "infinity": (sealed(rewrite(MANIFEST, lambda c: c.replace(b"1e-12", b"Infinity"))), "is no valid JSON ("),
     "a link to itself": (replace(MANIFEST, lambda path: path.symlink_to(path.name)), "make one: lam-export onnx"),
-    "no ONNX": (other_file(MODEL, b"\0" * 100), f"cannot load {MODEL}: "),
+    "another ONNX": (other_file(MODEL, b"\x12\x05graph"), f"expected {MODEL} with inputs |cannot load {MODEL}: "),
     "an empty file": (other_file(MODEL, b""), f"expected {MODEL} with inputs "),
     "no tokenizer": (other_file(TOKENIZER, b"{}"), "tokenizer"),
     "another width": (
@@ -173,6 +205,18 @@ def test_a_link_that_stays_inside_is_followed(cpp_engine: CppEngine, bundle: Pat
     (bundle / MODEL).symlink_to("blob")
     (bundle.parent / "link").symlink_to(bundle)
     assert cpp_engine.embed(bundle.parent / "link", ["the cat"]).shape == (1, 32)
+
+
+def test_a_bundle_in_hugging_faces_cache(cpp_engine: CppEngine, bundle: Path) -> None:
+    cache = bundle.parents[1] / "models--user--lam"
+    snapshot = cache / "snapshots" / "0a1b"
+    snapshot.mkdir(parents=True)
+    (cache / "blobs").mkdir()
+    for i, path in enumerate(sorted(bundle.iterdir())):
+        path.rename(cache / "blobs" / str(i))
+        (snapshot / path.name).symlink_to(f"../../blobs/{i}")
+    for place in (snapshot, f"{snapshot}/"):
+        assert cpp_engine.embed(Path(place), ["the cat"]).shape == (1, 32)
 
 
 def test_a_bundle_whose_extension_was_interrupted(

@@ -10,6 +10,7 @@ from cpp_tokenizer import added_token, bert_normalizer, run, tokenizer_json, wri
 
 pytestmark = pytest.mark.usefixtures("cpp_build")
 
+NFD = {"type": "NFD"}
 Change = Callable[[dict[str, Any]], object]
 CHANGES: dict[str, Change] = {
     "expected a model of WordPiece, found 'BPE'": lambda file: file["model"].update(type="BPE"),
@@ -48,6 +49,29 @@ CHANGES: dict[str, Change] = {
     "more than white space": lambda file: file.update(added_tokens=[added_token(2, "  ", lstrip=True)]),
     "it.added_tokens.0 has no id": lambda file: file.update(added_tokens=[{"content": "a", "normalized": False}]),
     "it.added_tokens is no list": lambda file: file.update(added_tokens={}),
+    "it.added_tokens has more than 10000": lambda file: file.update(added_tokens=[added_token(1, "a")] * 10_001),
+    "content has more than 1024 bytes": lambda file: file.update(added_tokens=[added_token(1, "a" * 1025)]),
+    "max_input_chars_per_word is more than 256": lambda file: file["model"].update(max_input_chars_per_word=10**9),
+    "prefix has more than 64 bytes": lambda file: file["model"].update(continuing_subword_prefix="#" * 65),
+    "normalizers has more than 16": lambda file: file.update(
+        normalizer={"type": "Sequence", "normalizers": [NFD] * 17}
+    ),
+    "its normalizers are more than 16": lambda file: file.update(
+        normalizer={
+            "type": "Sequence",
+            "normalizers": [{"type": "Sequence", "normalizers": [{"type": "NFD"}] * 16}] * 9,
+        }
+    ),
+    "single has more than 16": lambda file: file.update(
+        post_processor={"type": "TemplateProcessing", "single": [{"Sequence": {"id": "A"}}] * 17}
+    ),
+    "ids has more than 16": lambda file: file.update(
+        post_processor={
+            "type": "TemplateProcessing",
+            "single": [{"SpecialToken": {"id": "[X]"}}],
+            "special_tokens": {"[X]": {"ids": [1] * 50_000}},
+        }
+    ),
 }
 
 
@@ -78,6 +102,7 @@ TEMPLATE = json.dumps(SINGLE).encode()
         b"null",
         b'{"model": "\xff"}',
         b'{"\\n": 1e999}',
+        b" " * (33 << 20),
         b"[" * DEEP,
         b"[" * DEEP + b"]" * DEEP,
         GOOD.replace(b'"a": 1', b'"a": ' + b"[" * DEEP + b"]" * DEEP),

@@ -13,7 +13,8 @@ from pages import PAGES, ROOT, Block, blocks, name_of, programs, prose, typed_co
 EVERY = [block for page in PAGES for block in blocks(page)]
 OF_OTHERS = {
     "apt-get", "build/examples/similarity", "build/fuzz/fuzz/lam-fuzz-manifest", "build/tsan/tests/lam-threads-test",
-    "cat", "cc", "cd", "cmake", "ctest", "curl", "export", "pip", "pkg-config", "pre-commit", "tritonserver",
+    "cat", "cc", "cd", "cmake", "cosign", "ctest", "curl", "export", "minisign",
+    "pip", "pkg-config", "pre-commit", "sha256sum", "tritonserver",
 }  # fmt: skip
 """Programs that these pages name and that are not this repository's, or are made by a build."""
 BUILT = ("lam-embed", "engines/cpp/build/release/lam-embed")

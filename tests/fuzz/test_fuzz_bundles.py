@@ -53,9 +53,9 @@ def swap(rng: random.Random, bundle: Path) -> None:
 
 def link_elsewhere(rng: random.Random, bundle: Path) -> None:
     path = any_file(rng, bundle)
-    outside = bundle.parent / f"outside-{path.name}"
+    outside = bundle.parents[1] / f"outside-{bundle.parent.name}-{path.name}"
     path.rename(outside)
-    path.symlink_to(rng.choice([outside, Path("..") / outside.name]))
+    path.symlink_to(rng.choice([outside, Path("../..") / outside.name]))
 
 
 def repeat_a_line(rng: random.Random, bundle: Path) -> None:

@@ -68,7 +68,7 @@ def test_a_training_checkpoints_own_config_counts_where_there_is_no_other(tmp_pa
         ("", "no valid JSON"),
         ('{"hidden_size": 32', "no valid JSON"),
         ("[" * 100_000, "no valid JSON"),
-        ("\ufeff{}", "no valid JSON"),
+        ("\ufeff\ufeff{}", "no valid JSON"),
     ],
 )
 def test_a_config_that_cannot_be_meant(config: str, said: str, tmp_path: Path) -> None:

@@ -18,7 +18,14 @@ from lam_engines.bundles.writing import write_bundle
 from lam_engines.contract import CHECKSUMS, MANIFEST
 from lam_engines.errors import BundleError
 
-FILES = {"model.onnx": b"a graph", "tokenizer.json": b"a tokenizer"}
+
+def graph(producer: bytes) -> bytes:
+    """An ONNX file that holds nothing but the name of its producer."""
+    size = b"".join(bytes([len(producer) >> shift & 0x7F | 0x80]) for shift in (0, 7)) + bytes([len(producer) >> 14])
+    return b"\x12" + size + producer
+
+
+FILES = {"model.onnx": graph(b"a graph"), "tokenizer.json": b"a tokenizer"}
 
 
 def manifest_of(folder: Path, names: list[str]) -> Manifest:
@@ -93,6 +100,12 @@ def forge(bundle: Path, change: Callable[[dict[str, Any]], object]) -> None:
     change(fields)
     (bundle / MANIFEST).write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
     seal(bundle)
+
+
+def replace(bundle: Path, name: str, content: bytes) -> None:
+    """Put other content in a file's place, with the hashes that belong to it."""
+    (bundle / name).write_bytes(content)
+    forge(bundle, lambda fields: fields["files"].update({name: entry_of(content).model_dump()}))
 
 
 def forge_manifest(bundle: Path, content: bytes) -> None:

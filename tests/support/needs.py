@@ -54,7 +54,7 @@ def missing(*names: str) -> str | None:
             if find_spec(name) is None:
                 return f"no {name}; run: scripts/install_operators"
         elif find_spec(name.partition(".")[0]) is None or find_spec(name) is None:
-            how = f"'lam-export[{EXTRAS[name]}]'" if name in EXTRAS else name
+            how = f"'.[{EXTRAS[name]}]'" if name in EXTRAS else name
             return f"no {name}; run: pip install {how}"
     return None
 

@@ -8,12 +8,14 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <new>
 #include <system_error>
 
 #include "checksums.h"
+#include "graph_file.h"
 #include "lam/errors.h"
 #include "sha256.h"
 #include "text.h"
@@ -54,14 +56,36 @@ class File {
     int descriptor_;
 };
 
+/// The folder that links of a bundle may lead into: the folder around it, or the repository in a cache of Hugging Face,
+/// where each file is a link from `snapshots/REVISION` to `blobs`. The hashes guard the content, wherever it lies.
+fs::path reach(const fs::path& folder) {
+    for (fs::path inner = folder; inner.has_relative_path(); inner = inner.parent_path()) {
+        const fs::path parent = inner.parent_path();
+        if (parent.filename() == "snapshots" && fs::is_directory(parent.parent_path() / "blobs"))
+            return parent.parent_path();
+    }
+    return folder.parent_path().has_relative_path() ? folder.parent_path() : folder;
+}
+
 bool leads_outside(const fs::path& folder, const fs::path& file) {
-    const fs::path inside = fs::weakly_canonical(folder);
+    // Without the slash that a user may have put behind the folder's name.
+    const fs::path inside = reach((fs::weakly_canonical(folder) / "x").parent_path());
     const fs::path resolved = fs::weakly_canonical(file);
     return std::mismatch(inside.begin(), inside.end(), resolved.begin(), resolved.end()).first != inside.end();
 }
 
-/// A file's bytes; `hash` is fed with them piece by piece, while they are in the processor's cache.
-Content content_of(const fs::path& folder, const std::string& name, Sha256* hash) {
+BundleError differs(const fs::path& path, const std::string& what) {
+    return BundleError(path.string() + " is not the file that the bundle was made with (expected " + what +
+                       "); copy the bundle again");
+}
+
+/// Bytes of `manifest.json` and of `SHA256SUMS` at most. Both have some kilobytes.
+constexpr std::uint64_t most_bytes = std::uint64_t{16} << 20U;
+
+/// A file's bytes; `hash` is fed with them piece by piece, while they are in the processor's cache. `expected` is the size
+/// that the file must have, and is compared first: a huge file is not read.
+Content content_of(const fs::path& folder, const std::string& name, Sha256* hash,
+                   const std::uint64_t* expected = nullptr) {
     const fs::path path = folder / name;
     try {
         if (leads_outside(folder, path))
@@ -70,6 +94,12 @@ Content content_of(const fs::path& folder, const std::string& name, Sha256* hash
         const struct stat status = file.status();
         if (!S_ISREG(status.st_mode))
             throw BundleError("expected a file at " + path.string() + ", found something else; copy the bundle again");
+        const auto found = static_cast<std::uint64_t>(status.st_size);
+        if (expected == nullptr && found > most_bytes)
+            throw BundleError("expected at most " + std::to_string(most_bytes) + " bytes in " + path.string() +
+                              ", found " + std::to_string(found) + "; " + copy_again);
+        if (expected != nullptr && found != *expected)
+            throw differs(path, std::to_string(*expected) + " bytes, found " + std::to_string(found));
         constexpr std::size_t piece = std::size_t{1} << 19U;
         Content content(static_cast<std::size_t>(status.st_size));
         std::size_t done = 0;
@@ -163,13 +193,11 @@ Content Bundle::read(const std::string& name) const {
                           " --force");
     }
     Sha256 hash;
-    Content content = content_of(path_, name, &hash);
+    Content content = content_of(path_, name, &hash, &entry->bytes);
     const std::string digest = hash.hex();
-    if (content.size() != entry->bytes || digest != entry->sha256)
-        throw BundleError((path_ / name).string() + " is not the file that the bundle was made with (expected " +
-                          std::to_string(entry->bytes) + " bytes, sha256 " + entry->sha256.substr(0, 12) +
-                          "..., found " + std::to_string(content.size()) + " bytes, " + digest.substr(0, 12) +
-                          "...); copy the bundle again");
+    if (digest != entry->sha256)
+        throw differs(path_ / name, "sha256 " + entry->sha256.substr(0, 12) + "..., found " + digest.substr(0, 12) + "...");
+    if (fs::path(name).extension() == ".onnx") check_graph(content.view(), (path_ / name).string());
     return content;
 }
 

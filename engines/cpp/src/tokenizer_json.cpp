@@ -18,8 +18,15 @@ namespace {
 using Value = nlohmann::json;
 using Vocabulary = std::map<std::string, std::uint32_t>;
 
+// Limits, as in tokenizer_file.py: a file from a stranger costs no more than BERT's.
+constexpr std::size_t most_bytes = std::size_t{32} << 20U;
+constexpr std::size_t most_steps = 16;
+constexpr std::size_t most_added = 10'000;
+constexpr std::size_t longest_added = 1024;  // bytes
+constexpr std::size_t longest_prefix = 64;   // bytes
+constexpr std::uint64_t longest_word = 256;
 // A Sequence in a Sequence costs stack; nobody needs two.
-constexpr int deepest = 50;
+constexpr int deepest = 16;
 
 [[noreturn]] void broken(const std::string& reason) {
     throw BundleError("tokenizer.json cannot be used (" + reason + "); take the one that the model was trained with");
@@ -51,8 +58,9 @@ class Field {
     bool has(const std::string& name) const {
         return value_.is_object() && value_.contains(name) && !value_.at(name).is_null();
     }
-    std::vector<Field> elements() const {
+    std::vector<Field> elements(std::size_t most = most_steps) const {
         if (!value_.is_array()) broken(place_ + " is no list");
+        if (value_.size() > most) broken(place_ + " has more than " + std::to_string(most) + " elements");
         std::vector<Field> elements;
         for (const Value& element : value_)
             elements.emplace_back(element, place_ + "." + std::to_string(elements.size()));
@@ -62,17 +70,21 @@ class Field {
         if (!value_.is_object()) broken(place_ + " is no object");
         return value_.get_ref<const Value::object_t&>();
     }
-    std::string text() const {
+    std::string text(std::size_t longest = longest_added) const {
         if (!value_.is_string()) broken(place_ + " is no string");
+        if (value_.get_ref<const std::string&>().size() > longest)
+            broken(place_ + " has more than " + std::to_string(longest) + " bytes");
         return value_.get<std::string>();
     }
     bool flag() const {
         if (!value_.is_boolean()) broken(place_ + " is neither true nor false");
         return value_.get<bool>();
     }
-    std::uint64_t count() const {
+    std::uint64_t count(std::uint64_t most) const {
         if (!value_.is_number_unsigned()) broken(place_ + " is no number from 0");
-        return value_.get<std::uint64_t>();
+        const auto found = value_.get<std::uint64_t>();
+        if (found > most) broken(place_ + " is more than " + std::to_string(most));
+        return found;
     }
     std::uint32_t id() const { return id_of(value_, place_); }
 
@@ -84,6 +96,7 @@ class Field {
 void add_steps(const Field& normalizer, std::vector<Normalizer::Step>& steps, int depth = 0) {
     using Step = Normalizer::Step;
     const std::string type = normalizer["type"].text();
+    if (steps.size() > 5 * most_steps) broken("its normalizers are more than " + std::to_string(most_steps));
     if (type == "BertNormalizer") {
         const bool lowercase = normalizer["lowercase"].flag();
         if (normalizer["clean_text"].flag()) steps.push_back(Step::clean_text);
@@ -135,7 +148,8 @@ WordPiece model_of(const Field& file, const Vocabulary& vocabulary) {
     const auto unknown = vocabulary.find(model["unk_token"].text());
     if (unknown == vocabulary.end()) broken("model.vocab has no " + lam::quoted(model["unk_token"].text()));
     return {vocabulary,
-            {unknown->second, model["continuing_subword_prefix"].text(), model["max_input_chars_per_word"].count()}};
+            {unknown->second, model["continuing_subword_prefix"].text(longest_prefix),
+             model["max_input_chars_per_word"].count(longest_word)}};
 }
 
 bool is_white_space(const std::string& text) {
@@ -157,7 +171,7 @@ TokenLists added_tokens_of(const Field& file, const Vocabulary& vocabulary, cons
     std::set<std::uint32_t> ids;
     std::set<std::pair<bool, std::string>> contents;
     auto next_id = static_cast<std::uint32_t>(vocabulary.size());
-    for (const Field& entry : file["added_tokens"].elements()) {
+    for (const Field& entry : file["added_tokens"].elements(most_added)) {
         const std::string name = entry["content"].text();
         const bool normalized = entry["normalized"].flag();
         AddedToken token{name, entry["id"].id(), entry["single_word"].flag(), entry["lstrip"].flag(),
@@ -231,6 +245,8 @@ std::int64_t pad_id_of(const Vocabulary& vocabulary, const TokenLists& added) {
 }  // namespace
 
 TokenizerParts tokenizer_parts(std::string_view json) {
+    if (json.size() > most_bytes)
+        broken("expected at most " + std::to_string(most_bytes) + " bytes, found " + std::to_string(json.size()));
     Value value;
     try {
         value = Value::parse(json);

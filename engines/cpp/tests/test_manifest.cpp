@@ -144,8 +144,9 @@ TEST_CASE("a file is read only if it is the one that the bundle was made with") 
     CHECK(holds(refusal([&] { bundle.read("b"); }), "its manifest lists a; make it again"));
     for (const char* other : {"contenT", "conten", "content ", ""}) {
         folder.write("a", other);
-        CHECK(holds(refusal([&] { bundle.read("a"); }),
-                    "is not the file that the bundle was made with (expected 7 bytes"));
+        const std::string said = refusal([&] { bundle.read("a"); });
+        CHECK(holds(said, "is not the file that the bundle was made with (expected "));
+        CHECK(holds(said, std::string(other) == "contenT" ? "sha256 " : "7 bytes, found "));
     }
     std::filesystem::remove(folder.path / "a");
     CHECK(holds(refusal([&] { bundle.read("a"); }), "a cannot be read (No such file or directory)"));

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
-from ..errors import EngineError
+from ..errors import EngineError, installing
 from ..silence import silent
 from . import guard
 
@@ -29,7 +29,7 @@ def require_ray() -> None:
         EngineError: it is not installed; the message says what to install.
     """
     if find_spec("ray") is None or find_spec("pandas") is None:  # without pandas there is no ray.data
-        raise EngineError("Ray is not installed; run: pip install 'lam-export[ray]'")
+        raise EngineError(f"Ray is not installed; run: {installing('ray')}")
 
 
 @contextmanager

@@ -7,8 +7,11 @@ from typing import Literal
 from ..contract import CHECKSUMS, GRAPHS, MANIFEST
 from ..errors import BundleError
 from .checksums import AGAIN, Checksums
+from .graph_file import check_graph
 from .manifest import FileEntry, Manifest
 
+_MOST_BYTES = 16 << 20
+"""In ``manifest.json`` and in ``SHA256SUMS``. Both have some kilobytes."""
 _KINDS = {"encoder": "an encoder", "memory": "a memory"}
 
 
@@ -86,7 +89,8 @@ class Bundle:
         The returned bytes are the hashed bytes, so nothing can change between check and use.
 
         Raises:
-            BundleError: the file is not listed, is missing, lies outside the folder, or differs from its hash.
+            BundleError: the file is not listed, is missing, lies outside the folder, differs from its hash, or is a
+                graph that :func:`check_graph` refuses.
         """
         entry = self.manifest.files.get(name)
         if entry is None:
@@ -94,13 +98,11 @@ class Bundle:
                 f"expected {name} in the bundle {self.path}, its manifest lists {', '.join(self.manifest.files)}; "
                 f"make it again: lam-export onnx CHECKPOINT -o {self.path} --force"
             )
-        content = self._content(name)
-        digest = hashlib.sha256(content).hexdigest()
-        if len(content) != entry.bytes or digest != entry.sha256:
-            raise BundleError(
-                f"{self.path / name} is not the file that the bundle was made with (expected {entry.bytes} bytes, "
-                f"sha256 {entry.sha256[:12]}..., found {len(content)} bytes, {digest[:12]}...); copy the bundle again"
-            )
+        content = self._content(name, entry.bytes)
+        if (digest := hashlib.sha256(content).hexdigest()) != entry.sha256:
+            raise self._differs(name, f"sha256 {entry.sha256[:12]}..., found {digest[:12]}...")
+        if name.endswith(".onnx"):
+            check_graph(content, str(self.path / name))
         return content
 
     def graph(self, precision: str) -> str:
@@ -120,16 +122,27 @@ class Bundle:
             )
         return name
 
-    def _content(self, name: str) -> bytes:
+    def _content(self, name: str, size: int | None = None) -> bytes:
+        """A file's content. ``size`` is what it must have, and is compared first: a huge file is not read."""
         path = self.path / name
         try:
-            if not path.resolve().is_relative_to(self.path.resolve()):
+            if not path.resolve().is_relative_to(_reach(self.path.resolve())):
                 raise BundleError(f"{path} leads outside the bundle and is not read; put the file itself there")
             if path.exists() and not path.is_file():  # reading a pipe would wait forever
                 raise BundleError(f"expected a file at {path}, found something else; copy the bundle again")
+            found = path.stat().st_size
+            if size is None and found > _MOST_BYTES:
+                raise BundleError(f"expected at most {_MOST_BYTES} bytes in {path}, found {found}; {AGAIN}")
+            if size is not None and found != size:
+                raise self._differs(name, f"{size} bytes, found {found}")
             return path.read_bytes()
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
             raise BundleError(f"{path} cannot be read ({_reason(error)}); copy the bundle again") from None
+
+    def _differs(self, name: str, what: str) -> BundleError:
+        return BundleError(
+            f"{self.path / name} is not the file that the bundle was made with (expected {what}); copy the bundle again"
+        )
 
 
 def file_entry(path: Path) -> FileEntry:
@@ -140,6 +153,18 @@ def file_entry(path: Path) -> FileEntry:
 def entry_of(content: bytes) -> FileEntry:
     """The manifest's entry of a file with this content."""
     return FileEntry(sha256=hashlib.sha256(content).hexdigest(), bytes=len(content))
+
+
+def _reach(folder: Path) -> Path:
+    """The folder that links of a bundle may lead into. The hashes guard the content, wherever it lies.
+
+    It is the folder around the bundle, or the repository in a cache of Hugging Face, where each file is a link from
+    ``models--x/snapshots/REVISION`` to ``models--x/blobs``.
+    """
+    for parent in folder.parents:
+        if parent.name == "snapshots" and (parent.parent / "blobs").is_dir():
+            return parent.parent
+    return folder if folder.parent == Path(folder.anchor) else folder.parent
 
 
 def _is_missing(path: Path) -> bool:

@@ -9,6 +9,7 @@ import numpy as np
 from ..contract import INPUTS, TOKENIZER
 from ..errors import BundleError
 from .texts import without_surrogates
+from .tokenizer_file import checked
 
 if TYPE_CHECKING:
     from ..bundles.bundle import Bundle
@@ -38,14 +39,13 @@ class Tokenizer:
             vocab_size: rows of the model's word embeddings. Every id must be below it.
 
         Raises:
-            BundleError: the content is no tokenizer, cannot encode every text, or its ids do not fit the model.
+            BundleError: the content is no tokenizer, has parts that BERT's have not, cannot encode every text, or its
+                ids do not fit the model.
         """
         import tokenizers
 
         try:
-            self._tokenizer = tokenizers.Tokenizer.from_buffer(content)
-            self._tokenizer.no_truncation()
-            self._tokenizer.no_padding()
+            self._tokenizer = tokenizers.Tokenizer.from_str(checked(content))
             probe = np.concatenate(self.encode(_PROBE))
         except (KeyboardInterrupt, SystemExit):
             raise

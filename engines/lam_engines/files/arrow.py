@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from ..errors import LamError
+from ..errors import LamError, installing
 
 
 def require_pyarrow(path: Path, error: type[LamError]) -> None:
@@ -11,6 +11,5 @@ def require_pyarrow(path: Path, error: type[LamError]) -> None:
         import pyarrow.parquet  # noqa: F401
     except ImportError as missing:
         raise error(
-            f"{path}: expected pyarrow, which .parquet files need, found none ({missing}); "
-            "pip install 'lam-export[parquet]'"
+            f"{path}: expected pyarrow, which .parquet files need, found none ({missing}); run: {installing('parquet')}"
         ) from missing

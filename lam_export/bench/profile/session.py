@@ -19,6 +19,7 @@ from lam_export.evidence.provenance import Setting
 from lam_export.evidence.subject import Subject
 from lam_export.evidence.subjects.engines import chosen_engines, engine_subject
 from lam_export.evidence.subjects.pytorch import CheckpointFiles, pytorch_subject
+from lam_export.requirements import require
 
 from .measure import Embed, measure, summed
 from .recorders.recorder import Recorder, recorder_of
@@ -50,6 +51,8 @@ def chosen(
     wanted = list(dict.fromkeys(engines))
     if PYTORCH in wanted and checkpoint is None:
         raise LamError("--engine pytorch needs the checkpoint; name it: --checkpoint CHECKPOINT")
+    if PYTORCH in wanted:
+        require("torch", "safetensors", extra="export")
     runtimes = [engine for engine in wanted if engine != PYTORCH]
     if precisions and runtimes:
         found = chosen_engines(bundle, runtimes, precisions)

@@ -1,6 +1,7 @@
 """A benchmark for readers: its tables, and plots of time, speed and memory against length."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from lam_export.evidence.page.drawing import Axis, Line, Plot, Points, count_axis, dots, linear_axis, log_axis, polyline
 from lam_export.evidence.record import Shown, measured
@@ -17,7 +18,22 @@ _STYLES = ("good", "gold0", "gold2", "total", "gold1", "gold3", "gold4", "bad")
 def shown(benchmark: Benchmark) -> Shown:
     """The benchmark for every medium."""
     about = "Each subject ran in its own process, in turn with the others."
-    return measured("Benchmark", benchmark, about, [plots(benchmark), *tables(benchmark)])
+    found = measured("Benchmark", benchmark, about, [plots(benchmark), *tables(benchmark)])
+    return replace(found, headline=" ".join(filter(None, (summary(benchmark), found.headline))))
+
+
+def summary(benchmark: Benchmark) -> str:
+    """The ratios that a reader came for: each subject's over all shapes, beside each baseline; empty without any."""
+    found = []
+    for baseline in benchmark.baselines:
+        for who in benchmark.subjects:
+            times = (r.times for r in benchmark.results if r.subject == who.name and r.times is not None)
+            ratios = [held.times_as_fast[baseline] for held in times if baseline in held.times_as_fast]
+            if ratios and who.name != baseline:
+                low, high = f"{min(ratios):.2f}", f"{max(ratios):.2f}"
+                span = low if low == high else f"{low} to {high}"
+                found.append(f"{visible(who.name)} is {span} times as fast as {visible(baseline)}")
+    return "; ".join(found) + "." if found else ""
 
 
 def plots(benchmark: Benchmark) -> tuple[Plot, ...]:

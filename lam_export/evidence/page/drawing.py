@@ -126,8 +126,16 @@ def linear_axis(label: str, low: float, high: float, *, vertical: bool = False) 
     power = 10.0 ** math.floor(math.log10(rough))
     step = next(power * factor for factor in (1, 2, 5, 10) if power * factor >= rough * 0.999)
     first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-    ticks = [(i * step, f"{i * step:,.10g}") for i in range(first, last + 1)]
+    ticks = [(i * step, _short(i * step)) for i in range(first, last + 1)]
     return _axis(label, low, high, ticks, vertical=vertical)
+
+
+def _short(value: float) -> str:
+    """The number as it fits between the page's edge and a vertical axis: 250,000 as ``250k``."""
+    for unit, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if abs(value) >= 10 * unit or (letter != "k" and abs(value) >= unit):
+            return f"{value / unit:.10g}{letter}"
+    return f"{value:,.10g}"
 
 
 def _axis(

@@ -7,10 +7,11 @@ from pathlib import Path
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import MANIFEST
-from lam_engines.errors import LamError
+from lam_engines.errors import LamError, installing
 from lam_engines.runtimes import registry
 from lam_export.evidence.subject import Subject
 from lam_export.evidence.transformer import Transformer, export_transformer, read_transformer
+from lam_export.requirements import require
 
 from .engines import other_bundle
 from .pytorch import CheckpointFiles, pytorch_subject
@@ -41,6 +42,8 @@ class NamedSubjects:
         Raises:
             LamError: a name is neither in :data:`NAMES` nor a bundle, or something that it needs is missing.
         """
+        if set(names) & set(NAMES):
+            require("torch", "safetensors", extra="export")
         for name in names:
             if name in _IN_PYTORCH:
                 if self.checkpoint is None:
@@ -102,5 +105,5 @@ class NamedSubjects:
         except DemoError:
             raise LamError(
                 "expected a transformer to compare with, found none; name its folder: --transformer FOLDER, or run: "
-                "pip install 'lam-export[demo]'"
+                f"{installing('demo')}"
             ) from None

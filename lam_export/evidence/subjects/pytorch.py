@@ -20,6 +20,7 @@ from lam_export.evidence.metrics import THRESHOLDS
 from lam_export.evidence.same_model import encoder_of
 from lam_export.evidence.schema import SubjectInfo
 from lam_export.evidence.subject import Subject
+from lam_export.requirements import require
 
 from .function_engine import FunctionEngine
 
@@ -41,6 +42,7 @@ class CheckpointFiles:
 
     def load(self) -> "Checkpoint":
         """Read it. Errors as of :func:`lam_export.model.checkpoint.load_checkpoint`."""
+        require("torch", "safetensors", extra="export")
         from lam_export.model.checkpoint import load_checkpoint
 
         return load_checkpoint(self.path, self.teacher)
@@ -66,6 +68,9 @@ def pytorch_subject(
     Raises:
         LamError: the checkpoint cannot be read or is of another model than the bundle, or the dtype is unknown.
     """
+    require("torch", "safetensors", extra="export")
+    from lam_export.model.checkpoint import parts_of
+
     if dtype not in _PRECISIONS:
         raise LamError(f"expected the reference in {' or '.join(_PRECISIONS)}, found {dtype!r}")
     checkpoint = files.load()
@@ -77,7 +82,7 @@ def pytorch_subject(
         runtime=f"torch {version('torch')}",
         artefact=checkpoint.weights.name,
         sha256=checkpoint.sha256,
-        bytes=checkpoint.weights.stat().st_size,
+        bytes=sum(part.stat().st_size for part in parts_of(checkpoint.weights)),
     )
     load = partial(_load, bundle.path, files, dtype=dtype, compiled=compiled, threads=threads)
     return Subject(info, load, partial(_fingerprint, bundle, checkpoint, info, compiled), THRESHOLDS["fp32"])

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from lam_engines.errors import EngineError
+from lam_engines.errors import EngineError, installing
 from lam_engines.gpu import first_gpu
 from lam_engines.runtimes.tensorrt.library import RTX, TENSORRT, Library
 from lam_plugins.aot import TARGETS
@@ -86,9 +86,9 @@ def check_version(version: str, *, plugin: bool) -> None:
     found = tuple(int(number) for number in re.findall(r"\d+", version)[:2])
     if found < OLDEST:
         oldest = ".".join(map(str, OLDEST))
-        raise PlanError(f"expected TensorRT {oldest} or newer, found {version}; run: pip install 'lam-export[trt]'")
+        raise PlanError(f"expected TensorRT {oldest} or newer, found {version}; run: {installing('trt')}")
     if plugin and (fault := plugin_fault(version)):
-        raise PlanError(f"{fault}; run: pip install 'lam-export[trt]', or build without it: --no-plugin")
+        raise PlanError(f"{fault}; run: {installing('trt')}, or build without it: --no-plugin")
 
 
 def check_gpu(environment: BuildEnvironment, *, plugin: bool) -> None:
@@ -108,4 +108,4 @@ def _module(library: Library, extra: str) -> Any:
     try:
         return library.module()
     except EngineError as error:
-        raise PlanError(f"{str(error).split('; run')[0]}; run: pip install 'lam-export[{extra}]'") from None
+        raise PlanError(f"{str(error).split('; run')[0]}; run: {installing(extra)}") from None

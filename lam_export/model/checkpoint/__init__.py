@@ -11,10 +11,10 @@ from lam_export.model.config import ModelConfig, config_from_shapes
 
 from . import files, layouts
 from .errors import CheckpointError
-from .files import sha256_of
+from .files import parts_of, sha256_of
 from .schema import check_tensors, teacher_advice
 
-__all__ = ["Checkpoint", "CheckpointError", "load_checkpoint", "sha256_of"]
+__all__ = ["Checkpoint", "CheckpointError", "load_checkpoint", "parts_of", "sha256_of"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,9 @@ class Checkpoint:
     """The tensors by their canonical names (see ``schema.py``), in the file's dtype, on the CPU."""
     layout: str
     weights: Path
+    """The file of the weights, or the index of several."""
     sha256: str
+    """The file's hash; of several files, that of their lines in the format of ``sha256sum``."""
     teacher: Path | None
     tokenizer: Path | None
     from_teacher: tuple[str, ...]
@@ -44,8 +46,8 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
     """Read a LAM checkpoint in any of its layouts.
 
     Args:
-        path: a folder with ``config.json``, ``tokenizer.json`` and a weights file; or the weights file alone. Config
-            and tokenizer are then read from its folder.
+        path: a folder with ``config.json``, ``tokenizer.json`` and a weights file, or several with their index; or the
+            weights file alone. Config and tokenizer are then read from its folder.
         teacher: the folder or weights file of the BERT teacher. It is needed only if the checkpoint lacks embeddings,
             norms, feed-forward parts or the tokenizer.
 
@@ -57,6 +59,7 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
         CheckpointError: the checkpoint is missing or broken. The message names every offending tensor or file.
     """
     weights = files.find_weights(Path(path))
+    folder = Path(path) if Path(path).is_dir() else weights.parent
     files.check_sums(weights)
     layout, state, embedded_config = layouts.state_dict_of(files.read_tensors(weights))
     student, from_teacher = layouts.canonical_tensors(state)
@@ -71,7 +74,7 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
         from_teacher = {**layouts.canonical_teacher(outside), **from_teacher}
 
     tensors = {**from_teacher, **student}
-    declared = {**embedded_config, **files.read_config(weights.parent)}
+    declared = {**embedded_config, **files.read_config(folder)}
     if not isinstance(declared.get("lam_config") or {}, dict):
         raise CheckpointError(f"expected an object as the config's lam_config, found {declared['lam_config']!r}")
     try:
@@ -83,16 +86,18 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
         raise CheckpointError(f"{weights}: {error}") from error
     check_tensors(tensors, config)
 
-    tokenizer_folders = [weights.parent] + ([teacher_weights.parent] if teacher_weights else [])
+    tokenizer_folders = [folder] + ([teacher_weights.parent] if teacher_weights else [])
     tokenizers = [f / TOKENIZER for f in tokenizer_folders if (f / TOKENIZER).is_file()]
+    for tokenizer in tokenizers[:1]:
+        files.check_pointer(tokenizer)
     return Checkpoint(
         config=config,
         tensors=tensors,
-        layout=f"{weights.suffix.lstrip('.')} {layout}",
+        layout=f"{files.parts_of(weights)[0].suffix.lstrip('.')} {layout}",
         weights=weights,
-        sha256=sha256_of(weights),
+        sha256=files.sha256_of_weights(weights),
         teacher=teacher_weights,
         tokenizer=tokenizers[0] if tokenizers else None,
         from_teacher=tuple(sorted(set(from_teacher) - set(student))),
-        notes=tuple(notes),
+        notes=(*notes, *files.notes_of(weights)),
     )

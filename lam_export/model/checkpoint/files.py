@@ -11,41 +11,122 @@ from lam_engines.contract import CHECKSUMS, TOKENIZER
 
 from .errors import CheckpointError
 
-_PREFERRED = ("model.safetensors", "pytorch_model.bin")
-_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth")
+_INDEX = ".index.json"
+_PREFERRED = ("model.safetensors", "pytorch_model.bin", f"model.safetensors{_INDEX}", f"pytorch_model.bin{_INDEX}")
+_SUFFIXES = (".safetensors", ".bin", ".pt", ".pth", ".ckpt")
+_BESIDE = re.compile(r"(optimizer|scheduler|scaler|rng_state|random_states|training_args)")
+"""Beginnings of the names of what trainers write beside the weights."""
+_SHARD = re.compile(r".+-\d{5}-of-\d{5}\.(safetensors|bin)")
+_POINTER = b"version https://git-lfs.github.com/spec/"
 _ZIP_FOLDER = 0x10  # in an entry's external attributes
 
 
 def find_weights(path: Path) -> Path:
     """The weights file of a checkpoint: the file itself, or the one in the folder.
 
+    For weights in several files it is the index that names them. A folder of DeepSpeed names its newest step.
+
     Raises:
         CheckpointError: there is no weights file, or there are several and none has a standard name.
     """
     if path.is_file():
+        if _SHARD.fullmatch(path.name):
+            raise CheckpointError(f"{path} is one of several files with weights; name their folder: {path.parent}")
         return path
     if not path.is_dir():
-        raise CheckpointError(f"expected a checkpoint file or folder, found nothing at {path}")
+        raise CheckpointError(f"expected a checkpoint file or folder, found nothing at {path}{_download(path)}")
     for name in _PREFERRED:
         if (path / name).is_file():
             return path / name
-    candidates = sorted(p for p in path.iterdir() if p.suffix in _SUFFIXES and p.is_file())
-    if len(candidates) == 1:
+    if (path / "latest").is_file():
+        return _newest_of_deepspeed(path)
+    candidates = sorted(
+        p for p in path.iterdir() if p.suffix in _SUFFIXES and p.is_file() and not _BESIDE.match(p.name)
+    )
+    if len(candidates) == 1 and not _SHARD.fullmatch(candidates[0].name):
         return candidates[0]
     found = ", ".join(p.name for p in candidates) or "none"
     raise CheckpointError(
-        f"expected one weights file ({' or '.join(_PREFERRED)}) in {path}, found {found}; name the file itself"
+        f"expected one weights file ({' or '.join(_PREFERRED[:2])}, or several with {_PREFERRED[2]}) in {path}, found "
+        f"{found}; name the file itself"
     )
 
 
+def _download(path: Path) -> str:
+    """The remedy if a path looks like the name of a model on the Hugging Face Hub."""
+    if path.is_absolute() or len(path.parts) != 2 or not re.fullmatch(r"[\w-][\w.-]*/[\w-][\w.-]*", str(path)):
+        return ""
+    return f"; only local folders are read. Download it: hf download {path} --local-dir {path.name}"
+
+
+def _newest_of_deepspeed(path: Path) -> Path:
+    step = (path / "latest").read_text(encoding="utf-8", errors="replace").strip()
+    weights = path / step / "mp_rank_00_model_states.pt"
+    if re.fullmatch(r"\w[\w.-]*", step) and weights.is_file():
+        return weights
+    raise CheckpointError(
+        f"expected DeepSpeed's weights in {weights}, found none: ZeRO-3 and pipelines spread them over processes; put "
+        f"them together with the script that DeepSpeed wrote there: python {path}/zero_to_fp32.py {path} {path}"
+    )
+
+
+def notes_of(weights: Path) -> list[str]:
+    """A sentence if DeepSpeed holds more exact values of these weights elsewhere."""
+    if not any(weights.parent.glob("*zero_pp_rank_*_optim_states.pt")):
+        return []
+    return ["these are the weights that DeepSpeed computed with; its zero_to_fp32.py gives them in float32"]
+
+
+def parts_of(weights: Path) -> tuple[Path, ...]:
+    """The files that hold the weights: the file itself, or all that an index names, in the order of their names.
+
+    Raises:
+        CheckpointError: the index is damaged, leads out of its folder, or names a file that is not there.
+    """
+    if not weights.name.endswith(_INDEX):
+        return (weights,)
+    names = set(_weight_map(weights).values())
+    parts = tuple(weights.parent / name for name in sorted(names))
+    if missing := [part.name for part in parts if not part.is_file()]:
+        raise CheckpointError(f"{weights} names {missing[0]}, which is not beside it; copy the checkpoint again")
+    return parts
+
+
+def _weight_map(index: Path) -> dict[str, str]:
+    found = _json_of(index).get("weight_map")
+    if not isinstance(found, dict) or not found:
+        raise CheckpointError(f"expected a weight_map with the file of each tensor in {index}; copy it again")
+    wrong = [
+        f for f in found.values() if not isinstance(f, str) or Path(f).name != f or Path(f).suffix not in _SUFFIXES
+    ]
+    if wrong:
+        raise CheckpointError(f"expected names of files beside {index} in its weight_map, found {wrong[0]!r}")
+    return found
+
+
 def read_tensors(path: Path) -> dict[str, Any]:
-    """The content of a ``.safetensors`` file or of a pickle of tensors, on the CPU.
+    """The content of a ``.safetensors`` file, of a pickle of tensors, or of all files of an index, on the CPU.
 
     Pickles are opened with ``weights_only=True``, so no code in them runs.
 
     Raises:
         CheckpointError: the file is truncated, damaged or of another kind, or the pickle holds more than tensors.
     """
+    if not path.name.endswith(_INDEX):
+        return _read_file(path)
+    content: dict[str, Any] = {}
+    for part in parts_of(path):
+        held = _read_file(part)
+        if twice := content.keys() & held.keys():
+            raise CheckpointError(f"expected each tensor once in the files of {path}, found {min(twice)} twice")
+        content |= held
+    if differing := content.keys() ^ _weight_map(path).keys():
+        raise CheckpointError(f"{path} and its files disagree about the tensor {min(differing)}; copy them again")
+    return content
+
+
+def _read_file(path: Path) -> dict[str, Any]:
+    check_pointer(path)
     try:
         content = _read_safetensors(path) if path.suffix == ".safetensors" else _read_pickle(path)
     except CheckpointError:
@@ -58,6 +139,17 @@ def read_tensors(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise CheckpointError(f"expected a dictionary of tensors in {path}, found a {type(content).__name__}")
     return content
+
+
+def check_pointer(path: Path) -> None:
+    """See that a file is not what Git leaves in a large file's place.
+
+    Raises:
+        CheckpointError: it is a pointer of Git LFS.
+    """
+    with path.open("rb") as file:
+        if file.read(len(_POINTER)) == _POINTER:
+            raise CheckpointError(f"{path} is a Git LFS pointer, not the file itself; run in its folder: git lfs pull")
 
 
 def _read_safetensors(path: Path) -> dict[str, Any]:
@@ -96,15 +188,19 @@ def read_config(folder: Path) -> dict[str, Any]:
         CheckpointError: it is no JSON object.
     """
     path = folder / "config.json"
-    if not path.is_file():
-        return {}
+    return _json_of(path) if path.is_file() else {}
+
+
+def _json_of(path: Path) -> dict[str, Any]:
+    """A JSON object, in UTF-8 or UTF-16, with a byte order mark or without."""
+    check_pointer(path)
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
         raise CheckpointError(f"{path} is no valid JSON ({_first_line(error)}); copy it again") from error
-    if not isinstance(config, dict):
-        raise CheckpointError(f"expected a JSON object in {path}, found a {type(config).__name__}")
-    return config
+    if not isinstance(content, dict):
+        raise CheckpointError(f"expected a JSON object in {path}, found a {type(content).__name__}")
+    return content
 
 
 def check_sums(weights: Path) -> None:
@@ -118,7 +214,7 @@ def check_sums(weights: Path) -> None:
     sums = weights.parent / CHECKSUMS
     if not sums.is_file():
         return
-    read = (weights.name, "config.json", TOKENIZER)
+    read = {weights.name, "config.json", TOKENIZER, *(part.name for part in parts_of(weights))}
     for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
         match = re.fullmatch(r"([0-9a-f]{64}) [ *](?:\./)?(.+)", line)
         if match is None:
@@ -140,6 +236,14 @@ def sha256_of(path: Path) -> str:
         while block := file.read(1 << 20):
             digest.update(block)
     return digest.hexdigest()
+
+
+def sha256_of_weights(weights: Path) -> str:
+    """The hash that names a checkpoint: of its file; of several, that of their lines in the format of ``sha256sum``."""
+    parts = parts_of(weights)
+    if len(parts) == 1:
+        return sha256_of(parts[0])
+    return hashlib.sha256("".join(f"{sha256_of(part)}  {part.name}\n" for part in parts).encode()).hexdigest()
 
 
 def _first_line(error: Exception) -> str:

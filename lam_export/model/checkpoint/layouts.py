@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from torch import Tensor
@@ -11,8 +11,12 @@ from .errors import CheckpointError
 
 # The parts of a model that training checkpoints may hold as dictionaries of their own, keyed `{layer}.*`.
 _GROUPS = ("deltanet_layers", "lam_layers", "deltanet_norms", "deltanet_ffns", "output_denses", "ffn_norms")
-_STATE_DICTS = ("model_state_dict", "student_encoder", "state_dict")
-_WRAPPERS = ("module.", "_orig_mod.")  # DistributedDataParallel and torch.compile
+# Lightning's is "state_dict", DeepSpeed's "module".
+_STATE_DICTS = ("model_state_dict", "student_encoder", "state_dict", "model", "module")
+# Of DistributedDataParallel and DeepSpeed, torch.compile, and FSDP with activation checkpointing. They stand before any
+# part of a name, in any order and as often as a module was wrapped.
+_WRAPPERS = re.compile(r"(?:^|(?<=\.))(?:(?:module|_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.)+")
+_LAYERS = re.compile(r"(.*?)(?:deltanet|lam)_layers\.\d+\.")
 
 _TEACHER = "teacher_model."
 _FROM_BERT = (
@@ -69,11 +73,28 @@ def _tensors_only(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
             f"expected tensors in {where}, found {found}; a training checkpoint holds its tensors under one of "
             f"{', '.join(_STATE_DICTS + _GROUPS[:2])}"
         )
-    tensors = {str(name): value for name, value in content.items()}
-    for wrapper in _WRAPPERS:
-        if all(name.startswith(wrapper) for name in tensors):
-            tensors = {name.removeprefix(wrapper): value for name, value in tensors.items()}
-    return tensors
+    return _renamed({str(name): value for name, value in content.items()}, lambda name: _WRAPPERS.sub("", name))
+
+
+def _renamed(tensors: Mapping[str, Tensor], new_name: Callable[[str], str]) -> dict[str, Tensor]:
+    renamed: dict[str, Tensor] = {}
+    for name, tensor in tensors.items():
+        if (new := new_name(name)) in renamed:
+            raise CheckpointError(f"expected the tensor {new} once, found it again as {name}; keep one of them")
+        renamed[new] = tensor
+    return renamed
+
+
+def _without_prefix(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The tensors without what stands before LAM's layers, such as ``model.`` in a Lightning module."""
+    found = {match[1] for name in state if (match := _LAYERS.match(name))}
+    if len(found) > 1:
+        raise CheckpointError(
+            f"expected LAM layers once, found them under {', '.join(repr(prefix) for prefix in sorted(found)[:5])}; "
+            f"keep one of them"
+        )
+    prefix = "".join(found)
+    return _renamed(state, lambda name: name.removeprefix(prefix))
 
 
 def canonical_tensors(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
@@ -82,7 +103,8 @@ def canonical_tensors(state: Mapping[str, Tensor]) -> tuple[dict[str, Tensor], d
     Raises:
         CheckpointError: it has no LAM layer, or two sets of them. The message says what it looks like instead.
     """
-    named = {re.sub(r"^lam_layers\.", "deltanet_layers.", name): t for name, t in state.items()}
+    bare = _without_prefix(state)
+    named = {re.sub(r"^lam_layers\.", "deltanet_layers.", name): t for name, t in bare.items()}
     if not any(name.startswith("deltanet_layers.") for name in named):
         raise CheckpointError(f"expected LAM layers (deltanet_layers.0.*), found {_describe(state)}")
     if len(named) < len(state):

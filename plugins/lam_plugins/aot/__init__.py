@@ -116,7 +116,7 @@ def triton_version() -> str:
     try:
         return version("triton")
     except PackageNotFoundError:
-        raise KernelBuildError("triton is not installed here; run: pip install 'lam-export[kernels]'") from None
+        raise KernelBuildError("triton is not installed here; run: pip install 'triton>=3.6' torch") from None
 
 
 def _key(build: Build) -> str:

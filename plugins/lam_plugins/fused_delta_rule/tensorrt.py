@@ -84,9 +84,9 @@ def register_plugin(chunk_size: int, target: str, cache: Path | None) -> None:
         import tensorrt
     except (ImportError, OSError) as error:  # OSError: the library inside the package does not load
         reason = " ".join(str(error).split())
-        raise PluginError(f"TensorRT cannot be imported ({reason}); run: pip install 'lam-export[trt]'") from error
+        raise PluginError(f"TensorRT cannot be imported ({reason}); run: pip install tensorrt triton") from error
     if fault := plugin_fault(tensorrt.__version__):
-        raise PluginError(f"{fault}; run: pip install 'lam-export[trt]'")
+        raise PluginError(f"{fault}; run: pip install tensorrt triton")
     if chunk_size not in _registered:
         _define(chunk_size)
     _registered[chunk_size] = target, cache

@@ -7,7 +7,7 @@ import pytest
 from rich.console import Console
 
 from lam_export.bench.speed.schema import Benchmark, ProcessMemory, SpeedResult, Times
-from lam_export.bench.speed.speed_page import plots, shown
+from lam_export.bench.speed.speed_page import plots, shown, summary
 from lam_export.bench.speed.speed_tables import tables
 from lam_export.evidence.record import headline, markdown, page, terminal, to_json, write_record
 from lam_export.evidence.schema import ShapeInfo, SubjectInfo
@@ -131,3 +131,21 @@ def test_written_and_read_again(benchmark: Benchmark, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("seconds", "words"), [(0.00898, "8.98"), (0.0312, "31.2"), (0.5, "500"), (17.2387, "17,239")])
 def test_milliseconds_have_three_digits(seconds: float, words: str) -> None:
     assert milliseconds(seconds) == words
+
+
+def test_a_benchmark_opens_with_its_ratio(benchmark: Benchmark) -> None:
+    found = shown(benchmark)
+    assert found.headline.startswith("fast is 2.00 times as fast as slow. Some embeddings are wrong")
+    assert "fast is 2.00 times as fast as slow." in markdown(found).splitlines()[2]
+    assert summary(benchmark.model_copy(update={"baselines": ()})) == ""
+
+
+def test_a_benchmark_names_the_span_of_its_ratios(benchmark: Benchmark) -> None:
+    results = [
+        r.model_copy(update={"times": r.times.model_copy(update={"times_as_fast": {"slow": 1.0 + i}})})
+        if r.subject == "fast" and r.times is not None
+        else r
+        for i, r in enumerate(benchmark.results)
+    ]
+    changed = benchmark.model_copy(update={"results": tuple(results)})
+    assert summary(changed) == "fast is 1.00 to 10.00 times as fast as slow."

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from bundles import FILES, read_all, write
+from bundles import FILES, graph, read_all, write
 
 from lam_engines.bundles.writing import write_bundle
 from lam_engines.errors import BundleError
@@ -34,7 +34,7 @@ def test_an_exception_leaves_what_was_there(tmp_path: Path, error: type[BaseExce
     if there:
         write(bundle)
     with pytest.raises(error), write_bundle(bundle, force=True) as (draft, _):
-        (draft / "model.onnx").write_bytes(b"half a gr")
+        (draft / "model.onnx").write_bytes(b"half a graph")
         raise error
     assert os.listdir(tmp_path) == ["bundle"] * there
     assert not there or read_all(bundle) == FILES
@@ -49,7 +49,7 @@ def test_without_a_manifest_there_is_no_bundle(tmp_path: Path) -> None:
 # A child for each step of writing, killed there; what is then found at the bundle's place, or else beside it.
 KILLED = """
 import shutil
-NEW = {"model.onnx": b"a better graph", "tokenizer.json": b"another tokenizer"}
+NEW = {"model.onnx": bundles.graph(b"a better graph"), "tokenizer.json": b"another tokenizer"}
 
 def content(place):
     return {name: Bundle(place).read(name) for name in FILES}
@@ -159,7 +159,7 @@ def test_a_process_killed_while_it_extends_leaves_the_old_bundle_or_the_new_one(
 FILL = """
 bundles.write(path)
 try:
-    bundles.write(path, {"model.onnx": bytes(2_000_000)}, force=True)
+    bundles.write(path, {"model.onnx": bundles.graph(bytes(2_000_000))}, force=True)
 except BundleError as error:
     print(error)
 print(os.listdir(path.parent), Bundle(path).read("model.onnx"))
@@ -170,7 +170,7 @@ def check_filled(lines: list[str], path: Path, reason: str) -> None:
     message, rest = lines
     remedy = "choose another place: -o BUNDLE"
     assert message == f"{path} was not written: {reason}; what was there is unchanged; {remedy}"
-    assert rest == "['bundle'] b'a graph'"
+    assert rest == f"['bundle'] {FILES['model.onnx']!r}"
 
 
 def test_a_limit_on_the_size_of_files(tmp_path: Path) -> None:
@@ -225,7 +225,7 @@ def test_without_permission() -> None:
 
 
 def one_of(i: int) -> dict[str, bytes]:
-    return {"model.onnx": b"%d" % i * 100_000, "tokenizer.json": b"%d" % i}
+    return {"model.onnx": graph(b"%d" % i * 100_000), "tokenizer.json": b"%d" % i}
 
 
 @pytest.mark.parametrize("force", [False, True])

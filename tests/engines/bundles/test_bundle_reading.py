@@ -1,5 +1,6 @@
 """Bundles that are read: nothing in them is trusted."""
 
+import hashlib
 import os
 import re
 import shutil
@@ -50,7 +51,8 @@ def manifests(draw: st.DrawFn) -> Manifest:
 
 @pytest.fixture
 def bundle(tmp_path: Path) -> Path:
-    return write(tmp_path / "bundle")
+    (tmp_path / "models").mkdir()
+    return write(tmp_path / "models/bundle")
 
 
 @given(manifests())
@@ -280,7 +282,8 @@ def test_a_file_that_differs_is_refused(bundle: Path, damage: str) -> None:
     opened = Bundle(bundle)  # before the damage: it is each reading that counts
     (bundle / "model.onnx").write_bytes(DAMAGE[damage](FILES["model.onnx"]))
     message = refusal(lambda: opened.read("model.onnx"))
-    assert "model.onnx is not the file that the bundle was made with (expected 7 bytes" in message
+    expected = "sha256 " if damage == "a bit" else "11 bytes, found "
+    assert f"model.onnx is not the file that the bundle was made with (expected {expected}" in message
     assert opened.read("tokenizer.json") == FILES["tokenizer.json"]
 
 
@@ -296,8 +299,8 @@ def test_files_that_changed_places(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("make", "part"),
     [
-        (lambda path: path.symlink_to(path.parents[1] / "outside" / path.name), "leads outside the bundle"),
-        (lambda path: path.symlink_to(Path("..", "outside", path.name)), "leads outside the bundle"),
+        (lambda path: path.symlink_to(path.parents[2] / "outside" / path.name), "leads outside the bundle"),
+        (lambda path: path.symlink_to(Path("..", "..", "outside", path.name)), "leads outside the bundle"),
         (lambda path: path.symlink_to("/dev/zero"), "leads outside the bundle"),
         (lambda path: path.symlink_to("nothing"), "found none|No such file"),
         (lambda path: path.symlink_to(path.name), "found none|[Ll]oop|symbolic links"),
@@ -308,14 +311,15 @@ def test_files_that_changed_places(bundle: Path) -> None:
     ids=["link", "relative link", "endless device", "dangling link", "loop", "folder", "pipe", "missing"],
 )
 def test_other_things_in_a_files_place(bundle: Path, name: str, make: Callable[[Path], object], part: str) -> None:
-    shutil.copytree(bundle, bundle.parent / "outside")  # the right content, in the wrong place
+    shutil.copytree(bundle, bundle.parents[1] / "outside")  # the right content, in the wrong place
     (bundle / name).unlink()
     make(bundle / name)
     assert re.search(part, refusal(lambda: read_all(bundle)))
 
 
 def test_a_folder_that_is_a_link(tmp_path: Path) -> None:
-    bundle = write(tmp_path / "bundle", {"reports/diff.html": b"a report"})
+    (tmp_path / "models").mkdir()
+    bundle = write(tmp_path / "models/bundle", {"reports/diff.html": b"a report"})
     (bundle / "reports").rename(tmp_path / "reports")
     (bundle / "reports").symlink_to(tmp_path / "reports")
     assert "leads outside the bundle" in refusal(lambda: read_all(bundle))
@@ -324,6 +328,45 @@ def test_a_folder_that_is_a_link(tmp_path: Path) -> None:
 def test_a_link_that_stays_inside_is_followed(bundle: Path) -> None:
     (bundle / "model.onnx").rename(bundle / "blob")
     (bundle / "model.onnx").symlink_to("blob")
+    assert read_all(bundle) == FILES
+
+
+def cached(bundle: Path, cache: Path, inner: str = "") -> Path:
+    """The bundle in the layout of Hugging Face's cache: each file a link to the content, which its hash names."""
+    snapshot = cache / "models--user--lam" / "snapshots" / "0a1b" / inner
+    blobs = cache / "models--user--lam" / "blobs"
+    blobs.mkdir(parents=True)
+    for path in sorted(path for path in bundle.rglob("*") if path.is_file()):
+        content = path.read_bytes()
+        blob = blobs / hashlib.sha256(content).hexdigest()
+        blob.write_bytes(content)
+        link = snapshot / path.relative_to(bundle)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.symlink_to(os.path.relpath(blob, link.parent))
+    return snapshot
+
+
+@pytest.mark.parametrize("inner", ["", "bundle", "a/b"])
+def test_a_bundle_in_hugging_faces_cache(bundle: Path, tmp_path: Path, inner: str) -> None:
+    snapshot = cached(bundle, tmp_path / "hub", inner)
+    assert read_all(snapshot) == FILES
+    linked = tmp_path / "elsewhere"
+    linked.symlink_to(snapshot)
+    assert read_all(linked) == FILES
+    blob = (snapshot / "model.onnx").resolve()
+    blob.write_bytes(blob.read_bytes()[:-1] + b"!")
+    assert "is not the file that the bundle was made with" in refusal(lambda: read_all(snapshot))
+    (snapshot / "model.onnx").unlink()
+    (snapshot / "model.onnx").symlink_to(bundle / "model.onnx")  # out of the cache
+    assert "leads outside the bundle" in refusal(lambda: read_all(snapshot))
+
+
+@pytest.mark.parametrize("store", ["..2026_11_27", "../annex"], ids=["Kubernetes", "git-annex"])
+def test_links_of_other_tools(bundle: Path, store: str) -> None:
+    (bundle / store).mkdir()
+    for name in (*FILES, MANIFEST, CHECKSUMS):
+        (bundle / name).rename(bundle / store / name)
+        (bundle / name).symlink_to(Path(store) / name)
     assert read_all(bundle) == FILES
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from bundles import FILES, check_with_sha256sum, manifest_of, read_all, refusal, write
+from bundles import FILES, check_with_sha256sum, graph, manifest_of, read_all, refusal, write
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.bundles.whole import check_place
@@ -15,7 +15,7 @@ from lam_engines.bundles.writing import BUNDLE, write_bundle
 from lam_engines.contract import CHECKSUMS, MANIFEST
 from lam_engines.errors import BundleError
 
-NEW = {"model.onnx": b"a better graph", "tokenizer.json": b"another tokenizer"}
+NEW = {"model.onnx": graph(b"a better graph"), "tokenizer.json": b"another tokenizer"}
 
 
 def test_sha256sum_checks_a_bundle(tmp_path: Path) -> None:
@@ -169,6 +169,6 @@ def test_reports_outlive_a_bundle_that_is_replaced(tmp_path: Path) -> None:
     path = write(tmp_path / "bundle")
     (path / "reports").mkdir()
     (path / "reports" / "history.json").write_text("what was tried")
-    write(path, {"model.onnx": b"another graph"}, force=True)
+    write(path, {"model.onnx": graph(b"another graph")}, force=True)
     assert (path / "reports" / "history.json").read_text() == "what was tried"
-    assert read_all(path) == {"model.onnx": b"another graph"}
+    assert read_all(path) == {"model.onnx": graph(b"another graph")}

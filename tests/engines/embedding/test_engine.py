@@ -9,6 +9,7 @@ import pytest
 
 from lam_engines import EngineError, InputError, LamError, load_engine
 from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.errors import installing
 
 TEXTS = [
     "the cat sleeps",
@@ -185,4 +186,4 @@ def test_a_gpu_that_there_is_not(tiny_bundle: Path) -> None:
     if "CUDAExecutionProvider" in onnxruntime.get_available_providers():
         pytest.skip("this ONNX Runtime is built for GPUs")
     message = message_of(EngineError, lambda: load_engine(tiny_bundle, device="cuda"))
-    assert "has no CUDAExecutionProvider; run: pip uninstall onnxruntime && pip install 'lam-export[gpu]'" in message
+    assert "has no CUDAExecutionProvider; run: pip uninstall onnxruntime && " + installing("gpu") in message

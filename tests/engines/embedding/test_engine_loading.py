@@ -8,10 +8,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from bundles import forge, refusal
+from bundles import forge, refusal, replace
 
 from lam_engines import EngineError, load_engine
-from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MODEL, TOKENIZER
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.embedding.tokenizer import Tokenizer
@@ -20,11 +19,6 @@ from lam_engines.embedding.tokenizer import Tokenizer
 @pytest.fixture
 def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
     return Path(shutil.copytree(tiny_bundle, tmp_path / "bundle"))
-
-
-def replace(bundle: Path, name: str, content: bytes) -> None:
-    (bundle / name).write_bytes(content)
-    forge(bundle, lambda m: m["files"].update({name: file_entry(bundle / name).model_dump()}))
 
 
 def test_a_graph_of_another_width(bundle: Path) -> None:
@@ -45,8 +39,16 @@ def test_a_graph_with_other_names(bundle: Path) -> None:
 @pytest.mark.parametrize("damage", [lambda c: b"", lambda c: b"\0" * 100, lambda c: c[: len(c) // 2], lambda c: c[9:]])
 def test_what_is_no_graph(bundle: Path, damage: Callable[[bytes], bytes], capfd: pytest.CaptureFixture[str]) -> None:
     replace(bundle, MODEL, damage((bundle / MODEL).read_bytes()))
-    assert "cannot load model.onnx" in refusal(lambda: load_engine(bundle))
+    message = refusal(lambda: load_engine(bundle))
+    assert "cannot load model.onnx" in message or "model.onnx is no ONNX file, and is not read" in message
     assert capfd.readouterr() == ("", "")
+
+
+def test_what_a_graph_names_is_printed_on_one_line(bundle: Path) -> None:
+    content = (bundle / MODEL).read_bytes()
+    assert b"attention_mask" in content
+    replace(bundle, MODEL, content.replace(b"attention_mask", b"attention\x1b[2Jk", 1))
+    assert "\x1b" not in refusal(lambda: load_engine(bundle))
 
 
 def test_a_bundle_without_a_graph(bundle: Path) -> None:

@@ -111,7 +111,7 @@ def test_a_text_is_read_as_it_is_needed(rust: Rust) -> None:
 
 def test_tokenizers_that_are_not_berts_get_the_whole_text(rust: Rust) -> None:
     spaces = Rust.from_str(rust.to_str())
-    spaces.pre_tokenizer = pre_tokenizers.Metaspace()
+    spaces.pre_tokenizer = pre_tokenizers.Whitespace()
     strip = Rust.from_str(rust.to_str())
     strip.normalizer = normalizers.Sequence([normalizers.Strip(), rust.normalizer])
     gap = Rust.from_str(rust.to_str())

@@ -11,6 +11,7 @@ from commands import lam_export
 from lam_engines import BundleError, EngineError, load_engine
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import INLINED_MODEL
+from lam_engines.errors import installing
 from lam_engines.runtimes.openvino import operators
 from lam_engines.runtimes.registry import AUTO, choose
 from lam_export.evidence.subjects.engines import chosen_engines, engine_subject
@@ -87,7 +88,7 @@ def test_neither_openvino(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) ->
     found = choose(AUTO, Bundle(tiny_bundle))
     assert (found.runtime.name, found.why) == (
         "onnxruntime",
-        "OpenVINO: OpenVINO is not installed; run: pip install 'lam-export[cpu]'",
+        f"OpenVINO: OpenVINO is not installed; run: {installing('cpu')}",
     )
 
 

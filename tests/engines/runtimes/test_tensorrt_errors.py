@@ -9,6 +9,7 @@ import pytest
 
 from lam_engines import BundleError, EngineError, InputError, load_engine
 from lam_engines.bundles.bundle import Bundle
+from lam_engines.errors import installing
 from lam_engines.runtimes.onnxruntime.engine import OnnxRuntimeEngine
 
 absent = pytest.mark.skipif(find_spec("tensorrt") is not None, reason="TensorRT is installed")
@@ -19,14 +20,14 @@ def test_without_tensorrt(tiny_bundle: Path) -> None:
     for options in ({}, {"precision": "fp32"}, {"device": "cuda"}):
         with pytest.raises(EngineError) as caught:
             load_engine(tiny_bundle, "tensorrt", **options)
-        assert str(caught.value) == "TensorRT is not installed; run: pip install 'lam-export[tensorrt]'"
+        assert str(caught.value) == f"TensorRT is not installed; run: {installing('tensorrt')}"
 
 
 def test_without_cuda_bindings(monkeypatch: pytest.MonkeyPatch) -> None:
     from lam_engines.runtimes.tensorrt import cuda
 
     monkeypatch.setitem(__import__("sys").modules, "cuda.bindings", None)
-    with pytest.raises(EngineError, match=r"cuda-bindings is not installed; run: pip install 'lam-export\[tensorrt\]'"):
+    with pytest.raises(EngineError, match=r"cuda-bindings is not installed; run: pip install .*\[tensorrt\]'"):
         cuda.compute_capability("tensorrt", "tensorrt")
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...contract import ATTENTION_MASK, GRAPHS, INPUT_IDS, SENTENCE_EMBEDDING
-from ...errors import EngineError
+from ...errors import EngineError, installing
 from ..registry import Runtime
 
 if TYPE_CHECKING:
@@ -69,11 +69,11 @@ class OnnxRuntime(Runtime):
         if len(found) > 1:
             raise EngineError(
                 f"both {' and '.join(_PACKAGES)} are installed and overwrite each other; run: pip uninstall "
-                f"{' '.join(_PACKAGES)}, then pip install 'lam-export[cpu]' or 'lam-export[gpu]'"
+                f"{' '.join(_PACKAGES)}, then {installing('cpu')} or {installing('gpu')}"
             )
         if not found:
             raise EngineError(
-                "ONNX Runtime is not installed; run: pip install 'lam-export[cpu]' (or 'lam-export[gpu]')"
+                f"ONNX Runtime is not installed; run: {installing('cpu')} (for CUDA: gpu in the place of cpu)"
             )
         return found[0]
 

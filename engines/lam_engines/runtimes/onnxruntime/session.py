@@ -7,7 +7,7 @@ import numpy as np
 
 from ...bundles.bundle import Bundle
 from ...contract import INPUT_IDS, WINDOW
-from ...errors import BundleError, EngineError
+from ...errors import BundleError, EngineError, installing
 from ...machine import default_threads
 
 if TYPE_CHECKING:
@@ -103,11 +103,11 @@ def provider_of(device: str) -> str:
         import onnxruntime
     except ImportError:
         raise EngineError(
-            "ONNX Runtime is not installed; run: pip install 'lam-export[cpu]' (or 'lam-export[gpu]')"
+            f"ONNX Runtime is not installed; run: {installing('cpu')} (for CUDA: gpu in the place of cpu)"
         ) from None
     if provider not in onnxruntime.get_available_providers():
         raise EngineError(
-            f"ONNX Runtime {onnxruntime.__version__} here has no {provider}; run: pip uninstall onnxruntime && pip "
-            f"install 'lam-export[gpu]'"
+            f"ONNX Runtime {onnxruntime.__version__} here has no {provider}; run: pip uninstall onnxruntime && "
+            f"{installing('gpu')}"
         )
     return provider

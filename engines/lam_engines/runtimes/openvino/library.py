@@ -3,7 +3,7 @@
 import sys
 from typing import Any
 
-from ...errors import EngineError
+from ...errors import EngineError, installing
 from ...machine import default_threads, instruction_sets, processor_name
 
 OLDEST = (2026, 2)
@@ -22,7 +22,7 @@ def library() -> Any:
     try:
         openvino = _import()
     except ImportError:
-        raise EngineError("OpenVINO is not installed; run: pip install 'lam-export[cpu]'") from None
+        raise EngineError(f"OpenVINO is not installed; run: {installing('cpu')}") from None
     check_version(version_of(openvino))
     return openvino
 
@@ -37,7 +37,7 @@ def check_version(version: str) -> None:
         oldest = ".".join(map(str, OLDEST))
         raise EngineError(
             f"expected OpenVINO {oldest} or newer, found {version}, which gives NaN for padded texts; run: pip install "
-            f"--upgrade 'lam-export[cpu]'"
+            f"--upgrade 'openvino>={oldest}'"
         )
 
 

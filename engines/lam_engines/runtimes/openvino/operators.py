@@ -9,7 +9,7 @@ from pathlib import Path
 
 from ...bundles.bundle import Bundle
 from ...contract import INLINED_MODEL, MODEL, OPERATORS_VARIABLE
-from ...errors import EngineError
+from ...errors import EngineError, installing
 
 _FORM, _CHUNK_SIZE = "flat", 128
 _PACKAGE = "lam-operators"
@@ -38,11 +38,12 @@ def find_operators(bundle: Bundle) -> Operators:
         return Operators(None, f"the native operator computes the form {_FORM} with chunks of {_CHUNK_SIZE} alone")
     named = os.environ.get(OPERATORS_VARIABLE)
     if named is None:
-        return _of_package()
+        return packaged_operators()
     return Operators(Path(named).absolute()) if named else Operators(None, f"{OPERATORS_VARIABLE} is set to nothing")
 
 
-def _of_package() -> Operators:
+def packaged_operators() -> Operators:
+    """The library of the package ``lam-operators``, if it was built with this OpenVINO."""
     try:
         needs = "".join(requires(_PACKAGE) or ())
     except PackageNotFoundError:
@@ -50,7 +51,7 @@ def _of_package() -> Operators:
     try:
         found = version("openvino")
     except PackageNotFoundError:
-        return Operators(None, "OpenVINO is not installed; run: pip install 'lam-export[cpu]'")
+        return Operators(None, f"OpenVINO is not installed; run: {installing('cpu')}")
     if needs != f"openvino=={found}":
         return Operators(
             None,

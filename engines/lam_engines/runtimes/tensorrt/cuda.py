@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from ...errors import EngineError
+from ...errors import EngineError, installing
 
 
 def library(extra: str) -> Any:
@@ -20,7 +20,7 @@ def library(extra: str) -> Any:
     try:
         from cuda.bindings import runtime
     except ImportError:
-        raise EngineError(f"cuda-bindings is not installed; run: pip install 'lam-export[{extra}]'") from None
+        raise EngineError(f"cuda-bindings is not installed; run: {installing(extra)}") from None
     return runtime
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from importlib import import_module
 from typing import Any
 
-from ...errors import EngineError
+from ...errors import EngineError, installing
 from . import cuda
 
 
@@ -32,7 +32,7 @@ class Library:
         Raises:
             EngineError: it is not installed, or does not load.
         """
-        install = f"run: pip install 'lam-export[{self.extra}]'"
+        install = f"run: {installing(self.extra)}"
         try:
             return import_module(self.package)
         except ImportError:

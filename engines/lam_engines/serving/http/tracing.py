@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
 
-from ...errors import EngineError
+from ...errors import EngineError, installing
 
 Trace = Callable[[Mapping[str, str], dict[str, Any]], AbstractContextManager[None]]
 
@@ -31,9 +31,7 @@ def open_tracing(stack: ExitStack) -> Trace:
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
         from opentelemetry.trace import SpanKind, Status, StatusCode
     except ImportError:
-        raise EngineError(
-            "expected OpenTelemetry for --tracing, found none; run: pip install 'lam-export[tracing]'"
-        ) from None
+        raise EngineError(f"expected OpenTelemetry for --tracing, found none; run: {installing('tracing')}") from None
     provider = TracerProvider()
     provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     stack.callback(provider.shutdown)

@@ -38,7 +38,11 @@ class NetworkModels:
 def tokenizer_model(bundle: Bundle, options: ServingOptions) -> Model:
     """``lam_tokenizer``: texts to token ids."""
     config = configs.tokenizer_config(bundle.manifest.model, options)
-    package = ("embedding/tokenizer.py", "embedding/texts.py", "contract.py", "errors.py")
+    package = (
+        *(f"embedding/{name}.py" for name in ("tokenizer", "tokenizer_file", "texts")),
+        "contract.py",
+        "errors.py",
+    )
     files = copied_modules(*_models("lam_tokenizer", "requests"), *package)
     files[TOKENIZER] = bundle.read(TOKENIZER)
     text = _WARM_UP_TEXT.encode()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from ...bundles.bundle import Bundle
 from ...bundles.whole import FolderKind, check_place, drafted_folder, put_folder_in_place
-from ...errors import BundleError, EngineError
+from ...errors import BundleError, EngineError, installing
 from .options import ServingOptions
 
 if TYPE_CHECKING:
@@ -123,4 +123,4 @@ def require_client() -> None:
     try:
         import tritonclient.grpc.model_config_pb2  # noqa: F401
     except ImportError:
-        raise EngineError("tritonclient is not installed; run: pip install 'lam-export[serve]'") from None
+        raise EngineError(f"tritonclient is not installed; run: {installing('serve')}") from None
