@@ -16,6 +16,7 @@ import needs
 import pytest
 import shared
 import spread
+from hypothesis import HealthCheck, settings
 
 if TYPE_CHECKING:
     from lam_engines.embedding.engine import EmbeddingEngine
@@ -28,6 +29,10 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 # The engine auto is the same here whatever is installed; tests of the native operators ask for them.
 os.environ["LAM_OPERATORS"] = ""
+
+# A loaded machine is slow at times, and no test may fail for that.
+settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("no clock")
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and what the tests start would be deaf too.
 signal.signal(signal.SIGINT, signal.default_int_handler)

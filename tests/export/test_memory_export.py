@@ -11,6 +11,8 @@ from lam_engines.memories.state import INPUTS, OUTPUTS, PAST, PRESENT
 from lam_export.export.memory_step import onnx_from_memory
 from lam_export.model.memory_step import Memory
 
+pytestmark = pytest.mark.heavy
+
 STORES = (1, 2, 40, 300)
 
 
@@ -41,7 +43,6 @@ def model(case: Case) -> onnx.ModelProto:
     return onnx_from_memory(case.memory(), opset=20)
 
 
-@pytest.mark.heavy
 def test_a_sequence_of_stores(case: Case, model: onnx.ModelProto) -> None:
     keys, values, queries = case.vectors(300, 2), case.vectors(300, 2, seed=1), case.vectors(2, 4, seed=2)
     graph = Graph(model, case.memory(), 2)
@@ -83,7 +84,6 @@ def test_without_a_question_and_without_a_store(case: Case, model: onnx.ModelPro
     assert all(np.array_equal(a, b) for a, b in zip(before, graph.state, strict=True))
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("opset", [18, 23])
 def test_other_opsets(opset: int) -> None:
     found = onnx_from_memory(Case().memory(), opset=opset)

@@ -17,6 +17,8 @@ from lam_export.export.trace import onnx_from_encoder
 from lam_export.model.encoder import Encoder
 from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
 
+pytestmark = pytest.mark.heavy
+
 FLOAT, FLOAT16, INT64 = onnx.TensorProto.FLOAT, onnx.TensorProto.FLOAT16, onnx.TensorProto.INT64
 
 
@@ -30,7 +32,6 @@ def plain(model: onnx.ModelProto) -> onnx.ModelProto:
     return without_plugin(model)
 
 
-@pytest.mark.heavy
 def test_with_the_plugin(model: onnx.ModelProto, tiny_encoder: Encoder) -> None:
     before = model.SerializeToString(deterministic=True)
     prepared = with_plugin(model)

@@ -19,6 +19,8 @@ from lam_export.model.checkpoint import load_checkpoint
 from lam_export.pipelines import added_graph
 from lam_export.pipelines.added_graph import add_fp16_graph
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture
 def bundle(tiny_bundle: Path, tmp_path: Path) -> Path:
@@ -53,7 +55,6 @@ def test_another_checkpoint_is_refused(bundle: Path, tiny_checkpoint_folder: Pat
     assert (bundle / "manifest.json").read_bytes() == before
 
 
-@pytest.mark.heavy
 def test_a_graph_that_does_not_match_is_not_added(
     bundle: Path, tiny_checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

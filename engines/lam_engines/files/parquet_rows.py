@@ -88,6 +88,8 @@ class ParquetRows:
     def _batches(self) -> Iterator[Any]:
         import pyarrow as pa
 
+        if not self._parquet.metadata.num_row_groups:  # which pyarrow 18 refuses to read
+            return
         try:
             yield from self._parquet.iter_batches(_BATCH_ROWS, columns=self._columns)
         except (OSError, pa.ArrowException) as error:

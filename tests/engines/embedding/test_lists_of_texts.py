@@ -49,7 +49,7 @@ LISTS: dict[str, Callable[[list[str]], Any]] = {
     "values": lambda texts: dict(enumerate(texts)).values(),
     "numpy": np.array,
     "objects": lambda texts: np.array(texts, dtype=object),
-    "numpy's strings": lambda texts: np.array(texts, dtype=np.dtypes.StringDType()),
+    "numpy's strings": lambda texts: np.array(texts, dtype=getattr(np.dtypes, "StringDType", lambda: "U")()),
     "series": lambda texts: pd.Series(texts, index=range(5, 5 + len(texts))),
     "categories": lambda texts: pd.Series(texts, dtype="category"),
     "series of arrow": lambda texts: pd.Series(texts, dtype="string[pyarrow]"),

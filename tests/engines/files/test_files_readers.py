@@ -103,7 +103,7 @@ def test_csv_round_trip(rows: list[tuple[str, str]], bom: bool) -> None:
     assert read("texts.csv", content, "note") == [note for note, _ in rows]
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.text()), st.sampled_from([pa.string(), pa.large_string(), pa.dictionary(pa.int32(), pa.string())]))
 def test_parquet_round_trip(texts: list[str], kind: pa.DataType) -> None:
     column = (

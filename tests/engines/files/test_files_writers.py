@@ -54,7 +54,7 @@ def run(code: str, path: Path, launcher: tuple[str, ...] = ()) -> "subprocess.Co
     return subprocess.run([*launcher, sys.executable, "-c", head + code, path], capture_output=True, text=True)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @each_format
 @given(rows=ROWS, batch=st.integers(1, 4))
 def test_round_trip_is_exact(suffix: str, rows: list[tuple[str, list[float]]], batch: int) -> None:

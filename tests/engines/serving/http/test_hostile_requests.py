@@ -11,6 +11,8 @@ from over_http import ask, place, raw, request_of
 
 from lam_engines.serving.http import HttpOptions, HttpServer
 
+pytestmark = pytest.mark.heavy
+
 GOOD = {"model": "bundle", "input": "the cat sleeps"}
 MANY = b'{"model": "bundle", "input": [' + b'"a",' * 99_999 + b'"a"]}'
 

@@ -25,6 +25,8 @@ from lam_engines.serving.triton import server as server_module
 from lam_engines.serving.triton.installation import Installation
 from lam_engines.serving.triton.server import ServerStartError
 
+pytestmark = pytest.mark.heavy
+
 TEXTS = [text for text in mixed(40) if text.isascii()]
 SENT = [text.encode() for text in TEXTS]
 BACK = 60.0
