@@ -69,10 +69,12 @@ def test_a_memory(tiny_memory: Path, tmp_path: Path) -> None:
     assert "--max-tokens does not apply to a memory's bundle" in refusal("trt", copy, "--rtx", "--max-tokens", 5)
 
 
-def test_doctor_names_the_plan(bundle: Path) -> None:
-    shown = lam_export("doctor", bundle).stdout
+@pytest.mark.parametrize("command", ["doctor", "inspect"])
+def test_who_names_the_plan(command: str, bundle: Path) -> None:
+    shown = lam_export(command, bundle).stdout
     (name,) = Bundle(bundle).manifest.plans
-    assert f"{name}: tensorrt-rtx" in shown
+    assert name in shown
+    assert f"tensorrt-rtx {runtime('tensorrt-rtx').version()}" in shown
     assert "compute capability 8.6, 8.9" in shown
 
 
