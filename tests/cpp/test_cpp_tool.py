@@ -105,7 +105,7 @@ def test_a_reader_that_has_gone(cpp_engine: CppEngine, tiny_bundle: Path) -> Non
     assert (result.returncode, result.stderr) == (1, b"")
 
 
-@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 def test_stopped_it_leaves_nothing(
     cpp_engine: CppEngine, tiny_bundle: Path, tmp_path: Path, number: signal.Signals, code: int
 ) -> None:
@@ -123,6 +123,46 @@ def test_stopped_it_leaves_nothing(
         assert process.stderr is not None
         assert process.stderr.read() == b"error: stopped; no file was left half written\n"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_appears_meanwhile_is_kept(cpp_engine: CppEngine, tiny_bundle: Path, tmp_path: Path) -> None:
+    place = tmp_path / "out.npy"
+    for options in ((), ("--force",)):
+        command = [cpp_engine.tool, tiny_bundle, "-o", place, *options]
+        with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+            for _ in range(600):  # until the file is begun
+                if any(path.suffix == ".part" for path in tmp_path.iterdir()):
+                    break
+                time.sleep(0.1)
+            place.write_bytes(b"of another")
+            _, said = process.communicate(b"the cat\n", timeout=60)
+        other = tmp_path / "out-1.npy"
+        if options:
+            assert process.returncode == 0, said
+            assert np.load(place).shape == (1, 32)
+        else:
+            assert process.returncode == 1
+            assert said.decode() == (
+                f"error: expected a new output file, found that {place} appeared during the run; it is unchanged, and "
+                f"the embeddings are in {other}\n"
+            )
+            assert place.read_bytes() == b"of another"
+            assert np.load(other).shape == (1, 32)
+            other.unlink()
+        assert list(tmp_path.iterdir()) == [place]
+
+
+def test_hung_up_under_nohup_it_goes_on(cpp_engine: CppEngine, tiny_bundle: Path, tmp_path: Path) -> None:
+    command = ["nohup", cpp_engine.tool, tiny_bundle, "-o", tmp_path / "out.npy"]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        for _ in range(600):
+            if list(tmp_path.iterdir()):
+                break
+            time.sleep(0.1)
+        process.send_signal(signal.SIGHUP)
+        process.communicate(b"the cat\n", timeout=60)
+    assert process.returncode == 0
+    assert np.load(tmp_path / "out.npy").shape == (1, 32)
 
 
 def test_on_a_terminal(cpp_engine: CppEngine, tiny_bundle: Path, tmp_path: Path) -> None:

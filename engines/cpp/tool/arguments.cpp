@@ -106,8 +106,8 @@ const char* help() {
            "      --version         Print the version and exit.\n"
            "  -h, --help            Print this and exit.\n"
            "\n"
-           "Exit codes: 0 success; 1 could not run (bad input or usage, a missing file); 130 interrupted;\n"
-           "143 terminated.\n";
+           "Exit codes: 0 success; 1 could not run (bad input or usage, a missing file); 129 hung up;\n"
+           "130 interrupted; 143 terminated.\n";
 }
 
 }  // namespace lam

@@ -12,7 +12,7 @@
 
 namespace {
 
-enum ExitCode { passed = 0, could_not_run = 1, interrupted = 130, terminated = 143 };
+enum ExitCode { passed = 0, could_not_run = 1, signalled = 128 };
 
 int say(const std::string& message, int code) {
     std::fprintf(stderr, "error: %s\n", lam::one_line(message).c_str());
@@ -58,7 +58,7 @@ int main(int count, char** values) {
     } catch (const lam::UsageError& error) {
         return say(std::string(error.what()) + ". See: lam-embed --help", could_not_run);
     } catch (const lam::Interrupted& error) {
-        return say("stopped; no file was left half written", error.signal == SIGINT ? interrupted : terminated);
+        return say("stopped; no file was left half written", signalled + error.signal);
     } catch (const lam::BrokenPipe&) {
         return could_not_run;
     } catch (const std::exception& error) {

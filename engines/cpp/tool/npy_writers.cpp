@@ -90,8 +90,9 @@ fs::path draft_of(const fs::path& target) {
 /// A file beside its place.
 class FileWriter : public NpyWriter {
   public:
-    FileWriter(const fs::path& path, fs::path target, std::size_t columns)
+    FileWriter(const fs::path& path, fs::path target, std::size_t columns, bool force)
         : NpyWriter(path.string(), target.parent_path(), columns),
+          force_(force),
           target_(std::move(target)),
           draft_(draft_of(target_)),
           file_(::open(draft_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666)) {
@@ -113,14 +114,41 @@ class FileWriter : public NpyWriter {
     void finish() override {
         put_header_at(file_.number(), 0);
         if (::fsync(file_.number()) != 0) fail(errno);
-        if (::rename(draft_.c_str(), target_.c_str()) != 0) fail(errno);
-        finished_ = true;
+        if (force_) {
+            if (::rename(draft_.c_str(), target_.c_str()) != 0) fail(errno);
+            finished_ = true;
+            return;
+        }
+        if (move_to(target_)) return;
+        for (int number = 1;; ++number) {
+            const fs::path other =
+                folder_ / (target_.stem().string() + "-" + std::to_string(number) + target_.extension().string());
+            if (move_to(other))
+                throw OutputError("expected a new output file, found that " + name_ +
+                                  " appeared during the run; it is unchanged, and the embeddings are in " +
+                                  other.string());
+        }
     }
 
   protected:
     int descriptor() const override { return file_.number(); }
 
   private:
+    /// Whether no file had that name. One that has it stays.
+    bool move_to(const fs::path& place) {
+        if (::renameat2(AT_FDCWD, draft_.c_str(), AT_FDCWD, place.c_str(), RENAME_NOREPLACE) != 0) {
+            if (errno == EEXIST) return false;
+            if (errno != EINVAL && errno != ENOSYS) fail(errno);
+            // This filesystem cannot look and rename in one step.
+            std::error_code error;
+            if (fs::exists(place, error)) return false;
+            if (::rename(draft_.c_str(), place.c_str()) != 0) fail(errno);
+        }
+        finished_ = true;
+        return true;
+    }
+
+    bool force_;
     fs::path target_;
     fs::path draft_;
     Descriptor file_;
@@ -156,7 +184,7 @@ std::unique_ptr<NpyWriter> file_writer(const fs::path& path, std::size_t columns
     if (fs::exists(target, error) && !force)
         throw OutputError("expected a new output file, found " + path.string() +
                           " in place; choose another name, or replace it with --force");
-    return std::make_unique<FileWriter>(path, target, columns);
+    return std::make_unique<FileWriter>(path, target, columns, force);
 }
 
 }  // namespace lam

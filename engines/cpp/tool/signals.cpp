@@ -17,6 +17,9 @@ void watch_signals() {
     action.sa_flags = static_cast<int>(SA_RESETHAND);  // and no SA_RESTART: reading ends
     sigaction(SIGINT, &action, nullptr);
     sigaction(SIGTERM, &action, nullptr);
+    struct sigaction before {};
+    if (sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN)  // as nohup leaves it
+        sigaction(SIGHUP, &action, nullptr);
     std::signal(SIGPIPE, SIG_IGN);  // a failed write says so
 }
 
