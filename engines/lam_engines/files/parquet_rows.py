@@ -53,7 +53,7 @@ class ParquetRows:
             self._parquet = pq.ParquetFile(self._file, buffer_size=_BUFFER_BYTES)
             self.total: int = self._parquet.metadata.num_rows
             self._check_sizes()
-        except (OSError, pa.ArrowException) as error:
+        except (OSError, pa.ArrowException, UnicodeDecodeError) as error:  # the last: names of columns
             self.close()
             raise unreadable(self._path, error) from error
         except BaseException:

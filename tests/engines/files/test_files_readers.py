@@ -230,6 +230,12 @@ def test_damaged_parquet_pages(tmp_path: Path) -> None:
         read("a.parquet", bytes(content))
 
 
+def test_damaged_parquet_names(tmp_path: Path) -> None:
+    content = parquet(pa.array(["text"])).replace(b"text", b"\xa5ext")
+    with pytest.raises(InputError, match=r"a\.parquet"):
+        read("a.parquet", content)
+
+
 @pytest.mark.parametrize("suffix", [".txt", ".jsonl", ".csv", ".parquet"])
 def test_missing_files_and_empty_folders_are_refused_before_the_first_text(tmp_path: Path, suffix: str) -> None:
     with pytest.raises(InputError, match="No such file"):
