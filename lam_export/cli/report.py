@@ -16,6 +16,7 @@ from ._record import print_record
 EXAMPLES = examples(
     "lam-export report my-model --checkpoint my-checkpoint",
     "lam-export report my-model --checkpoint my-checkpoint --texts ours.txt --sts stsb/test.csv -o report",
+    "lam-export report my-model --checkpoint my-checkpoint --tasks mteb/nfcorpus",
     "lam-export report my-model --against last-week --candidate fp16 --thresholds gate.toml --json > report.json",
 )
 
@@ -52,6 +53,14 @@ def run(
         Path | None,
         typer.Option(help="Benchmark file: a CSV with sentence1, sentence2 and score.", show_default=False),
     ] = None,
+    tasks: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of tasks as mteb's datasets lie on disk: corpus, queries and qrels, or a table of sentence1, "
+            "sentence2 and score; or a folder of such folders.",
+            show_default=False,
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("--output", "-o", help="Folder to write to.", show_default="BUNDLE/reports/accuracy"),
@@ -68,6 +77,10 @@ def run(
     sts_difference: Annotated[
         float | None,
         typer.Option(help="Largest allowed absolute change of Spearman's correlation.", show_default="0.001"),
+    ] = None,
+    ndcg_difference: Annotated[
+        float | None,
+        typer.Option(help="Largest allowed absolute change of a task's nDCG@10.", show_default="0.005"),
     ] = None,
     recall_at_10: Annotated[
         float | None, typer.Option(help="Smallest allowed recall of the 10 nearest neighbours.", show_default="0.99")
@@ -96,10 +109,12 @@ def run(
                 texts=texts,
                 column=column,
                 sts=sts,
+                tasks=tasks,
                 output=output,
                 thresholds=thresholds,
                 cosine=cosine,
                 sts_difference=sts_difference,
+                ndcg_difference=ndcg_difference,
                 recall_at_10=recall_at_10,
                 progress=progress,
                 warn=note,

@@ -16,6 +16,9 @@ from lam_engines.errors import InputError
 from lam_engines.files import read_texts
 from lam_engines.files.lines import STANDARD_INPUT, Lines
 
+from .task_files import read_tasks
+from .tasks import Task
+
 BUILTIN = Path(__file__).with_name("builtin_texts.jsonl")
 
 _LONG_TEXTS = {130: 5, 260: 4, 520: 4, 1000: 3, 2000: 2, 4000: 1}
@@ -32,7 +35,7 @@ class Text:
 
     text: str
     kind: str
-    """``prose``, ``code``, .. for a built-in text, ``composed`` for joined ones; ``file`` or ``sts`` for a user's."""
+    """``prose``, ``code``, .. for a built-in text, ``composed`` for joined ones; else ``file``, ``sts`` or ``task``."""
     language: str
     """Language code of a built-in text, such as ``en``; for a user's text the script as of :func:`script_of`."""
 
@@ -46,6 +49,13 @@ class Corpus:
     """Indices of two texts, and the gold score of their similarity."""
     sources: tuple[str, ...]
     """``built-in``, and the names of the files without their folders."""
+    tasks: tuple[Task, ...] = ()
+    """Tasks whose texts are among the texts."""
+
+    @property
+    def index(self) -> dict[str, int]:
+        """Place of each text."""
+        return {text.text: i for i, text in enumerate(self.texts)}
 
     @property
     def sha256(self) -> str:
@@ -55,7 +65,12 @@ class Corpus:
 
 
 def read_corpus(
-    texts: Path | None = None, sts: Path | None = None, *, builtin: bool = True, column: str | None = None
+    texts: Path | None = None,
+    sts: Path | None = None,
+    *,
+    tasks: Path | None = None,
+    builtin: bool = True,
+    column: str | None = None,
 ) -> Corpus:
     """Collect the texts of a report.
 
@@ -64,6 +79,7 @@ def read_corpus(
     Args:
         texts: a file as ``lam-export embed`` reads it: ``.txt``, ``.jsonl``, ``.csv`` or ``.parquet``.
         sts: a CSV file of ``sentence1, sentence2, score``, UTF-8, with or without a header.
+        tasks: a folder of tasks; see :func:`read_tasks`.
         builtin: take the built-in texts too: 18 languages, up to about 4,000 tokens.
         column: the column that holds the texts, if ``texts`` is a table; by default "text" or the only column.
 
@@ -84,6 +100,10 @@ def read_corpus(
         pairs = list(_read_sts(sts))
         _add(unique, (sentence for pair in pairs for sentence in pair[:2]), "sts")
         sources.append(_source(sts))
+    found = () if tasks is None else read_tasks(tasks)
+    for task in found:
+        _add(unique, task.texts, "task")
+        sources.append(task.name)
     if not unique:
         raise InputError(
             f"expected at least one text, found none in {', '.join(sources) or 'no source'}; name a file that holds "
@@ -94,6 +114,7 @@ def read_corpus(
         texts=tuple(unique.values()),
         pairs=tuple((index[first], index[second], score) for first, second, score in pairs),
         sources=tuple(sources),
+        tasks=found,
     )
 
 

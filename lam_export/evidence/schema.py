@@ -58,6 +58,29 @@ class Sts(Record):
     """Pearson's linear correlation with the gold scores."""
 
 
+class TaskScore(Record):
+    """The score of reference and candidate on one task of similarity or retrieval."""
+
+    task: str
+    """Name of the task: that of its folder."""
+    measure: Literal["Spearman", "nDCG@10"]
+    """Spearman's correlation with gold scores, or the normalised discounted cumulative gain of the 10 nearest."""
+    cases: int
+    """Number of pairs, or of queries with relevant documents."""
+    documents: int | None
+    """Number of documents that were searched; null for a task of similarity."""
+    reference: float
+    """Score of the reference."""
+    candidate: float
+    """Score of the candidate."""
+    difference: float
+    """The candidate's score minus the reference's."""
+    low: float
+    """Lower end of the difference's 95 % interval, from a bootstrap over pairs or queries."""
+    high: float
+    """Upper end of the difference's 95 % interval, from a bootstrap over pairs or queries."""
+
+
 class ShapeInfo(Record):
     """A piece of work that is timed."""
 

@@ -8,7 +8,7 @@ import numpy as np
 from .schema import Correlation, Sts
 
 RESAMPLES = 2000
-_SEED = 0
+SEED = 0
 _BLOCK = 2_000_000
 """Numbers in one block of resamples: 16 MB for each array."""
 
@@ -37,7 +37,7 @@ def sts(gold: Sequence[float], reference: np.ndarray, candidate: np.ndarray, *, 
 
     scores = np.stack([np.asarray(gold, dtype=np.float64), reference, candidate])
     ranks = partial(rankdata, axis=-1)
-    generator = np.random.default_rng(_SEED)
+    generator = np.random.default_rng(SEED)
     pairs = scores.shape[1]
     moved: dict[str, list[np.ndarray]] = {"spearman": [], "pearson": []}
     block = max(1, _BLOCK // pairs)

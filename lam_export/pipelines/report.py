@@ -46,10 +46,12 @@ def report(
     texts: Path | str | None = None,
     column: str | None = None,
     sts: Path | str | None = None,
+    tasks: Path | str | None = None,
     output: Path | str | None = None,
     thresholds: Path | str | None = None,
     cosine: float | None = None,
     sts_difference: float | None = None,
+    ndcg_difference: float | None = None,
     recall_at_10: float | None = None,
     progress: Progress = Progress(),
     warn: Callable[[str], None] = warnings.warn,
@@ -73,9 +75,10 @@ def report(
         texts: a file of texts to embed in addition to the built-in ones.
         column: the column of ``texts`` to read, if it is a table.
         sts: a CSV file with the columns ``sentence1``, ``sentence2`` and ``score``, for the benchmark.
+        tasks: a folder of mteb's tasks of retrieval or similarity; see :func:`read_tasks`.
         output: the report's folder; if left out, ``reports/accuracy`` in the bundle.
         thresholds: a TOML file with thresholds.
-        cosine, sts_difference, recall_at_10: single thresholds, for all precisions.
+        cosine, sts_difference, ndcg_difference, recall_at_10: single thresholds, for all precisions.
         progress: told of each step.
         warn: called with every reason to doubt the verdict.
 
@@ -102,13 +105,18 @@ def report(
 
     if (against is None) == (checkpoint is None and reference_results is None):
         raise LamError("expected one reference: --checkpoint CHECKPOINT, --against BUNDLE or --reference-results FILE")
-    options = {"cosine": cosine, "sts_difference": sts_difference, "recall_at_10": recall_at_10}
+    options = {
+        "cosine": cosine,
+        "sts_difference": sts_difference,
+        "ndcg_difference": ndcg_difference,
+        "recall_at_10": recall_at_10,
+    }
     limits = read_limits(path_or_none(thresholds), options)
     opened = Bundle(bundle)
     folder = path_or_none(output) or opened.path / FOLDER
     check_folder(folder)
     chosen = _candidates(opened, engines or [registry.REFERENCE], candidates)
-    corpus = read_corpus(path_or_none(texts), path_or_none(sts), column=column)
+    corpus = read_corpus(path_or_none(texts), path_or_none(sts), tasks=path_or_none(tasks), column=column)
     progress.begin("reading the reference", None)
     files = None if checkpoint is None else CheckpointFiles(Path(checkpoint), path_or_none(teacher))
     loaded = None if files is None else files.load()

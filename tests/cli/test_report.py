@@ -28,17 +28,26 @@ def _own_cache(cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture(scope="module")
-def texts(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, Path, str, Path]:
-    """Options that name a file of texts and one of pairs."""
+def texts(tmp_path_factory: pytest.TempPathFactory) -> tuple[str | Path, ...]:
+    """Options that name a file of texts, one of pairs, and a folder of tasks."""
     folder = tmp_path_factory.mktemp("texts")
     (folder / "ours.txt").write_text("the [red]dog[/] eats\n\nэто другой текст\n", encoding="utf-8")
     pairs = ["the dog eats,a dog is eating,4.5", "the dog eats,the car is new,0", "a red car,the blue car,2"]
     (folder / "sts.csv").write_text("\n".join(pairs), encoding="utf-8")
-    return "--texts", folder / "ours.txt", "--sts", folder / "sts.csv"
+    (folder / "tasks" / "pets").mkdir(parents=True)
+    documents = ["the dog eats", "the car is new", "a woman reads"]
+    for name, rows in {
+        "corpus": [{"_id": f"d{i}", "title": "", "text": text} for i, text in enumerate(documents)],
+        "queries": [{"_id": "q", "text": "a dog is eating"}],
+        "qrels": [{"query-id": "q", "corpus-id": "d0", "score": 1}],
+    }.items():
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / "tasks" / "pets" / f"{name}.jsonl").write_text(lines)
+    return "--texts", folder / "ours.txt", "--sts", folder / "sts.csv", "--tasks", folder / "tasks"
 
 
 def test_pass_then_fail(
-    tiny_bundle: Path, tiny_checkpoint_folder: Path, texts: tuple[str, Path, str, Path], tmp_path: Path
+    tiny_bundle: Path, tiny_checkpoint_folder: Path, texts: tuple[str | Path, ...], tmp_path: Path
 ) -> None:
     bundle = shutil.copytree(tiny_bundle, tmp_path / "a [bold]bundle")
     passed = lam_export("report", bundle, "--checkpoint", tiny_checkpoint_folder, *texts)
@@ -47,10 +56,14 @@ def test_pass_then_fail(
     folder = bundle / "reports" / "accuracy"
     assert f"Wrote {folder / 'report.html'}" in passed.stdout
     report = Report.model_validate_json((folder / "report.json").read_bytes())
-    assert report.sources == ("built-in", "ours.txt", "sts.csv")
+    assert report.sources == ("built-in", "ours.txt", "sts.csv", "pets")
     assert report.passed
     assert [c.candidate.precision for c in report.comparisons] == ["fp32"]
     assert report.comparisons[0].parts
+    (task,) = report.comparisons[0].tasks
+    assert (task.task, task.measure, task.cases, task.documents) == ("pets", "nDCG@10", 1, 3)
+    assert 0 < task.reference == task.candidate <= 1
+    assert "pets" in (folder / "report.md").read_text()
     assert Bundle(bundle).read("model.onnx"), "the bundle is whole"
 
     (tmp_path / "gate.toml").write_text("padding_cosine = 0.5\n[fp32]\nrecall_at_10 = 0.5\n")
@@ -58,13 +71,14 @@ def test_pass_then_fail(
         "report",
         bundle,
         *("--reference-results", folder / "results" / "reference.json", *texts, "-o", tmp_path / "new" / "report"),
-        *("--thresholds", tmp_path / "gate.toml", "--cosine", "1", "--json"),
+        *("--thresholds", tmp_path / "gate.toml", "--cosine", "1", "--ndcg-difference", "0.25", "--json"),
     )
     assert failed.returncode == 2, failed.stderr
     found = Report.model_validate(json.loads(failed.stdout))
     assert (tmp_path / "new" / "report" / "report.json").read_text() == failed.stdout
     checks = {check.name: check for check in found.comparisons[0].checks}
     assert (checks["padding_cosine"].threshold, checks["recall_at_10"].threshold) == (0.5, 0.5)
+    assert checks["ndcg_difference"].threshold == 0.25
     assert [name for name, check in checks.items() if not check.passed] == ["cosine"]
     worst = found.comparisons[0].worst[0]
     sentence = checks["cosine"].detail
@@ -82,7 +96,7 @@ def test_against_another_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
 
 @pytest.mark.heavy
 def test_another_checkpoint_is_said_to_be_another(
-    tiny_bundle: Path, tiny_checkpoint_folder: Path, texts: tuple[str, Path, str, Path], tmp_path: Path
+    tiny_bundle: Path, tiny_checkpoint_folder: Path, texts: tuple[str | Path, ...], tmp_path: Path
 ) -> None:
     import tiny
 
@@ -156,6 +170,7 @@ MISTAKES = {
     "no such engine": (["--against", ".", "--engine", "abacus"], "found 'abacus'"),
     "no plans": (["--against", ".", "--engine", "tensorrt"], "that tensorrt can run"),
     "a threshold out of range": (["--against", ".", "--recall-at-10", "99"], "recall_at_10: input should be less"),
+    "no tasks": (["--against", ".", "--tasks", "CHECKPOINT"], "expected corpus, queries and qrels"),
     "no such reference": (["--checkpoint", "CHECKPOINT", "--reference", "float16"], "found 'float16'"),
     "a file for a folder": (["--against", ".", "-o", __file__], "expected a folder at"),
 }

@@ -171,6 +171,8 @@ def _compare(
     nan, inf = not_finite(candidate.vectors)
     neighbours, at_10 = recall(reference.vectors, reference.nearest, vectors)
     benchmark, pairs, worst_pair = _benchmark(corpus, reference.vectors, vectors)
+    index = corpus.index
+    tasks = tuple(task.score(index, reference.vectors, vectors) for task in corpus.tasks)
 
     worst = {"cosine": int(errors.cosine.argmin()), **moved.worst}
     if at_10.min() < 1:
@@ -198,6 +200,7 @@ def _compare(
         parts=parts,
         neighbours=neighbours,
         sts=benchmark,
+        tasks=tasks,
         stability=moved.figures,
         seconds=candidate.seconds,
         checks=(),

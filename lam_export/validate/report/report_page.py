@@ -5,12 +5,12 @@ from collections.abc import Iterator
 from itertools import groupby
 
 from lam_export.evidence.record import NONE, Section, Shown
-from lam_export.evidence.schema import Sts
 from lam_export.evidence.tables import Entry, Table
 from lam_export.evidence.words import figure, megabytes, short_exponent
 
 from .plots import plots
 from .schema import Bucket, Check, Comparison, Report
+from .score_tables import change, sts_table, tasks_table
 
 _WORST_IN_MARKDOWN = 5
 
@@ -62,14 +62,6 @@ def _figure(value: float) -> Entry:
     return Entry(figure(value), value)
 
 
-def _change(value: float) -> str:
-    return f"{value:+.5f}".replace("-", "−")
-
-
-def _correlation(value: float) -> str:
-    return f"{value:.4f}".replace("-", "−")
-
-
 def _faults(comparison: Comparison) -> Iterator[str]:
     yield from (check.detail for check in comparison.checks if not check.passed)
     if comparison.suspect is not None:
@@ -83,7 +75,7 @@ def _side_by_side(report: Report) -> Table:
             _badge(comparison.passed),
             figure(comparison.cosine),
             figure(comparison.mean_cosine),
-            _change(comparison.sts.spearman.difference) if comparison.sts else NONE,
+            change(comparison.sts.spearman.difference) if comparison.sts else NONE,
             figure(comparison.neighbours.recall_at_10),
             megabytes(comparison.candidate.bytes),
         )
@@ -107,7 +99,8 @@ def _section(comparison: Comparison) -> Section:
             plots(comparison),
             _worst(comparison),
             *(_buckets(by, list(group), comparison) for by, group in groupby(comparison.buckets, lambda b: b.by)),
-            *([_sts(comparison.sts)] if comparison.sts else []),
+            *([sts_table(comparison.sts)] if comparison.sts else []),
+            *([tasks_table(comparison.tasks)] if comparison.tasks else []),
             _neighbours(comparison),
             _stability(comparison),
             _parts(comparison),
@@ -186,26 +179,6 @@ def _buckets(by: str, buckets: list[Bucket], comparison: Comparison) -> Table:
         tuple((b.name, figure(b.texts), figure(b.worst_cosine), figure(b.mean_cosine)) for b in buckets),
         1,
         missed=frozenset(i for i, b in enumerate(buckets) if limit is not None and not b.worst_cosine >= limit),
-        least="page",
-        narrow=True,
-    )
-
-
-def _sts(sts: Sts) -> Table:
-    both = (sts.spearman, sts.pearson)
-    rows = (
-        ("reference", *(_correlation(found.reference) for found in both)),
-        ("candidate", *(_correlation(found.candidate) for found in both)),
-        ("difference", *(_change(found.difference) for found in both)),
-        ("95 % from", *(_change(found.low) for found in both)),
-        ("95 % to", *(_change(found.high) for found in both)),
-    )
-    return Table(
-        "Semantic textual similarity",
-        ("", "Spearman", "Pearson"),
-        rows,
-        1,
-        f"{figure(sts.pairs)} pairs. The interval of the difference is a bootstrap over pairs.",
         least="page",
         narrow=True,
     )

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lam_engines.bundles.manifest import Sha256
-from lam_export.evidence.schema import Record, Sts, SubjectInfo
+from lam_export.evidence.schema import Record, Sts, SubjectInfo, TaskScore
 
 
 class TextRow(Record):
@@ -14,7 +14,7 @@ class TextRow(Record):
     text: str
     """The first 200 characters of the text."""
     kind: str
-    """Kind of a built-in text, such as ``prose`` or ``code``; ``file`` and ``sts`` for the user's texts."""
+    """Kind of a built-in text, such as ``prose`` or ``code``; ``file``, ``sts`` and ``task`` for the user's."""
     language: str
     """Language code of a built-in text, such as ``en``; the main script of a user's text, such as ``Latin``."""
     tokens: int
@@ -156,6 +156,8 @@ class Comparison(Record):
     """How many nearest neighbours the candidate keeps."""
     sts: Sts | None
     """Scores on the pairs with gold scores; null without pairs."""
+    tasks: tuple[TaskScore, ...] = ()
+    """Scores on the user's tasks of similarity and retrieval."""
     stability: Stability
     """How far the candidate's embeddings depend on the batch and the run."""
     seconds: float

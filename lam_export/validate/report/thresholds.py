@@ -36,6 +36,8 @@ class Limits(BaseModel):
     """Smallest allowed cosine of a text in one batch with itself in a batch of the same shape with other texts."""
     sts_difference: Annotated[float, Field(ge=0, le=2)] = 0.001
     """Largest allowed absolute change of Spearman's correlation. This is the published quality gate."""
+    ndcg_difference: Annotated[float, Field(ge=0, le=2)] = 0.005
+    """Largest allowed absolute change of nDCG@10 on a task of retrieval."""
     recall_at_10: Annotated[float, Field(ge=0, le=1)] = 0.99
     """Smallest allowed mean share of a text's 10 nearest neighbours that the candidate keeps."""
     suspect_parts: Annotated[int, Field(ge=0)] = 0
@@ -126,11 +128,16 @@ def judge(comparison: Comparison, limits: Limits, worst: Mapping[str, str]) -> t
         worst: name of a check to its worst text or pair, in the words that the sentence uses.
     """
     stability, sts = comparison.stability, comparison.sts
+    scores = [] if sts is None else [(abs(sts.spearman.difference), "sts_difference", worst.get("sts_difference"))]
+    names = {"Spearman": "sts_difference", "nDCG@10": "ndcg_difference"}
+    scores += [(abs(task.difference), names[task.measure], f"the task {task.task}") for task in comparison.tasks]
+    most = {name: (value, where) for value, name, where in sorted(scores, key=lambda score: score[0])}
+    worst = {**worst, **{name: where for name, (_, where) in most.items() if where}}
     found: dict[str, float] = {
         "not_finite": comparison.nan + comparison.inf,
         "cosine": comparison.cosine,
         "recall_at_10": comparison.neighbours.recall_at_10,
-        **({} if sts is None else {"sts_difference": abs(sts.spearman.difference)}),
+        **{name: value for name, (value, _) in sorted(most.items(), reverse=True)},
         **({} if not comparison.parts else {"suspect_parts": sum(part.suspect for part in comparison.parts)}),
         "batch_cosine": stability.batch_cosine,
         "padding_cosine": stability.padding_cosine,
@@ -151,13 +158,14 @@ _SAID = {
     "cosine": "cosine",
     "recall_at_10": "recall@10",
     "sts_difference": "Spearman's correlation differs:",
+    "ndcg_difference": "nDCG@10 differs:",
     "suspect_parts": "parts with an error of their own:",
     "batch_cosine": "cosine with itself among others of its length",
     "padding_cosine": "cosine with itself padded beside a longer text",
     "neighbours_cosine": "cosine with itself beside other texts",
 }
-_AT_MOST = ("not_finite", "sts_difference", "suspect_parts")
-_JOINED = {"suspect_parts": ", first "} | dict.fromkeys(("not_finite", "sts_difference", "recall_at_10"), ", worst on ")
+_AT_MOST = ("not_finite", "sts_difference", "ndcg_difference", "suspect_parts")
+_JOINED = {"suspect_parts": ", first "} | dict.fromkeys((*_AT_MOST[:3], "recall_at_10"), ", worst on ")
 
 
 def _check_of(name: str, found: float, threshold: float, worst: str | None, begins: str) -> Check:

@@ -20,6 +20,11 @@ def correlation(difference: float) -> Correlation:
     return Correlation(reference=0.8, candidate=0.8 + difference, difference=difference, low=-0.1, high=0.1)
 
 
+def task(difference: float, name: str = "pets", measure: str = "nDCG@10") -> dict[str, object]:
+    scores = {"reference": 0.5, "candidate": 0.5 + difference, "difference": difference, "low": -0.1, "high": 0.1}
+    return {"task": name, "measure": measure, "cases": 5, "documents": 9, **scores}
+
+
 def comparison(**changes: object) -> Comparison:
     stability = Stability(
         texts=1,
@@ -63,7 +68,7 @@ def failures(found: Comparison, precision: str = "fp16") -> dict[str, str]:
 
 def test_equal_embeddings_pass_at_every_precision() -> None:
     for limits in DEFAULTS.values():
-        checks = judge(comparison(), limits, {})
+        checks = judge(comparison(tasks=[task(0.0)]), limits, {})
         assert all(check.passed for check in checks)
         assert {check.name for check in checks} == {"not_finite", *Limits.model_fields}
 
@@ -78,6 +83,14 @@ FAILING = {
         {"sts": {"pairs": 5, "spearman": correlation(-0.003), "pearson": correlation(0.0)}},
         f"Spearman's correlation differs: 0.003 is above 0.001 by 0.002, worst on {TEXT}",
     ),
+    "ndcg_difference": (
+        {"tasks": [task(0.001), task(-0.025, "law"), task(0.0005, "pairs", "Spearman")]},
+        "nDCG@10 differs: 0.025 is above 0.005 by 0.02, worst on the task law",
+    ),
+    "sts_difference of a task": (
+        {"tasks": [task(0.003, "pairs", "Spearman")]},
+        "Spearman's correlation differs: 0.003 is above 0.001 by 0.002, worst on the task pairs",
+    ),
     "not_finite": ({"nan": 2, "inf": 1}, f"NaN and infinite elements: 3 is above 0 by 3, worst on {TEXT}"),
     "neighbours_cosine": (
         {"neighbours_cosine": 0.983},
@@ -89,7 +102,7 @@ FAILING = {
 @pytest.mark.parametrize("name", FAILING)
 def test_a_failed_threshold_says_by_how_much_and_on_which_text(name: str) -> None:
     changes, sentence = FAILING[name]
-    assert failures(comparison(**changes)) == {name: sentence}
+    assert failures(comparison(**changes)) == {name.partition(" ")[0]: sentence}
 
 
 def test_the_first_suspect_part_is_named() -> None:
