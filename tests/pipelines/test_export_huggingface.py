@@ -8,6 +8,7 @@ import numpy as np
 import onnx
 import onnxruntime
 import pytest
+import tokenizers
 from commands import MAIN, lam_export, lam_export_process, refusal
 
 from lam_engines import LamError, load_engine
@@ -41,6 +42,33 @@ def test_the_files(folder: Path, tiny_bundle: Path) -> None:
     assert (tokenizer["model_max_length"], tokenizer["pad_token"]) == (1_000_000, "[PAD]")
     for name in ("tokenizer.json", "tokenizer_config.json"):
         assert (folder / name).read_bytes() == (tiny_bundle / name).read_bytes()
+
+
+def test_what_text_embeddings_inference_demands(folder: Path) -> None:
+    """As the source of 1.9.3 reads a local folder (router/src/lib.rs, backends/ort/src/lib.rs). It was not run."""
+    config = json.loads((folder / "config.json").read_text())
+    assert isinstance(config["model_type"], str)
+    assert not any(name.endswith("Classification") for name in config["architectures"])
+    for size in ("max_position_embeddings", "hidden_size", "num_hidden_layers", "pad_token_id"):
+        assert type(config[size]) is int
+        assert config[size] >= 0
+    for mapping in ("id2label", "label2id", "auto_map"):
+        assert mapping not in config, "they may be left out, but not be of another type"
+    pooling = json.loads((folder / "1_Pooling/config.json").read_text())
+    assert pooling["pooling_mode_cls_token"] is False
+    assert pooling["pooling_mode_mean_tokens"] is True
+    for name in ("bert", "roberta", "distilbert", "camembert", "albert", "xlm-roberta", "xlnet"):
+        assert not (folder / f"sentence_{name}_config.json").exists(), "one without max_seq_length is refused"
+    assert json.loads((folder / "config_sentence_transformers.json").read_text()).get("prompts") is None
+    assert json.loads((folder / "tokenizer_config.json").read_text())["padding_side"] in ("left", "right")
+    tokenizer = tokenizers.Tokenizer.from_file(str(folder / "tokenizer.json"))
+    assert tokenizer.truncation is None
+    assert not (folder / "model.onnx").exists(), "it would be taken before onnx/model.onnx"
+    model = onnx.load(folder / "onnx/model.onnx")
+    assert model.ir_version <= 10, "its ONNX Runtime is 1.22"
+    assert {value.name for value in model.graph.input} == {"input_ids", "attention_mask"}
+    assert {value.name for value in model.graph.output} >= {"sentence_embedding"}, "else it would pool itself"
+    assert {str(path) for path in folder.rglob("*.onnx_data")} == set()
 
 
 def test_the_outputs_equal_the_engine(folder: Path, tiny_bundle: Path) -> None:

@@ -2,7 +2,8 @@
 const COLOURS = ["#4c78d8", "#e0793a", "#2fa36b", "#c9485b", "#8a63d2", "#b58a1f", "#1f9fb5", "#d165a9", "#7a8a2f"];
 const REACH = 18; // pixels from the pointer to a dot
 const MARGIN = 28;
-const LABEL = 26; // characters
+const LABEL = 22; // characters
+const COVERED = 1; // dots that a label may cover
 const SQUARE = 2.5; // pixels: smaller dots are drawn as squares, which is quicker
 
 export class TextMap {
@@ -110,29 +111,39 @@ export class TextMap {
       pen.strokeStyle = colour("--accent");
       pen.stroke();
     }
-    if (!rank.size) this.write(pen, colour);
+    if (!rank.size) this.write(pen, colour, radius);
   }
 
-  // The labels: texts beside their dots, as far as they do not cover each other.
-  write(pen, colour) {
+  // The labels: texts beside their dots, where they cover few dots and not each other.
+  write(pen, colour, radius) {
     pen.globalAlpha = 1;
     pen.font = "600 12px system-ui, sans-serif";
     pen.lineJoin = "round";
-    pen.lineWidth = 4;
+    pen.lineWidth = 3;
     pen.strokeStyle = colour("--ground");
     pen.fillStyle = colour("--ink");
+    const { clientWidth, clientHeight } = this.box;
+    const dots = this.texts.map((_, i) => this.at(i));
     const taken = [];
     for (const index of this.labels) {
       const text = this.texts[index];
       const label = text.length > LABEL ? `${text.slice(0, LABEL).trimEnd()}…` : text;
       const width = pen.measureText(label).width;
-      const [middle, y] = this.at(index);
-      const x = Math.max(6, Math.min(middle - width / 2, this.box.clientWidth - width - 6));
-      const top = y > 30 ? y - 12 : y + 22;
-      if (taken.some(([u, v, wide]) => x < u + wide && u < x + width && Math.abs(top - v) < 16)) continue;
-      taken.push([x, top, width]);
-      pen.strokeText(label, x, top);
-      pen.fillText(label, x, top);
+      const [middle, y] = dots[index];
+      const beside = radius + 6;
+      const left = middle - width / 2;
+      const found = [[left, y - 12], [left, y + 22], [middle + beside, y + 4], [middle - width - beside, y + 4]]
+        .filter(([x, base]) => x > 6 && x + width < clientWidth - 6 && base > 14 && base < clientHeight - 6)
+        .filter(([x, base]) => !taken.some(
+          ([u, v, wide]) => x < u + wide + 8 && u < x + width + 8 && Math.abs(base - v) < 16))
+        .map(([x, base]) => [x, base, dots.filter(([u, v]) =>
+          u > x - radius && u < x + width + radius && v > base - 12 - radius && v < base + 4 + radius).length])
+        .sort((one, other) => one[2] - other[2])[0];
+      if (!found || found[2] > COVERED) continue;
+      const [x, base] = found;
+      taken.push([x, base, width]);
+      pen.strokeText(label, x, base);
+      pen.fillText(label, x, base);
     }
   }
 }
