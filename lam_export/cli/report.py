@@ -1,6 +1,7 @@
 """``lam-export report``: compare a bundle with the reference, and judge whether it may go to production."""
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -94,6 +95,12 @@ def run(
     """
     from lam_export.pipelines.report import report
 
+    notes: list[str] = []
+
+    def warn(message: str) -> None:
+        notes.append(message)
+        note(message)
+
     try:
         with shown_progress() as progress:
             written = report(
@@ -117,21 +124,23 @@ def run(
                 ndcg_difference=ndcg_difference,
                 recall_at_10=recall_at_10,
                 progress=progress,
-                warn=note,
+                warn=warn,
             )
     except (KeyboardInterrupt, SystemExit):
-        _say_what_is_kept()
+        _say_what_is_kept(notes)
         raise
     from lam_export.validate.report.report_page import shown  # needs what report() has found to be installed
 
     print_record(shown(written.report), written.folder, "report.html, report.md, report.json and results/", json=json)
 
 
-def _say_what_is_kept() -> None:
-    from lam_export.evidence.results import results_folder
+def _say_what_is_kept(notes: Sequence[str]) -> None:
+    from lam_export.evidence.results import NOT_KEPT, results_folder
 
     folder = results_folder()
+    if any(sentence.startswith(NOT_KEPT) for sentence in notes):
+        return
     if os.access(folder, os.W_OK | os.X_OK):
         say(err, f"embeddings so far are kept in {folder}; the same command continues from there")
     else:
-        say(err, f"embeddings are not kept: {folder} cannot be written; name another folder: {CACHE_VARIABLE}=DIR")
+        say(err, f"{NOT_KEPT}: {folder} cannot be written; name another folder: {CACHE_VARIABLE}=DIR")

@@ -10,7 +10,6 @@ import math
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
@@ -19,7 +18,7 @@ import numpy as np
 
 from lam_engines.bundles.manifest import Sha256
 from lam_engines.bundles.whole import write_whole
-from lam_engines.contract import SENTENCE_EMBEDDING
+from lam_engines.contract import CACHE_VARIABLE, SENTENCE_EMBEDDING
 from lam_engines.embedding.batching import DEFAULT_BATCH_TOKENS, batches, pad
 from lam_engines.errors import LamError
 from lam_engines.machine import cache_folder
@@ -48,6 +47,10 @@ class Results:
     """``[n, hidden]``, float32 or float64, in the order of the texts."""
     seconds: float
     """Seconds of the original, uncached run; not a benchmark."""
+
+
+NOT_KEPT = "embeddings are not kept"
+"""How the sentence about a cache that takes nothing begins."""
 
 
 class _Header(Record):
@@ -80,6 +83,7 @@ def embeddings(
     *,
     cache: Path | None,
     progress: Callable[[int], None],
+    warn: Callable[[str], None] = lambda message: None,
 ) -> tuple[np.ndarray, float]:
     """Embed tokenised texts. Texts that the same subject embedded before come from the cache.
 
@@ -93,8 +97,9 @@ def embeddings(
         ids: ``[n]`` int64 token ids of each text; at least one text.
         pad_token_id: what batches are padded with.
         cache: a folder, for instance :func:`results_folder`; None caches nothing. A damaged file is computed again,
-            and a folder that cannot be written to is no error.
+            and a folder that cannot be written to, or is full, is no error.
         progress: called with the number of texts that were done since the last call.
+        warn: told once if embeddings cannot be kept in the cache; the sentence begins with :data:`NOT_KEPT`.
 
     Returns:
         ``[len(ids), hidden]`` in the order of ``ids``, and the seconds of the original, uncached computation.
@@ -103,7 +108,7 @@ def embeddings(
         LamError: the subject cannot embed a batch. The shards before it stay in the cache.
     """
     vectors: list[np.ndarray] = []
-    seconds = 0.0
+    seconds, lost = 0.0, False
     key = "" if cache is None else subject.key()
     for shard in _shards(ids):
         digest = _ids_sha256(shard)
@@ -112,8 +117,15 @@ def embeddings(
         if results is None:
             results = _computed(subject.info, embed, shard, digest, pad_token_id, progress)
             if path is not None:
-                with suppress(OSError):
+                try:
                     _write(path, results)
+                except OSError as error:
+                    if not lost:
+                        warn(
+                            f"{NOT_KEPT} in {cache} ({error.strerror}); make room there, or name another folder: "
+                            f"{CACHE_VARIABLE}=DIR"
+                        )
+                    lost = True
         else:
             progress(len(shard))
         vectors.append(results.vectors)

@@ -133,6 +133,13 @@ def report(
         held = other_bundle(opened, Path(against))
     elif files is not None:
         held = pytorch_subject(opened, files, dtype=reference)
+    lost: list[str] = []
+
+    def unkept(sentence: str) -> None:
+        if not lost:
+            warn(sentence)
+        lost.append(sentence)
+
     found, results = build_report(
         opened,
         corpus,
@@ -143,8 +150,13 @@ def report(
         checkpoint_sha256=made_from if loaded is None else loaded.sha256,
         cache=results_folder(),
         progress=progress,
+        warn=unkept,
     )
-    write_report(folder, found, results)
+    try:
+        write_report(folder, found, results)
+    except LamError as error:
+        kept = "" if lost else f"; all embeddings are kept in {results_folder()}, so that it is quick"
+        raise LamError(f"{error}; then run the same again{kept}") from None
     return WrittenReport(found, folder)
 
 

@@ -152,6 +152,45 @@ def test_an_interrupt_keeps_what_was_embedded(tiny_bundle: Path, tiny_checkpoint
 
 
 @pytest.mark.heavy
+def test_full_disks(tiny_bundle: Path, tmp_path: Path) -> None:
+    """A full cache is said once, and is no error. A full output leaves no half file, and nothing is said to be kept."""
+    cache, output = tmp_path / "cache", tmp_path / "out"
+    mounts = [f"mount -t tmpfs -o size=64k none '{place}'" for place in (cache, output)]
+    launcher = [
+        "unshare",
+        "--user",
+        "--map-root-user",
+        "--mount",
+        "sh",
+        "-c",
+        " && ".join([*mounts, 'exec "$@"']),
+        "sh",
+    ]
+    cache.mkdir()
+    output.mkdir()
+    if not shutil.which("unshare") or subprocess.run([*launcher, "true"], capture_output=True).returncode:
+        pytest.skip("needs a user namespace in which a tmpfs can be mounted")
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LAM_EXPORT_CACHE": str(cache)}
+    command = [sys.executable, "-c", MAIN, "report", tiny_bundle, "--against", tiny_bundle, "-o", output]
+    full = subprocess.run([*launcher, *map(str, command)], env=environment, capture_output=True, text=True)
+    assert full.returncode == 1
+    assert "Traceback" not in full.stderr
+    said = " ".join(full.stderr.split())
+    assert said.count(f"embeddings are not kept in {cache}/results (No space left on device); make room there") == 1
+    message = full.stderr.splitlines()[-1]
+    assert message.startswith(f"error: cannot write results to {output}/results/")
+    assert message.endswith(" (No space left on device); name a file in another folder; then run the same again")
+
+
+def test_a_report_that_cannot_be_written_says_what_is_kept(tiny_bundle: Path, cache: Path, tmp_path: Path) -> None:
+    (tmp_path / "results").write_text("a file for a folder")
+    line = refusal("report", tiny_bundle, "--against", tiny_bundle, "-o", tmp_path)
+    assert line.startswith(f"error: cannot write results to {tmp_path}/results/reference.json (")
+    assert line.endswith(f"then run the same again; all embeddings are kept in {cache}/results, so that it is quick")
+    assert list((cache / "results").glob("*.json"))
+
+
+@pytest.mark.heavy
 @pytest.mark.parametrize("module", ["scipy", "jinja2", "torch"])
 def test_without_its_extra(module: str) -> None:
     hidden = "import sys, importlib.util as u; find = u.find_spec\n"

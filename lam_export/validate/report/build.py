@@ -1,6 +1,6 @@
 """Build a report: run the reference once, then run, measure and judge each candidate."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from pathlib import Path
@@ -62,6 +62,7 @@ def build_report(
     checkpoint_sha256: str,
     cache: Path | None = None,
     progress: Progress = Progress(),
+    warn: Callable[[str], None] = lambda message: None,
 ) -> tuple[Report, tuple[Results, ...]]:
     """Compare a bundle's graphs with a reference, for each text and over all texts.
 
@@ -77,6 +78,7 @@ def build_report(
         checkpoint_sha256: hash of the checkpoint that the reference is made from.
         cache: folder that caches embeddings between runs.
         progress: told of each step, and of each text.
+        warn: told if a subject's embeddings cannot be kept in the cache.
 
     Returns:
         The report, and the results of each subject, with the reference's first.
@@ -93,7 +95,7 @@ def build_report(
     def embedded(subject: Subject, engine: EmbeddingEngine) -> Results:
         progress.begin(f"{subject.info.name}: {len(ids):,} texts", len(ids))
         vectors, seconds = embeddings(
-            subject, engine.embed_ids, ids, model.pad_token_id, cache=cache, progress=progress.advance
+            subject, engine.embed_ids, ids, model.pad_token_id, cache=cache, progress=progress.advance, warn=warn
         )
         return Results(subject.info, corpus.sha256, vectors, seconds)
 
