@@ -3,6 +3,8 @@
 from html.parser import HTMLParser
 from pathlib import Path
 
+import chromium
+import looks
 import pytest
 from rich.console import Console
 
@@ -131,6 +133,32 @@ def test_written_and_read_again(benchmark: Benchmark, tmp_path: Path) -> None:
 @pytest.mark.parametrize(("seconds", "words"), [(0.00898, "8.98"), (0.0312, "31.2"), (0.5, "500"), (17.2387, "17,239")])
 def test_milliseconds_have_three_digits(seconds: float, words: str) -> None:
     assert milliseconds(seconds) == words
+
+
+def faster(times: Times) -> Times:
+    return times.model_copy(update={"tokens_per_second": 2e4 * times.tokens_per_second})
+
+
+@pytest.mark.browser
+@pytest.mark.needs("chromium")
+def test_nothing_is_cut_off_broken_or_touching(benchmark: Benchmark, tmp_path: Path) -> None:
+    """With numbers of eight digits, whose labels on the axes are the widest."""
+    fast = [
+        result.model_copy(
+            update={"times": times.model_copy(update={"tokens_per_second": 2e4 * times.tokens_per_second})}
+        )
+        for result in benchmark.results
+        if (times := result.times)
+    ]
+    file = tmp_path / "bench.html"
+    file.write_text(page(shown(benchmark.model_copy(update={"results": tuple(fast)}))), encoding="utf-8")
+    with chromium.page(tmp_path / "profile") as browser:
+        for width in (400, 1200):
+            browser.open(file, width=width)
+            assert browser.evaluate("document.querySelectorAll('svg text').length") > 10
+            assert looks.clipped(browser) == []
+            assert looks.broken_words(browser) == []
+            assert looks.touching(browser) == []
 
 
 def test_a_benchmark_opens_with_its_ratio(benchmark: Benchmark) -> None:

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import chromium
+import looks
 import pytest
 import sample
 
@@ -54,6 +55,26 @@ def test_it_opens_at_any_width_without_a_complaint(page: chromium.Page, file: Pa
     assert (red + green + blue < 150) == dark
     assert page.complaints == []
     assert page.requests == [file.as_uri()]
+
+
+@pytest.mark.parametrize("width", [400, 1200])
+def test_nothing_is_cut_off_broken_or_touching(page: chromium.Page, file: Path, width: int) -> None:
+    page.open(file, width=width)
+    page.evaluate("document.querySelectorAll('details').forEach((details) => { details.open = true; })")
+    assert looks.clipped(page) == []
+    assert looks.broken_words(page) == []
+    assert looks.touching(page) == []
+
+
+def test_colours_in_the_dark(page: chromium.Page, file: Path) -> None:
+    """Lines are visible, and a part is as blue or grey as in the light."""
+    seen = {}
+    for dark in (False, True):
+        page.open(file, width=1200, dark=dark)
+        assert looks.contrast(page, "--line") >= 1.3
+        assert looks.contrast(page, "--grid") >= (1.5 if dark else 1.1)
+        seen[dark] = [looks.hue(page, name) for name in ("--good", "--fail", "--total")]
+    assert seen[False] == pytest.approx(seen[True], abs=15)
 
 
 @pytest.mark.parametrize("width", [360, 768, 1200])
