@@ -56,6 +56,7 @@ PARSES_OR_PRINTS = (
     "lam_export.bench.speed.shapes.parse_shape",
     "lam_export.evidence.record.terminal",
     "lam_export.evidence.record.to_json",
+    "lam_export.evidence.results.NOT_KEPT",
     "lam_export.evidence.results.results_folder",
     "lam_export.bench.gate.history.History",
     "lam_export.bench.gate.history_page.shown",

@@ -160,7 +160,7 @@ def _tell(engine: "EmbeddingEngine", done: int, job: Job, source: str) -> None:
 
 def _is_there(text: str) -> bool:
     try:
-        return Path(text).exists()
+        return text != "" and Path(text).exists()
     except (OSError, ValueError):  # too long for a name, or with a NUL
         return False
 

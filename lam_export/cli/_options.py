@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from lam_engines.contract import MOST_THREADS
 from lam_engines.errors import InputError
 from lam_engines.runtimes.registry import REFERENCE, Runtime, all_runtimes, engines, one_of, precisions
 
@@ -55,7 +56,7 @@ Engines = Annotated[
     list[str] | None, typer.Option("--engine", help=f"{ENGINE} {LISTED}", show_default=REFERENCE, callback=listed)
 ]
 Device = Annotated[str | None, typer.Option(help="Device to run on: cpu or cuda.", show_default=DEFAULT_DEVICES)]
-Threads = Annotated[int | None, typer.Option(min=1, max=1024, help=THREADS, show_default="one per core")]
+Threads = Annotated[int | None, typer.Option(min=1, max=MOST_THREADS, help=THREADS, show_default="one per core")]
 Column = Annotated[str | None, typer.Option(help="Column that holds the texts.", show_default="text")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON instead of text.")]

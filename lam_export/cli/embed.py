@@ -1,6 +1,7 @@
 """``lam-export embed``: texts to embeddings. It never imports torch."""
 
 from pathlib import Path
+from shlex import quote
 from typing import Annotated
 
 import typer
@@ -190,5 +191,5 @@ def _check_bundle(bundle: Path, texts: list[str] | None, input_file: Path | None
     rest = "--input FILE" if input_file is not None else "--input FILE, or TEXT" if not texts else "TEXT"
     raise InputError(
         f"expected a bundle's folder as the first argument, found nothing at {bundle}; name it before the texts: "
-        f"lam-export embed BUNDLE {rest}; or make it: lam-export onnx CHECKPOINT -o {bundle}"
+        f"lam-export embed BUNDLE {rest}; or make it: lam-export onnx CHECKPOINT -o {quote(str(bundle))}"
     )

@@ -77,6 +77,7 @@ def test_a_file_s_name_is_no_text_without_a_warning(tiny_bundle: Path, reviews: 
     assert f"--input {reviews}" in said
     assert repr(str(reviews.parent)) in said, "a folder too"
     assert embed(tiny_bundle, "a text", "x" * 5000, "nul \0").stderr == ""
+    assert "is also a file" not in embed(tiny_bundle, "").stderr, "Path('') is the current folder"
     many = [reviews.with_name(f"{i}.txt") for i in range(5)]
     for path in many:
         path.touch()
@@ -91,6 +92,7 @@ def test_a_bundle_that_was_forgotten(tiny_bundle: Path) -> None:
     assert "embed BUNDLE --input FILE" in refusal("embed", "hello", "--input", "x.txt")
     assert "embed BUNDLE TEXT" in refusal("embed", "hello", "x.txt", "--stream")
     assert "--input FILE" in refusal("embed", tiny_bundle)
+    assert refusal("embed", "hello world", "x").endswith("lam-export onnx CHECKPOINT -o 'hello world'")
 
 
 @pytest.mark.parametrize("text", ["-5 degrees", "--no way", "-", "-x"])

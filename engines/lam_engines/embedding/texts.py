@@ -1,6 +1,6 @@
 """What counts as a list of texts, and what a text may hold: one rule each, for engines, clients, servers and files."""
 
-from collections.abc import Iterable, Iterator, KeysView, Mapping, Sequence, Set
+from collections.abc import ItemsView, Iterable, Iterator, KeysView, Mapping, Sequence, Set
 from numbers import Integral
 from typing import Any
 
@@ -58,6 +58,8 @@ def in_order(items: Iterable[Any], expected: str = "a list of texts") -> Iterato
         raise InputError(
             f"expected {expected}, found a {kind} with {shown or 'no names'}; pass one column: x[{column!r}]{values}"
         )
+    if isinstance(items, ItemsView):
+        raise InputError(f"expected {expected}, found a {kind}; pass one part: list(x.values()) of the mapping")
     if isinstance(items, Set) and not isinstance(items, KeysView | Sequence):
         raise InputError(f"expected {expected}, found a {kind}, which has no order; pass sorted(x)")
     try:
@@ -91,6 +93,7 @@ def _checked(texts: Iterator[Any]) -> Iterator[str]:
         if not isinstance(text, str):
             missing = type(text).__name__ in ("NoneType", "NAType", "float")  # NaN is a float
             hint = "; fill missing texts, or leave them out" if missing else ""
+            hint = "; decode it: x.decode()" if isinstance(text, bytes) else hint
             raise InputError(f"expected a string at position {i}, found {type(text).__name__}{hint}")
         yield text
 

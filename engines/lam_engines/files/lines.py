@@ -17,6 +17,18 @@ _UNREADABLE = (OSError, EOFError, zlib.error, lzma.LZMAError)
 """What reading and unpacking raise. A compressed file that ends too early is an EOFError."""
 
 
+_ITS_ENCODING = "convert the file with: iconv -f ITS_ENCODING -t UTF-8"
+_MAGIC = {
+    **{
+        magic: f"it is compressed: add .{name} to the file's name, or to the format: --format csv.{name}"
+        for magic, name in ((b"\x1f\x8b", "gz"), (b"BZh", "bz2"), (b"\xfd7zXZ", "xz"), (b"(\xb5/\xfd", "zst"))
+    },
+    b"PK\x03\x04": "it is a ZIP or a spreadsheet: unpack it, or save it as CSV in UTF-8",
+    **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "convert the file with: iconv -f UTF-16 -t UTF-8"),
+}
+"""How files begin that are no text, and what to do with them."""
+
+
 class Lines(Iterator[str]):
     r"""The lines of a UTF-8 file with or without a byte order mark; only ``\n``, ``\r\n`` and ``\r`` end one.
 
@@ -78,9 +90,10 @@ class Lines(Iterator[str]):
             line.encode()
         except UnicodeEncodeError as error:
             byte = ord(line[error.start]) - 0xDC00
+            start = line[:16].encode("utf-8", "surrogateescape") if self.number == 1 else b""
             self._found(
-                f"expected UTF-8, found byte 0x{byte:02x} after {error.start} characters; convert the file with: "
-                f"iconv -f ITS_ENCODING -t UTF-8"
+                f"expected UTF-8, found byte 0x{byte:02x} after {error.start} characters; "
+                + next((remedy for magic, remedy in _MAGIC.items() if start.startswith(magic)), _ITS_ENCODING)
             )
         return line
 

@@ -14,6 +14,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, ClassVar
 
 from .. import runtimes as _folders
+from ..contract import MOST_THREADS
 from ..errors import BundleError, EngineError, LamError
 
 if TYPE_CHECKING:
@@ -147,8 +148,8 @@ class Runtime(ABC):
             raise EngineError(f"expected no threads with the engine {self.name}, which runs on a GPU, found {threads}")
         if threads is not None and (isinstance(threads, bool) or not isinstance(threads, Integral)):
             raise EngineError(f"expected threads as a whole number, found {threads!r}; leave it out for one per core")
-        if threads is not None and threads < 1:
-            raise EngineError(f"expected at least 1 thread, found {threads}; leave it out for one per core")
+        if threads is not None and not 1 <= threads <= MOST_THREADS:
+            raise EngineError(f"expected 1 to {MOST_THREADS} threads, found {threads}; leave it out for one per core")
         engine = self.open(bundle, precision, device, None if threads is None else int(threads))
         options = (self.name, precision, device, threads)
         engine.again = load_again, (bundle.path.absolute(), bundle.manifest_sha256, *options)

@@ -167,8 +167,8 @@ def test_encode_is_what_sentence_transformers_users_know(
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"threads": 0}, "at least 1 thread, found 0"),
-        ({"threads": -3}, "at least 1 thread, found -3"),
+        ({"threads": 0}, "expected 1 to 1024 threads, found 0"),
+        ({"threads": -3}, "expected 1 to 1024 threads, found -3"),
         ({"device": "tpu"}, "expected an engine that runs fp32 on the device tpu, found none"),
         (
             {"engine": "tensorflow"},

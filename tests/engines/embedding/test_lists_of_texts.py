@@ -35,7 +35,8 @@ TABLES = {
     "an ordered dict": (OrderedDict(a="x"), "a OrderedDict with 'a'", "list(x.values())"),
     "a set": (set(TEXTS), "a set, which has no order", "sorted(x)"),
     "a frozen set": (frozenset(TEXTS), "a frozenset, which has no order", "sorted(x)"),
-    "items of a dict": ({"a": "x"}.items(), "no order", "sorted(x)"),
+    "items of a dict": ({"a": "x"}.items(), "found a dict_items", "list(x.values())"),
+    "bytes of a file": ([b"the cat"], "found bytes", ""),
     "no dimensions": (np.array("text"), "found ndarray", "[text]"),
     "no dimensions, as an object": (np.array("text", dtype=object), "found ndarray", "[text]"),
     "a number": (np.float32(3), "found float32", "[text]"),
@@ -113,6 +114,13 @@ def test_numbers_that_are_none(tiny_engine: EmbeddingEngine, value: Any) -> None
 def test_threads_that_are_no_number(tiny_bundle: Path, options: dict[str, Any]) -> None:
     with pytest.raises(EngineError, match="expected threads as a whole number"):
         load_engine(tiny_bundle, **options)
+
+
+@pytest.mark.parametrize("threads", [0, -1, 1025, 10**9])
+def test_threads_that_no_machine_has(tiny_bundle: Path, threads: int) -> None:
+    """A thousand million used to be blamed on the bundle: the runtime had no memory for them."""
+    with pytest.raises(EngineError, match=r"expected 1 to 1024 threads, found -?\d+; leave it out for one per core"):
+        load_engine(tiny_bundle, threads=threads)
 
 
 def test_numpys_numbers_are_numbers(tiny_engine: EmbeddingEngine, tiny_bundle: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import tempfile
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -228,6 +229,24 @@ def test_damaged_parquet_pages(tmp_path: Path) -> None:
     content[4:200] = b"\xff" * 196
     with pytest.raises(InputError, match=r"a\.parquet"):
         read("a.parquet", bytes(content))
+
+
+@pytest.mark.parametrize(
+    ("pack", "remedy"),
+    [
+        (gzip.compress, "add .gz to the file's name, or to the format: --format csv.gz"),
+        (bz2.compress, "add .bz2 to"),
+        (lzma.compress, "add .xz to"),
+        (lambda content: pa.compress(content, "zstd", asbytes=True), "add .zst to"),
+        (lambda content: b"PK\x03\x04\x14\0\x06\0\x08\0\xff" + content, "save it as CSV in UTF-8"),
+        (lambda content: content.decode().encode("utf-16"), "iconv -f UTF-16 -t UTF-8"),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.txt"])
+def test_other_kinds_under_a_text_s_name(name: str, pack: Callable[[bytes], bytes], remedy: str) -> None:
+    with pytest.raises(InputError, match="expected UTF-8, found byte") as caught:
+        read(name, pack(b"text\n" + b"some words\n" * 9))
+    assert remedy in str(caught.value)
 
 
 def test_damaged_parquet_names(tmp_path: Path) -> None:

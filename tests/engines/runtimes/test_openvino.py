@@ -62,7 +62,7 @@ def test_a_bundle_without_the_inlined_graph(bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("options", "part"),
     [
-        ({"threads": 0}, "at least 1 thread, found 0"),
+        ({"threads": 0}, "expected 1 to 1024 threads, found 0"),
         ({"device": "cuda"}, "expected device cpu with the engine openvino, found 'cuda'"),
         ({"precision": "fp16"}, "expected precision fp32 or bf16 with the engine openvino, found 'fp16'"),
     ],
