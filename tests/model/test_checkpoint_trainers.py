@@ -138,6 +138,15 @@ def test_two_models_in_one_file(tmp_path: Path) -> None:
     assert "expected LAM layers once, found them under 'ema.', 'model.'; keep one of them" in refusal(tmp_path)
 
 
+@pytest.mark.parametrize("other", ["ema", "model_state_dict", "averaged"])
+def test_a_model_and_its_average_beside_each_other(tmp_path: Path, other: str) -> None:
+    """Which of them is meant is not known, and they embed differently."""
+    averaged = {name: tensor / 2 for name, tensor in tiny.lam_tensors().items()}
+    tiny.write_weights(tmp_path, {"model": tiny.lam_tensors(), other: averaged}, "pickle")
+    found = ", ".join(sorted(["model", other]))
+    assert f"expected LAM layers once, found them under {found}; keep one of them" in refusal(tmp_path)
+
+
 def test_a_head_behind_the_encoder_is_not_dropped(tmp_path: Path) -> None:
     """With a layer that the export does not know, the embeddings would be others, without an error."""
     tiny.write_weights(tmp_path, under("model.") | {"projection.weight": torch.ones(2, 2)}, "pickle")

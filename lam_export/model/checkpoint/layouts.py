@@ -42,8 +42,11 @@ def state_dict_of(content: Mapping[str, Any]) -> tuple[str, dict[str, Tensor], d
         The layout in words, the flat state dict, and the training checkpoint's ``config`` (empty if it has none).
 
     Raises:
-        CheckpointError: nothing in it looks like a state dict.
+        CheckpointError: nothing in it looks like a state dict, or it holds several LAMs, such as an average too.
     """
+    several = sorted(str(name) for name, value in content.items() if isinstance(value, Mapping) and _has_layers(value))
+    if len(several) > 1:
+        raise CheckpointError(f"expected LAM layers once, found them under {', '.join(several[:5])}; keep one of them")
     config = _plain(content.get("config"))
     for name in _STATE_DICTS:
         if isinstance(content.get(name), Mapping):
@@ -53,6 +56,13 @@ def state_dict_of(content: Mapping[str, Any]) -> tuple[str, dict[str, Tensor], d
         tensors = {f"{g}.{key}": t for g in groups for key, t in _tensors_only(content[g], g).items()}
         return f"training checkpoint ({', '.join(groups)})", tensors, config
     return "state dict", _tensors_only(content, "the file"), config
+
+
+def _has_layers(state: Mapping[Any, Any]) -> bool:
+    return any(
+        isinstance(name, str) and isinstance(value, Tensor) and _LAYERS.match(_WRAPPERS.sub("", name))
+        for name, value in state.items()
+    )
 
 
 def _plain(config: Any) -> dict[str, Any]:
