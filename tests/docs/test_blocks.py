@@ -28,6 +28,7 @@ ELSEWHERE = {
 }
 """Where else options come from that a page names."""
 OF_OTHER_PROGRAMS = {"--shape", "--string-length", "--concurrency-range", "--suppressions", "--wait", "--build"}
+OF_OTHER_PROGRAMS |= {"--model-id", "--max-batch-tokens", "--auto-truncate"}  # text-embeddings-inference
 """Options of other people's programs."""
 
 
