@@ -37,7 +37,7 @@ def test_thresholds_of_the_gate() -> None:
     from lam_export.validate.report.thresholds import DEFAULTS
 
     rows = table(page("proof"), "check")
-    fields = ("cosine", "batch_cosine", "sts_difference", "recall_at_10", "suspect_parts")
+    fields = ("cosine", "batch_cosine", "sts_difference", "ndcg_difference", "recall_at_10", "suspect_parts")
     for column, precision in enumerate(("fp32", "fp16", "int8"), start=1):
         stated = [1 - 1e-6 if row[column] == "1 - 1e-6" else float(row[column]) for row in rows[: len(fields)]]
         assert stated == [getattr(DEFAULTS[precision], field) for field in fields], precision
