@@ -9,7 +9,7 @@ import typer
 from lam_engines.contract import MAX_TEXT_BYTES, OnError
 from lam_engines.runtimes.registry import DEFAULT
 
-from ._console import examples
+from ._console import err, examples, say
 from ._embed_file import Job, embed_arguments, embed_source, embed_whole_files
 from ._embed_folder import embed_into_folder
 from ._options import (
@@ -120,12 +120,15 @@ def run(
     partition_rows: Annotated[
         int | None, typer.Option(min=1, help="Texts in each file of an output folder.", show_default="8192")
     ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", "-v", help="Say which engine runs, and why.")] = False,
 ) -> None:
     """Embed texts from the command line, or files of any size."""
     from lam_engines import InputError, load_engine
     from lam_engines.files import Reading
 
     _check_bundle(bundle, texts, input_file)
+    if verbose:
+        _say_engine(bundle, engine, precision, device)
     reading = Reading(
         column=column,
         keep=separated("--keep", keep),
@@ -180,6 +183,14 @@ def run(
             embed_whole_files(loaded, texts or [], job)
         else:
             embed_arguments(loaded, texts or [], job)
+
+
+def _say_engine(bundle: Path, engine: str, precision: str | None, device: str | None) -> None:
+    from lam_engines.bundles.bundle import Bundle
+    from lam_engines.runtimes.registry import choose
+
+    opened = Bundle(bundle)
+    say(err, f"engine: {choose(engine, opened, precision, device).said(opened)}")
 
 
 def _check_bundle(bundle: Path, texts: list[str] | None, input_file: Path | None) -> None:

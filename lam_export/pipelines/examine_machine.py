@@ -67,8 +67,7 @@ def _auto(bundle: Path) -> Finding:
         opened = Bundle(bundle)
         found = choose("auto", opened)
         found.runtime.version()
-        chosen = " with the ".join(filter(None, (found.runtime.title, found.runtime.variant(opened))))
-        return Finding("engine auto", True, f"runs {chosen}" + (f" ({found.why})" if found.why else ""))
+        return Finding("engine auto", True, f"runs {found.said(opened)}")
     except LamError as error:
         return Finding("engine auto", False, str(error))
 

@@ -15,6 +15,8 @@ from commands import lam_export
 from lam_engines import EngineError, load_engine
 from lam_engines.contract import INLINED_MODEL
 from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.runtimes.openvino.engine import compile_graph
+from lam_engines.runtimes.openvino.library import check_bf16
 
 LENGTHS = (1, 2, 3, 16, 17, 31, 63, 127, 128, 129, 255, 256, 257, 300, 513, 1000)
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -34,6 +36,41 @@ def engine(bundle: Path, operators: Path, monkeypatch: pytest.MonkeyPatch) -> It
     monkeypatch.setenv("LAM_OPERATORS", str(operators))
     with load_engine(bundle, "openvino") as engine:
         yield engine
+
+
+@pytest.fixture
+def bf16(bundle: Path, operators: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[EmbeddingEngine]:
+    monkeypatch.setenv("LAM_OPERATORS", str(operators))
+    try:
+        check_bf16()
+    except EngineError as error:
+        pytest.skip(str(error))
+    with load_engine(bundle, "openvino", precision="bf16") as engine:
+        yield engine
+
+
+@pytest.mark.parametrize("length", LENGTHS)
+def test_in_bf16_a_text_is_the_same_alone_and_padded(
+    bf16: EmbeddingEngine, tiny_engine: EmbeddingEngine, length: int
+) -> None:
+    ids = np.random.default_rng(3).integers(0, 128, (2, max(length, 256)))  # 512 tokens are one batch
+    mask = np.ones_like(ids)
+    mask[0, length:] = 0
+    alone = bf16.embed_ids(ids[:1, :length])[0]
+    assert alone @ bf16.embed_ids(ids, mask)[0] >= 1 - 1e-5
+    assert alone @ tiny_engine.embed_ids(ids[:1, :length])[0] >= 0.9995
+
+
+def test_in_bf16_nothing_is_converted_around_the_operator(bf16: EmbeddingEngine) -> None:
+    nodes = compile_graph(bf16.bundle, "bf16", 1).get_runtime_model().get_ordered_ops()
+    operators = [node for node in nodes if node.get_rt_info()["layerType"].value == "Reference"]
+    assert len(operators) == 2, "one a layer"
+    for node in operators:
+        read = node.input_value(0).get_node()
+        users = [user.get_node() for user in node.output(0).get_target_inputs()]
+        for near in (read, node, *users):
+            assert near.get_rt_info()["outputPrecisions"].value == "bf16"
+            assert near.get_rt_info()["layerType"].value not in ("Convert", "Reorder")
 
 
 def test_a_hundred_thousand_tokens(engine: EmbeddingEngine, tiny_engine: EmbeddingEngine) -> None:

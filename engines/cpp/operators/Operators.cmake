@@ -17,6 +17,7 @@ add_kernel_variant(baseline 4)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "^(x86_64|AMD64)$")
     add_kernel_variant(avx2 8 -march=x86-64-v3)
     add_kernel_variant(avx512 16 -march=x86-64-v4)
+    add_kernel_variant(avx512_bf16 16 -march=x86-64-v4 -mavx512bf16)
     target_compile_definitions(lam_kernels PRIVATE LAM_X86_KERNELS)
 endif()
 

@@ -19,12 +19,17 @@ namespace avx512 {
 void kernel(const Call& call, const Part& part, float* scratch);
 std::size_t scratch_size(std::size_t head_size);
 }  // namespace avx512
+namespace avx512_bf16 {
+void kernel(const Call& call, const Part& part, float* scratch);
+std::size_t scratch_size(std::size_t head_size);
+}  // namespace avx512_bf16
 #endif
 
 std::size_t scratch_size(std::size_t head_size) {
     std::size_t most = baseline::scratch_size(head_size);
 #ifdef LAM_X86_KERNELS
-    most = std::max({most, avx2::scratch_size(head_size), avx512::scratch_size(head_size)});
+    most = std::max(
+        {most, avx2::scratch_size(head_size), avx512::scratch_size(head_size), avx512_bf16::scratch_size(head_size)});
 #endif
     return most;
 }
@@ -40,6 +45,7 @@ const Variant* variants(std::size_t& count) {
 #endif
     static const Variant all[] = {
 #ifdef LAM_X86_KERNELS
+        {"avx512_bf16", avx512_bf16::kernel, v4 && __builtin_cpu_supports("avx512bf16")},
         {"avx512", avx512::kernel, v4},
         {"avx2", avx2::kernel, v3},
 #endif

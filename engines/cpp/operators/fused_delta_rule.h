@@ -11,8 +11,8 @@ namespace lam::fused_delta_rule {
 /// dimension first.
 struct Call {
     /// `[B, L, W]`, W >= 4M + 3H: q | k | v | g (M columns each) | beta | fast_gate | slow_gate (H each). Rows at and
-    /// beyond a text's length are not read.
-    const float* projected;
+    /// beyond a text's length are not read. float32, or bfloat16 if `bf16`.
+    const void* projected;
     /// `[B]`, the true tokens of each text, 0..L.
     const std::int32_t* lengths;
     /// `[3M, 4]`, depthwise taps of q, k and v.
@@ -23,8 +23,11 @@ struct Call {
     const float* norm_weight;
     /// `[2]`, the weight of the fast and of the slow path.
     const float* blend;
-    /// `[B, L, M]`, the result; zero at and beyond a text's length.
-    float* heads;
+    /// `[B, L, M]`, the result; zero at and beyond a text's length. Of the same type as `projected`.
+    void* heads;
+    /// Whether `projected` and `heads` are bfloat16. Then products may be computed of bfloat16 too, their sums and all
+    /// else in float32.
+    bool bf16;
     /// L.
     std::size_t tokens;
     /// W.

@@ -2,70 +2,31 @@
 //
 // A part (a text's chunk in one head) is walked in blocks of 16 tokens. Within a block every product is a masked one;
 // what a block must know of those before it is in four sums of [D, D], as the operator's README derives. Everything
-// that is worked on fits into the first cache: 36 KB at D = 32.
+// that is worked on fits into the first cache: 36 KB at D = 32, 50 KB where products are computed of bfloat16.
 #include "fused_delta_rule.h"
-#include "lanes.h"
+#include "work.h"
 
 namespace lam::fused_delta_rule::LAM_VARIANT {
 namespace {
 
-using std::size_t;
-
-/// Tokens of a block.
-constexpr size_t T = 16;
-/// Rows of a tile, that it and its operands fill the registers; the second where it is T wide.
-constexpr size_t R = LAM_LANES == 16 ? 8 : 4;
-constexpr size_t RT = LAM_LANES == 16 ? 16 : 4;
-constexpr size_t taps = 4;
 constexpr float rms_norm_eps = 1e-5f;
 constexpr float l2_norm_eps = 1e-12f;
 
-constexpr size_t padded(size_t size) { return (size + W - 1) / W * W; }
-
-/// The head's parameters, and what is known of a block and of those before it. Columns are filled with zeros to P, the
-/// next multiple of W after D.
-struct Work {
-    size_t D, P;
-    float *q, *k, *z, *vu, *o, *kt, *a, *p, *s;    // a block
-    float *beta, *fast, *slow;                     // a block's gates
-    float *kk, *zv, *kvu;                          // sums over the blocks before
-    float *conv_weight, *conv_bias, *norm_weight;  // the head's parameters
-    size_t size = 0;
-
-    LAM_INLINE Work(float* scratch, size_t head_size) : D(head_size), P(padded(head_size)) {
-        // From one cache line to the next.
-        const size_t first = (64 - reinterpret_cast<std::uintptr_t>(scratch) % 64) % 64 / sizeof(float);
-        const auto take = [&](size_t count) LAM_INLINED {
-            float* taken = scratch + first + size;
-            size += (count + 15) / 16 * 16;
-            return taken;
-        };
-        q = take(T * P), k = take(T * P), z = take(T * P), o = take(T * P);  // [T, P]
-        vu = take(T * 2 * P);                                                // [T, 2P]: v' | u
-        kt = take(P * T);                                                    // [P, T]: k transposed
-        a = take(T * T), p = take(T * T);                                    // [T, T]: below(kb kᵀ), lower(q kᵀ)
-        s = take(T * T);                                                     // [T, T]: below(kb zᵀ), transposed
-        beta = take(T), fast = take(T), slow = take(T);                      // [T]; fast and slow times blend / |q|
-        kk = take(P * P), zv = take(P * P);                                  // [P, P]: sums of kᵀ k, of zᵀ v'
-        kvu = take(P * 2 * P);                                               // [P, 2P]: sums of kᵀ [v' | u]
-        conv_weight = take(3 * taps * P), conv_bias = take(3 * P);           // [3, taps, P], [3, P]
-        norm_weight = take(P);                                               // [P]
-    }
-};
-
 /// A text of a call, and a head's columns of it.
+template <typename Element>
 struct Columns {
     const Call& call;
     /// `[L, W]` of the text.
-    const float* projected;
+    const Element* projected;
     /// `[L, M]` of the text.
-    float* heads;
+    Element* heads;
     /// The text's true tokens.
     size_t length;
     size_t head;
 };
 
-LAM_INLINE void load_parameters(const Call& call, size_t head, const Work& w) {
+template <typename N>
+LAM_INLINE void load_parameters(const Call& call, size_t head, const Work<N>& w) {
     for (size_t part = 0; part < 3; ++part)
         for (size_t j = 0; j < w.P; ++j) {
             const size_t channel = part * call.hidden_size + head * w.D + j;
@@ -78,7 +39,8 @@ LAM_INLINE void load_parameters(const Call& call, size_t head, const Work& w) {
 
 /// The convolution and silu of q, k or v (`part` 0, 1, 2) of the `rows` tokens from `first` on, to `to [T, stride]`;
 /// rows after them are zeros.
-LAM_INLINE void convolve(const Columns& c, const Work& w, size_t part, size_t first, size_t rows, float* to,
+template <typename Element, typename N>
+LAM_INLINE void convolve(const Columns<Element>& c, const Work<N>& w, size_t part, size_t first, size_t rows, float* to,
                          size_t stride) {
     const size_t width = c.call.width;
     for (size_t j = 0; j < w.P; j += W) {
@@ -86,12 +48,13 @@ LAM_INLINE void convolve(const Columns& c, const Work& w, size_t part, size_t fi
         const float* tap = w.conv_weight + part * taps * w.P + j;
         const Floats t0 = load(tap), t1 = load(tap + w.P), t2 = load(tap + 2 * w.P), t3 = load(tap + 3 * w.P);
         const Floats bias = load(w.conv_bias + part * w.P + j);
-        const float* x = c.projected + first * width + part * c.call.hidden_size + c.head * w.D + j;
+        const Element* x = c.projected + first * width + part * c.call.hidden_size + c.head * w.D + j;
         Floats x0 = first >= 2 ? load(x - 2 * width, count) : Floats{};
         Floats x1 = first >= 1 ? load(x - width, count) : Floats{};
         Floats x2 = load(x, count);
         const auto step = [&](size_t r, Floats x3) LAM_INLINED {
-            store(to + r * stride + j, silu(bias + x0 * t0 + x1 * t1 + x2 * t2 + x3 * t3));
+            const Floats sum = bias + x0 * t0 + x1 * t1 + x2 * t2 + x3 * t3;
+            store(to + r * stride + j, sum * sigmoid(sum, w.k_left));
             x0 = x1;
             x1 = x2;
             x2 = x3;
@@ -103,19 +66,20 @@ LAM_INLINE void convolve(const Columns& c, const Work& w, size_t part, size_t fi
     }
 }
 
-LAM_INLINE void load_gates(const Columns& c, const Work& w, size_t first, size_t rows) {
+template <typename Element, typename N>
+LAM_INLINE void load_gates(const Columns<Element>& c, const Work<N>& w, size_t first, size_t rows) {
     const size_t heads = c.call.head_count();
-    const float* gates = c.projected + first * c.call.width + 4 * c.call.hidden_size + c.head;
+    const Element* gates = c.projected + first * c.call.width + 4 * c.call.hidden_size + c.head;
     for (size_t r = 0; r < rows; ++r, gates += c.call.width) {
-        w.beta[r] = gates[0];
-        w.fast[r] = gates[heads];
-        w.slow[r] = gates[2 * heads];
+        w.beta[r] = number(gates[0]);
+        w.fast[r] = number(gates[heads]);
+        w.slow[r] = number(gates[2 * heads]);
     }
     for (size_t r = rows; r < T; ++r) w.beta[r] = w.fast[r] = w.slow[r] = 0;
     for (size_t r = 0; r < T; r += W) {
-        store(w.beta + r, sigmoid(load(w.beta + r)));
-        store(w.fast + r, c.call.blend[0] * sigmoid(load(w.fast + r)));
-        store(w.slow + r, c.call.blend[1] * sigmoid(load(w.slow + r)));
+        store(w.beta + r, sigmoid(load(w.beta + r), w.k_left));
+        store(w.fast + r, c.call.blend[0] * sigmoid(load(w.fast + r), w.k_left));
+        store(w.slow + r, c.call.blend[1] * sigmoid(load(w.slow + r), w.k_left));
     }
 }
 
@@ -129,7 +93,8 @@ LAM_INLINE void inverse_norms(const float* x, size_t P, float* to) {
 }
 
 /// q, k, v' and the gates of a block; q's norm divides the gates, one number a row, instead of q.
-LAM_INLINE void load_block(const Columns& c, const Work& w, size_t first, size_t rows) {
+template <typename Element, typename N>
+LAM_INLINE void load_block(const Columns<Element>& c, const Work<N>& w, size_t first, size_t rows) {
     load_gates(c, w, first, rows);
     convolve(c, w, 0, first, rows, w.q, w.P);
     convolve(c, w, 1, first, rows, w.k, w.P);
@@ -148,41 +113,45 @@ LAM_INLINE void load_block(const Columns& c, const Work& w, size_t first, size_t
             store(v, load(v) * w.beta[r]);
         }
     }
-    for (size_t j = 0; j < w.P; ++j)
-        for (size_t r = 0; r < T; ++r) w.kt[j * T + r] = w.k[r * w.P + j];
+    pack_rows(w.q, w.P, w.q_left);
+    pack_rows(w.k, w.P, w.k_left);
+    pack_columns(w.k, w.P, w.P, w.k_by);
+    pack_columns(w.vu, w.P, 2 * w.P, w.vu_by);
+    transpose(w.k_left, w.P / w.n, w.kt);
 }
 
-/// `to [T, T]`: for each of the first `rows` rows of `left [T, P]` its products with all rows of k, through `finish`.
-template <typename Finish>
-LAM_INLINE void with_keys(const Work& w, const float* left, size_t rows, float* to, Finish finish) {
+/// For each of the first `rows` rows of `left [T, P]` its products with all rows of k, through `finish`.
+template <typename N, typename Finish>
+LAM_INLINE void with_keys(const Work<N>& w, const N* left, size_t rows, Finish finish) {
     for (size_t r = 0; r < rows; r += RT)
-        each_panel(T, [&](size_t j, auto n) LAM_INLINED {
-            Tile<RT, decltype(n)::value> tile;
-            tile.add_product(left + r * w.P, w.P, 1, w.kt + j, T, w.P);
-            tile.each([&](size_t i, size_t m, Floats& x)
-                          LAM_INLINED { store(to + (r + i) * T + j + m, finish(x, r + i, j + m)); });
+        each_panel(T, [&](size_t j, auto count) LAM_INLINED {
+            Tile<RT, decltype(count)::value> tile;
+            tile.add_product(left + r * w.P / w.n, w.P / w.n, 1, w.kt + j, T, w.P / w.n);
+            tile.each([&](size_t i, size_t m, Floats& x) LAM_INLINED { finish(x, r + i, j + m); });
         });
 }
 
 /// A matrix whose element (r, k) is at `row * r + step * k`.
+template <typename N>
 struct Operand {
-    const float* at;
+    const N* at;
     size_t row;
     size_t step;
 };
 
-/// For each row of a block and each column of P: `left [T, P]` times `sums [P, stride]` if there are any, times `by
-/// [T]` if given, plus `within [T, T]`, of which the tokens up to the row's tile count, times `right [T,
-/// right_stride]`; through `finish`.
-template <typename Finish>
-LAM_INLINE void with_past(const Work& w, size_t rows, const float* left, const float* sums, size_t stride,
-                          const float* by, Operand within, const float* right, size_t right_stride, Finish finish) {
+/// For each of the first `rows` rows of a block and each column of P: `left [T, P]` times `sums [P, stride]` if there
+/// are any, times `by [T]` if given, plus `within [T, T]`, of which the tokens up to the row's tile count, times `right
+/// [T, right_stride]`; through `finish`.
+template <typename N, typename Finish>
+LAM_INLINE void with_past(const Work<N>& w, size_t rows, const N* left, const N* sums, size_t stride, const float* by,
+                          Operand<N> within, const N* right, size_t right_stride, Finish finish) {
     for (size_t r = 0; r < rows; r += R)
-        each_panel(w.P, [&](size_t j, auto n) LAM_INLINED {
-            Tile<R, decltype(n)::value> tile;
-            if (sums != nullptr) tile.add_product(left + r * w.P, w.P, 1, sums + j, stride, w.P);
+        each_panel(w.P, [&](size_t j, auto count) LAM_INLINED {
+            Tile<R, decltype(count)::value> tile;
+            if (sums != nullptr) tile.add_product(left + r * w.P / w.n, w.P / w.n, 1, sums + j, stride, w.P / w.n);
             if (sums != nullptr && by != nullptr) tile.scale(by + r);
-            tile.add_product(within.at + r * within.row, within.row, within.step, right + j, right_stride, r + R);
+            tile.add_product(within.at + r * within.row, within.row, within.step, right + j, right_stride,
+                             (r + R) / w.n);
             tile.each([&](size_t i, size_t m, Floats& x) LAM_INLINED { finish(x, r + i, j + m); });
         });
 }
@@ -192,29 +161,37 @@ LAM_INLINE void with_past(const Work& w, size_t rows, const float* left, const f
 ///     A = below(kb kᵀ)     z = (N - I) k = kb kk + A k - k     with N over the whole chunk, and kb = beta k
 ///     S = below(kb zᵀ)     u = v' + kb zv + S v'
 ///     P = lower(q kᵀ)      o = fast (q kv + P v') + slow (q ku + P u)
-LAM_INLINE void rule(const Work& w, size_t rows, bool past) {
+template <typename N>
+LAM_INLINE void rule(const Work<N>& w, size_t rows, bool past) {
     const size_t P = w.P;
-    with_keys(w, w.k, rows, w.a, [&](Floats x, size_t row, size_t column) LAM_INLINED {
-        return keep(x * w.beta[row], count_from(column) < static_cast<std::int32_t>(row));
+    const auto is_after = [](size_t row, size_t column)
+                              LAM_INLINED { return count_from(column) < static_cast<std::int32_t>(row); };
+    with_keys(w, w.k_left, rows, [&](Floats x, size_t row, size_t column) LAM_INLINED {
+        store_row(w.a + (row * T + column) / w.n, keep(x * w.beta[row], is_after(row, column)));
     });
-    with_keys(w, w.q, rows, w.p, [&](Floats x, size_t row, size_t column) LAM_INLINED {
-        return keep(x, count_from(column) <= static_cast<std::int32_t>(row));
+    with_keys(w, w.q_left, rows, [&](Floats x, size_t row, size_t column) LAM_INLINED {
+        store_row(w.p + (row * T + column) / w.n, keep(x, is_after(row + 1, column)));
     });
-    with_past(w, rows, w.k, past ? w.kk : nullptr, P, w.beta, {w.a, T, 1}, w.k, P,
+    const Operand<N> a{w.a, T / w.n, 1}, p{w.p, T / w.n, 1}, s{w.s, 1, T};
+    with_past(w, rows, w.k_left, past ? w.kk_by : nullptr, P, w.beta, a, w.k_by, P,
               [&](Floats x, size_t row, size_t column)
                   LAM_INLINED { store(w.z + row * P + column, x - load(w.k + row * P + column)); });
+    pack_rows(w.z, P, w.z_left);
+    pack_columns(w.z, P, P, w.z_by);
     // Transposed, because it is k's transpose that is at hand.
-    with_keys(w, w.z, rows, w.s, [&](Floats x, size_t row, size_t column) LAM_INLINED {
-        return keep(x * load(w.beta + column), count_from(column) > static_cast<std::int32_t>(row));
+    with_keys(w, w.z_left, rows, [&](Floats x, size_t row, size_t column) LAM_INLINED {
+        store(w.s_values + row * T + column, keep(x * load(w.beta + column), ~is_after(row + 1, column)));
     });
-    with_past(w, rows, w.k, past ? w.zv : nullptr, P, w.beta, {w.s, 1, T}, w.vu, 2 * P,
+    pack_columns(w.s_values, T, T, w.s);
+    with_past(w, rows, w.k_left, past ? w.zv_by : nullptr, P, w.beta, s, w.vu_by, 2 * P,
               [&](Floats x, size_t row, size_t column) LAM_INLINED {
                   float* v = w.vu + row * 2 * P + column;
                   store(v + P, load(v) + x);
               });
-    with_past(w, rows, w.q, past ? w.kvu : nullptr, 2 * P, nullptr, {w.p, T, 1}, w.vu, 2 * P,
+    pack_columns(w.vu + P, P, 2 * P, w.vu_by + P);
+    with_past(w, rows, w.q_left, past ? w.kvu_by : nullptr, 2 * P, nullptr, p, w.vu_by, 2 * P,
               [&](Floats x, size_t row, size_t column) LAM_INLINED { store(w.o + row * P + column, x * w.fast[row]); });
-    with_past(w, rows, w.q, past ? w.kvu + P : nullptr, 2 * P, nullptr, {w.p, T, 1}, w.vu + P, 2 * P,
+    with_past(w, rows, w.q_left, past ? w.kvu_by + P : nullptr, 2 * P, nullptr, p, w.vu_by + P, 2 * P,
               [&](Floats x, size_t row, size_t column) LAM_INLINED {
                   float* o = w.o + row * P + column;
                   store(o, load(o) + x * w.slow[row]);
@@ -222,45 +199,50 @@ LAM_INLINE void rule(const Work& w, size_t rows, bool past) {
 }
 
 /// `sums [P, columns] = leftᵀ right`, added to what is there if there is a `past`; `left [T, P]`, `right [T, stride]`.
-LAM_INLINE void add_to_sums(const Work& w, float* sums, size_t columns, const float* left, const float* right,
+template <typename N>
+LAM_INLINE void add_to_sums(const Work<N>& w, float* sums, N* sums_by, size_t columns, const N* left, const N* right,
                             size_t stride, bool past) {
     for (size_t r = 0; r < w.P; r += R)
-        each_panel(columns, [&](size_t j, auto n) LAM_INLINED {
-            Tile<R, decltype(n)::value> tile;
+        each_panel(columns, [&](size_t j, auto count) LAM_INLINED {
+            Tile<R, decltype(count)::value> tile;
             float* to = sums + r * columns + j;
             if (past) tile.each([&](size_t i, size_t m, Floats& x) LAM_INLINED { x = load(to + i * columns + m); });
-            tile.add_product(left + r, 1, w.P, right + j, stride, T);
+            tile.add_product(left + r, 1, w.P, right + j, stride, T / w.n);
             tile.each([&](size_t i, size_t m, Floats& x) LAM_INLINED { store(to + i * columns + m, x); });
+            if constexpr (Work<N>::n > 1) tile.store_paired(sums_by + r / w.n * columns + j, columns);
         });
 }
 
 /// RMSNorm and gate of a block's rows, to the result.
-LAM_INLINE void store_block(const Columns& c, const Work& w, size_t first, size_t rows) {
+template <typename Element, typename N>
+LAM_INLINE void store_block(const Columns<Element>& c, const Work<N>& w, size_t first, size_t rows) {
     float by[T];
     for (size_t r = 0; r < T; ++r) by[r] = r < rows ? sum_of_squares(w.o + r * w.P, w.P) : 0;
     for (size_t r = 0; r < T; ++r) by[r] = 1.0f / __builtin_sqrtf(by[r] / static_cast<float>(w.D) + rms_norm_eps);
     for (size_t r = 0; r < rows; ++r) {
-        const float* g = c.projected + (first + r) * c.call.width + 3 * c.call.hidden_size + c.head * w.D;
-        float* to = c.heads + (first + r) * c.call.hidden_size + c.head * w.D;
+        const Element* g = c.projected + (first + r) * c.call.width + 3 * c.call.hidden_size + c.head * w.D;
+        Element* to = c.heads + (first + r) * c.call.hidden_size + c.head * w.D;
         for (size_t j = 0; j < w.P; j += W) {
             const Floats o = load(w.o + r * w.P + j) * by[r] * load(w.norm_weight + j);
-            store(to + j, o * sigmoid(load(g + j, w.D - j)), w.D - j);
+            store(to + j, o * sigmoid(load(g + j, w.D - j), w.k_left), w.D - j);
         }
     }
 }
 
+template <typename Element, typename N>
 LAM_INLINE void run(const Call& call, const Part& part, float* scratch, size_t head_size) {
     const size_t begin = part.chunk * call.chunk_size;
     const size_t end = begin + call.chunk_size < call.tokens ? begin + call.chunk_size : call.tokens;
     const std::int32_t given = call.lengths[part.text] < 0 ? 0 : call.lengths[part.text];
     const size_t length = static_cast<size_t>(given) < call.tokens ? static_cast<size_t>(given) : call.tokens;
-    const Columns c{call, call.projected + part.text * call.tokens * call.width,
-                    call.heads + part.text * call.tokens * call.hidden_size, length, part.head};
+    const Columns<Element> c{call, static_cast<const Element*>(call.projected) + part.text * call.tokens * call.width,
+                             static_cast<Element*>(call.heads) + part.text * call.tokens * call.hidden_size, length,
+                             part.head};
     for (size_t t = length > begin ? length : begin; t < end; ++t)
-        for (size_t j = 0; j < head_size; ++j) c.heads[t * call.hidden_size + part.head * head_size + j] = 0;
+        for (size_t j = 0; j < head_size; ++j) c.heads[t * call.hidden_size + part.head * head_size + j] = {};
     if (length <= begin) return;
 
-    const Work w(scratch, head_size);
+    const Work<N> w(scratch, head_size);
     load_parameters(call, part.head, w);
     const size_t last = length < end ? length : end;
     for (size_t t = begin; t < last; t += T) {
@@ -270,21 +252,31 @@ LAM_INLINE void run(const Call& call, const Part& part, float* scratch, size_t h
         rule(w, rows, past);
         store_block(c, w, t, rows);
         if (t + T >= last) break;
-        add_to_sums(w, w.kk, w.P, w.k, w.k, w.P, past);
-        add_to_sums(w, w.zv, w.P, w.z, w.vu, 2 * w.P, past);
-        add_to_sums(w, w.kvu, 2 * w.P, w.k, w.vu, 2 * w.P, past);
+        add_to_sums(w, w.kk, w.kk_by, w.P, w.k_by, w.k_by, w.P, past);
+        add_to_sums(w, w.zv, w.zv_by, w.P, w.z_by, w.vu_by, 2 * w.P, past);
+        add_to_sums(w, w.kvu, w.kvu_by, 2 * w.P, w.k_by, w.vu_by, 2 * w.P, past);
     }
 }
 
 }  // namespace
 
 void kernel(const Call& call, const Part& part, float* scratch) {
+    const auto of_size = [&](size_t head_size) LAM_INLINED {
+        if (call.bf16)
+            run<Bfloat16, Product>(call, part, scratch, head_size);
+        else
+            run<float, float>(call, part, scratch, head_size);
+    };
     if (call.head_size == 32)
-        run(call, part, scratch, 32);
+        of_size(32);
     else
-        run(call, part, scratch, call.head_size);
+        of_size(call.head_size);
 }
 
-size_t scratch_size(size_t head_size) { return Work(nullptr, head_size).size + 16; }
+size_t scratch_size(size_t head_size) {
+    const size_t most = Work<Product>(nullptr, head_size).size;
+    const size_t other = Work<float>(nullptr, head_size).size;
+    return (most > other ? most : other) + 16;
+}
 
 }  // namespace lam::fused_delta_rule::LAM_VARIANT

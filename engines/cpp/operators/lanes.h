@@ -1,9 +1,13 @@
 #pragma once
-// Vectors of LAM_LANES floats for the compiler's instruction set, and tiles of them that stay in registers. For the
-// kernels alone: the same names mean other code in each of them, so everything here is in an unnamed namespace.
+// Vectors of LAM_LANES floats for the compiler's instruction set. For the kernels alone: the same names mean other code
+// in each of them, so everything here is in an unnamed namespace.
 
 #include <cstddef>
 #include <cstdint>
+
+#ifdef __AVX512BF16__
+#include <immintrin.h>
+#endif
 
 #define LAM_INLINED __attribute__((always_inline))
 #define LAM_INLINE inline LAM_INLINED
@@ -17,23 +21,62 @@ constexpr std::size_t W = LAM_LANES;
 
 typedef float Floats __attribute__((vector_size(lanes * 4)));
 typedef std::int32_t Ints __attribute__((vector_size(lanes * 4)));
+typedef std::uint32_t Words __attribute__((vector_size(lanes * 4)));
 typedef float Unaligned __attribute__((vector_size(lanes * 4), aligned(4), may_alias));
+
+/// A bfloat16: the upper half of a float.
+struct Bfloat16 {
+    std::uint16_t upper;
+} __attribute__((may_alias));
+typedef std::uint16_t Halves __attribute__((vector_size(lanes * 2)));
+typedef std::uint16_t UnalignedHalves __attribute__((vector_size(lanes * 2), aligned(2), may_alias));
 
 LAM_INLINE Floats load(const float* from) { return *reinterpret_cast<const Unaligned*>(from); }
 LAM_INLINE void store(float* to, Floats x) { *reinterpret_cast<Unaligned*>(to) = x; }
 LAM_INLINE Floats all(float x) { return x - Floats{}; }
 
-/// The first `count` floats, and zeros after them.
-LAM_INLINE Floats load(const float* from, std::size_t count) {
-    if (count >= W) return load(from);
-    Floats x{};
-    for (std::size_t i = 0; i < count; ++i) x[i] = from[i];
-    return x;
+LAM_INLINE Floats load(const Bfloat16* from) {
+    const Halves halves = *reinterpret_cast<const UnalignedHalves*>(from);
+    return (Floats)(__builtin_convertvector(halves, Words) << 16);
 }
 
-LAM_INLINE void store(float* to, Floats x, std::size_t count) {
+LAM_INLINE float number(float x) { return x; }
+LAM_INLINE float number(Bfloat16 x) {
+    const std::uint32_t bits = static_cast<std::uint32_t>(x.upper) << 16;
+    float whole;
+    __builtin_memcpy(&whole, &bits, sizeof whole);
+    return whole;
+}
+
+/// Rounded to the nearest, to even ones between two.
+LAM_INLINE Halves rounded(Floats x) {
+#ifdef __AVX512BF16__
+    return (Halves)_mm512_cvtneps_pbh(x);
+#else
+    const Words bits = (Words)x;
+    const Words nearest = bits + 0x7fff + ((bits >> 16) & 1);
+    const Words not_a_number = bits | 0x400000;
+    return __builtin_convertvector((x == x ? nearest : not_a_number) >> 16, Halves);
+#endif
+}
+
+LAM_INLINE void store(Bfloat16* to, Floats x) { *reinterpret_cast<UnalignedHalves*>(to) = rounded(x); }
+
+/// The first `count` numbers, and zeros after them.
+template <typename Element>
+LAM_INLINE Floats load(const Element* from, std::size_t count) {
+    if (count >= W) return load(from);
+    Element some[W] = {};
+    for (std::size_t i = 0; i < count; ++i) some[i] = from[i];
+    return load(some);
+}
+
+template <typename Element>
+LAM_INLINE void store(Element* to, Floats x, std::size_t count) {
     if (count >= W) return store(to, x);
-    for (std::size_t i = 0; i < count; ++i) to[i] = x[i];
+    Element some[W];
+    store(some, x);
+    for (std::size_t i = 0; i < count; ++i) to[i] = some[i];
 }
 
 /// x where the mask is set, elsewhere zero.
@@ -66,9 +109,6 @@ LAM_INLINE Floats exponential(Floats x) {
     return p * (Floats)((Ints)shifted << 23);
 }
 
-LAM_INLINE Floats sigmoid(Floats x) { return 1.0f / (1.0f + exponential(-x)); }
-LAM_INLINE Floats silu(Floats x) { return x / (1.0f + exponential(-x)); }
-
 /// The sum of the squares of a row of `size` floats, a multiple of W.
 LAM_INLINE float sum_of_squares(const float* row, std::size_t size) {
     Floats sums{};
@@ -78,56 +118,6 @@ LAM_INLINE float sum_of_squares(const float* row, std::size_t size) {
     for (std::size_t half = W / 2; half > 0; half /= 2)
         for (std::size_t i = 0; i < half; ++i) halves[i] += halves[i + half];
     return halves[0];
-}
-
-/// `[ROWS, N * W]` of floats in registers.
-template <std::size_t ROWS, std::size_t N>
-struct Tile {
-    Floats at[ROWS][N] = {};
-
-    /// Call `action(row, column, vector)` for every vector; `column` is that of its first float.
-    template <typename Action>
-    LAM_INLINE void each(Action action) {
-#pragma GCC unroll 16
-        for (std::size_t r = 0; r < ROWS; ++r)
-#pragma GCC unroll 16
-            for (std::size_t n = 0; n < N; ++n) action(r, n * W, at[r][n]);
-    }
-
-    /// Multiply every row by a number of its own.
-    LAM_INLINE void scale(const float* numbers) {
-        each([&](std::size_t r, std::size_t, Floats& x) LAM_INLINED { x *= numbers[r]; });
-    }
-
-    /// Add the product of `left [ROWS, depth]`, whose element (r, k) is at `r * row + k * step`, and of `right
-    /// [depth, N * W]` with rows `stride` apart.
-    LAM_INLINE void add_product(const float* left, std::size_t row, std::size_t step, const float* right,
-                                std::size_t stride, std::size_t depth) {
-        for (std::size_t k = 0; k < depth; ++k) {
-            Floats x[N];
-#pragma GCC unroll 16
-            for (std::size_t n = 0; n < N; ++n) x[n] = load(right + k * stride + n * W);
-#pragma GCC unroll 16
-            for (std::size_t r = 0; r < ROWS; ++r) {
-                const Floats y = all(left[r * row + k * step]);
-#pragma GCC unroll 16
-                for (std::size_t n = 0; n < N; ++n) at[r][n] += y * x[n];
-            }
-        }
-    }
-};
-
-/// Cut `columns`, a multiple of W, into panels of two vectors, with one of one vector at the end if they are odd: calls
-/// `action(column, N)` for each, N the vectors as a constant of the type `Count`.
-template <std::size_t N>
-struct Count {
-    static constexpr std::size_t value = N;
-};
-template <typename Action>
-LAM_INLINE void each_panel(std::size_t columns, Action action) {
-    std::size_t j = 0;
-    for (; j + 2 * W <= columns; j += 2 * W) action(j, Count<2>{});
-    if (j < columns) action(j, Count<1>{});
 }
 
 }  // namespace

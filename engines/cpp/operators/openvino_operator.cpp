@@ -3,6 +3,7 @@
 #include <openvino/core/op_extension.hpp>
 #include <openvino/core/parallel.hpp>
 #include <openvino/frontend/onnx/extension/conversion.hpp>
+#include <openvino/op/convert.hpp>
 
 #include "fused_delta_rule.h"
 
@@ -26,7 +27,8 @@ FusedDeltaRule::FusedDeltaRule(const ov::OutputVector& inputs) : Op(inputs) { co
 void FusedDeltaRule::validate_and_infer_types() {
     NODE_VALIDATION_CHECK(this, get_input_size() == inputs_count, "expected 6 inputs, found ", get_input_size());
     for (std::size_t i = 0; i < inputs_count; ++i) {
-        const ov::element::Type expected = i == 1 ? ov::element::i32 : ov::element::f32;
+        const bool bf16 = i == 0 && get_input_element_type(0) == ov::element::bf16;
+        const ov::element::Type expected = i == 1 ? ov::element::i32 : bf16 ? ov::element::bf16 : ov::element::f32;
         NODE_VALIDATION_CHECK(this, get_input_element_type(i) == expected, "expected ", expected, " for input ", i,
                               ", found ", get_input_element_type(i));
     }
@@ -51,7 +53,7 @@ void FusedDeltaRule::validate_and_infer_types() {
                           "expected shapes that agree, found projected ", projected, ", lengths ",
                           get_input_partial_shape(1), ", conv_weight ", get_input_partial_shape(2), ", conv_bias ",
                           bias, ", norm_weight ", norm, ", blend ", get_input_partial_shape(5));
-    set_output_type(0, ov::element::f32, {projected[0], projected[1], hidden_size});
+    set_output_type(0, get_input_element_type(0), {projected[0], projected[1], hidden_size});
 }
 
 std::shared_ptr<ov::Node> FusedDeltaRule::clone_with_new_inputs(const ov::OutputVector& inputs) const {
@@ -64,13 +66,14 @@ bool FusedDeltaRule::evaluate(ov::TensorVector& outputs, const ov::TensorVector&
     const std::size_t hidden_size = inputs[3].get_size() / 3;
     outputs[0].set_shape({shape[0], shape[1], hidden_size});
     const fused_delta_rule::Call call{
-        inputs[0].data<const float>(),
+        inputs[0].data(),
         inputs[1].data<const std::int32_t>(),
         inputs[2].data<const float>(),
         inputs[3].data<const float>(),
         inputs[4].data<const float>(),
         inputs[5].data<const float>(),
-        outputs[0].data<float>(),
+        outputs[0].data(),
+        inputs[0].get_element_type() == ov::element::bf16,
         shape[1],
         shape[2],
         hidden_size,
@@ -99,6 +102,18 @@ std::vector<std::shared_ptr<ov::Extension>> operator_extensions() {
                 return std::make_shared<FusedDeltaRule>(inputs)->outputs();
             }),
     };
+}
+
+void compute_in_bf16(const std::shared_ptr<ov::Model>& model) {
+    for (const auto& node : model->get_ordered_ops())
+        if (ov::is_type<FusedDeltaRule>(node)) {
+            const auto users = node->output(0).get_target_inputs();
+            node->input(0).replace_source_output(
+                std::make_shared<ov::op::v0::Convert>(node->input_value(0), ov::element::bf16));
+            node->validate_and_infer_types();
+            const auto back = std::make_shared<ov::op::v0::Convert>(node->output(0), ov::element::f32);
+            for (auto user : users) user.replace_source_output(back->output(0));
+        }
 }
 
 }  // namespace lam

@@ -6,10 +6,11 @@
 
 namespace lam {
 
-/// The fused delta rule of chunks of 128 tokens as an operator of OpenVINO, float32 on the CPU.
+/// The fused delta rule of chunks of 128 tokens as an operator of OpenVINO on the CPU.
 ///
 /// Inputs and output are those of `com.lam.FusedDeltaRule_c128` in a bundle's `model.onnx`: projected `[B, L, W]`,
 /// lengths `[B]` int32, conv_weight `[3M, 4]`, conv_bias `[3M]`, norm_weight `[D]`, blend `[2]`; heads `[B, L, M]`.
+/// All are float32 but lengths; projected and heads may both be bfloat16.
 class FusedDeltaRule : public ov::op::Op {
   public:
     OPENVINO_OP("FusedDeltaRule_c128", "com.lam")
@@ -27,5 +28,9 @@ class FusedDeltaRule : public ov::op::Op {
 
 /// What OpenVINO must be given to read such nodes from ONNX, and from its own cache.
 std::vector<std::shared_ptr<ov::Extension>> operator_extensions();
+
+/// Give the operators of a graph bfloat16 to read and to write. OpenVINO gives an operator that it does not know the
+/// types that the graph says; where it computes everything in bfloat16, it drops the conversions that are added here.
+void compute_in_bf16(const std::shared_ptr<ov::Model>& model);
 
 }  // namespace lam

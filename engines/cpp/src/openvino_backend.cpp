@@ -165,7 +165,9 @@ ov::CompiledModel compile(const Bundle& bundle, const Options& options) {
     try {
         ov::Core core;
         core.add_extension(operator_extensions());  // a graph kept in the cache is read by it
-        return core.compile_model(read_model(content.view()), "CPU", settings(options));
+        const std::shared_ptr<ov::Model> model = read_model(content.view());
+        if (options.precision == "bf16") compute_in_bf16(model);
+        return core.compile_model(model, "CPU", settings(options));
     } catch (const std::exception& error) {
         throw BundleError("OpenVINO " + openvino_version() + " cannot load " + graph + ": " + reason(error) +
                           remedy(graph));

@@ -92,8 +92,8 @@ std::vector<double> fused_delta_rule_oracle(const fused_delta_rule::Call& call, 
     std::vector<double> heads(texts * call.tokens * call.hidden_size);
     for (size_t i = 0; i < texts * call.head_count(); ++i) {
         const size_t text = i / call.head_count();
-        const Head head{call, call.projected + text * call.tokens * call.width, static_cast<size_t>(call.lengths[text]),
-                        i % call.head_count()};
+        const Head head{call, static_cast<const float*>(call.projected) + text * call.tokens * call.width,
+                        static_cast<size_t>(call.lengths[text]), i % call.head_count()};
         for (size_t begin = 0; begin < head.length; begin += call.chunk_size) {
             const Matrix mixed = head.chunk(begin, std::min(call.chunk_size, head.length - begin));
             for (size_t t = 0; t < mixed.size(); ++t) {

@@ -189,6 +189,11 @@ class Choice:
     why: str = ""
     """Why it is not a faster one, and what to do; empty if it is the fastest or was named."""
 
+    def said(self, bundle: "Bundle") -> str:
+        """It in a line for users, such as ``OpenVINO with the native operator``."""
+        chosen = " with the ".join(filter(None, (self.runtime.title, self.runtime.variant(bundle))))
+        return chosen + (f" ({self.why})" if self.why else "")
+
 
 def choose(engine: str, bundle: "Bundle", precision: str | None = None, device: str | None = None) -> Choice:
     """The runtime with that name; for ``auto``, the fastest that runs a bundle on this machine.

@@ -12,7 +12,7 @@ from lam_engines import BundleError, EngineError, load_engine
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import INLINED_MODEL
 from lam_engines.errors import installing
-from lam_engines.runtimes.openvino import operators
+from lam_engines.runtimes.openvino import library, operators
 from lam_engines.runtimes.registry import AUTO, choose
 from lam_export.evidence.subjects.engines import chosen_engines, engine_subject
 
@@ -112,6 +112,19 @@ def test_other_forms_run_in_onnxruntime(tiny_bundle: Path, tmp_path: Path) -> No
 )
 def test_a_precision_that_only_some_run(tiny_bundle: Path, precision: str | None, runtime: str) -> None:
     assert choose(AUTO, Bundle(tiny_bundle), precision).runtime.name == runtime
+
+
+@pytest.mark.needs("openvino")
+def test_bf16_on_a_processor_without_it(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(library, "instruction_sets", lambda: frozenset({"avx2", "avx512f"}))
+    for engine in (AUTO, "openvino"):
+        with pytest.raises(EngineError, match=r"expected a processor with instructions for bf16 .* for fp32$"):
+            load_engine(tiny_bundle, engine, precision="bf16")
+
+
+def test_embed_says_what_runs_and_what_is_missed(tiny_bundle: Path) -> None:
+    result = lam_export("embed", tiny_bundle, "a cat", "-v")
+    assert result.stderr.splitlines()[0] == "engine: ONNX Runtime (OpenVINO: LAM_OPERATORS is set to nothing)"
 
 
 def test_a_precision_that_the_bundle_lacks(tiny_bundle: Path) -> None:

@@ -14,7 +14,7 @@ from ...embedding.engine import EmbeddingEngine
 from ...embedding.long_texts import WINDOW_TOKENS, flat_embedding
 from ...errors import BundleError, EngineError
 from .library import check_bf16, compile_options, library, version_of
-from .operators import check_operators, find_operators, graph_of
+from .operators import check_operators, compute_in_bf16, find_operators, graph_of
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest
@@ -132,6 +132,8 @@ def compile_graph(
         if operators is not None:
             core.add_extension(str(operators))
         model = core.read_model(content, b"")
+        if precision == "bf16":
+            compute_in_bf16(model)
         if windowed:
             (window,) = (node for node in model.get_ops() if node.get_friendly_name() == WINDOW)
             value = openvino.opset1.parameter(window.output(0).partial_shape, openvino.Type.i64, name=WINDOW)
