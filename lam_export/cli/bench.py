@@ -32,7 +32,7 @@ def run(
         list[str] | None,
         typer.Option(
             help="Alternative to time too: pytorch, compile (PyTorch), minilm-onnx, minilm-openvino, "
-            "sentence-transformers, or another bundle's folder. May be repeated.",
+            "minilm-openvino-bf16, sentence-transformers, or another bundle's folder. May be repeated.",
             show_default=False,
         ),
     ] = None,

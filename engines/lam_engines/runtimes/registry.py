@@ -77,12 +77,15 @@ class Runtime(ABC):
             EngineError: the runtime or the device is missing.
         """
 
-    def run_graph(self, graph: Path, threads: int | None) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
+    def run_graph(
+        self, graph: Path, threads: int | None, precision: str = "fp32"
+    ) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
         """Load any ONNX file on the CPU, with the same options as a bundle's graph.
 
         Args:
             graph: a file with the inputs and the output of an encoder's graph.
             threads: CPU threads; if left out, the runtime's default.
+            precision: one of :attr:`precisions` that needs no other file.
 
         Returns:
             A function that takes ``input_ids`` and ``attention_mask``, int64 ``[B, L]``, and returns float32

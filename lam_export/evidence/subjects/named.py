@@ -19,8 +19,12 @@ from .transformers import sentence_transformers_subject, transformer_in_runtime
 
 _IN_PYTORCH = {"pytorch": False, "compile": True}
 """Name to whether the checkpoint is compiled."""
-_IN_RUNTIME = {"minilm-onnx": "onnxruntime", "minilm-openvino": "openvino"}
-"""Name to the runtime that runs the transformer."""
+_IN_RUNTIME = {
+    "minilm-onnx": ("onnxruntime", "fp32"),
+    "minilm-openvino": ("openvino", "fp32"),
+    "minilm-openvino-bf16": ("openvino", "bf16"),
+}
+"""Name to the runtime that runs the transformer, and its precision."""
 _SENTENCE_TRANSFORMERS = "sentence-transformers"
 NAMES = (*_IN_PYTORCH, *_IN_RUNTIME, _SENTENCE_TRANSFORMERS)
 _TEACHER = "all-MiniLM-L6-v2"
@@ -54,7 +58,7 @@ class NamedSubjects:
                 if find_spec(package) is None:
                     raise LamError(f"{package} not installed here; run: pip install sentence-transformers")
                 if name in _IN_RUNTIME:
-                    registry.runtime(_IN_RUNTIME[name]).version()
+                    registry.runtime(_IN_RUNTIME[name][0]).version()
             elif not (Path(name) / MANIFEST).exists():
                 raise LamError(
                     f"expected --against {', '.join(NAMES)} or a bundle's folder, found {name!r}, which is neither"
@@ -80,7 +84,7 @@ class NamedSubjects:
         graph = scratch / "transformer.onnx"
         if not graph.exists():
             export_transformer(transformer, graph)
-        return transformer_in_runtime(self.bundle, transformer, _IN_RUNTIME[name], graph, threads=self.threads)
+        return transformer_in_runtime(self.bundle, transformer, *_IN_RUNTIME[name], graph, threads=self.threads)
 
     def reference(self) -> Subject | None:
         """The checkpoint in PyTorch, float32; None without one.

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 def transformer_in_runtime(
-    bundle: Bundle, transformer: Transformer, engine: str, graph: Path, *, threads: int
+    bundle: Bundle, transformer: Transformer, engine: str, precision: str, graph: Path, *, threads: int
 ) -> Subject:
     """A transformer's graph in a runtime, with the same options as a bundle's.
 
@@ -32,6 +32,7 @@ def transformer_in_runtime(
         bundle: the bundle whose tokenizer is used.
         transformer: the transformer that the graph was exported from.
         engine: the runtime's name.
+        precision: ``fp32``, or what the runtime makes of it.
         graph: the file that :func:`~lam_export.evidence.transformer.export_transformer` wrote.
         threads: number of CPU threads.
 
@@ -39,8 +40,9 @@ def transformer_in_runtime(
         LamError: the transformer's vocabulary differs from the bundle's, or the runtime is not installed.
     """
     runtime = registry.runtime(engine)
-    load = partial(_graph_engine, bundle.path, engine, graph, threads=threads)
-    return _subject(bundle, transformer, runtime.title, f"{runtime.name} {runtime.version()}", load, truncates=False)
+    load = partial(_graph_engine, bundle.path, engine, graph, precision, threads=threads)
+    made_by = f"{runtime.name} {runtime.version()}"
+    return _subject(bundle, transformer, runtime.title, made_by, load, truncates=False, precision=precision)
 
 
 def sentence_transformers_subject(bundle: Bundle, transformer: Transformer, *, threads: int) -> Subject:
@@ -51,7 +53,14 @@ def sentence_transformers_subject(bundle: Bundle, transformer: Transformer, *, t
 
 
 def _subject(
-    bundle: Bundle, transformer: Transformer, where: str, runtime: str, load: Any, *, truncates: bool
+    bundle: Bundle,
+    transformer: Transformer,
+    where: str,
+    runtime: str,
+    load: Any,
+    *,
+    truncates: bool,
+    precision: str = "fp32",
 ) -> Subject:
     folder, vocabulary = transformer.folder, bundle.manifest.model.vocab_size
     if transformer.vocab_size != vocabulary:
@@ -63,9 +72,9 @@ def _subject(
 
     weights = folder / WEIGHTS
     info = SubjectInfo(
-        name=f"{transformer.name} in {where}",
+        name=f"{transformer.name} in {where}" + ("" if precision == "fp32" else f" {precision}"),
         model="other",
-        precision="fp32",
+        precision=precision,
         runtime=runtime,
         artefact=WEIGHTS,
         sha256=sha256_of(weights),
@@ -74,9 +83,9 @@ def _subject(
     return Subject(info, load, lambda: (info.sha256, info.runtime), transformer=transformer, truncates=truncates)
 
 
-def _graph_engine(bundle: Path, engine: str, graph: Path, *, threads: int) -> FunctionEngine:
+def _graph_engine(bundle: Path, engine: str, graph: Path, precision: str, *, threads: int) -> FunctionEngine:
     runtime = registry.runtime(engine)
-    return FunctionEngine(Bundle(bundle), graph.name, runtime.run_graph(graph, threads), runtime.title)
+    return FunctionEngine(Bundle(bundle), graph.name, runtime.run_graph(graph, threads, precision), runtime.title)
 
 
 class SentenceTransformers(FunctionEngine):

@@ -48,7 +48,9 @@ class OnnxRuntime(Runtime):
 
         return OnnxRuntimeEngine(bundle, precision=precision, device=device, threads=threads)
 
-    def run_graph(self, graph: Path, threads: int | None) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
+    def run_graph(
+        self, graph: Path, threads: int | None, precision: str = "fp32"
+    ) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
         import onnxruntime
 
         from .session import session_options
