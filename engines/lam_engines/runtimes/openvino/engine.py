@@ -1,6 +1,7 @@
 """OpenVINO: a second engine for CPUs."""
 
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from shlex import quote
 from threading import Lock
@@ -120,12 +121,14 @@ def compile_graph(
             f"expected {graph} in the bundle {bundle.path}, found none; make it again: lam-export onnx CHECKPOINT -o "
             f"{quote(str(bundle.path))} --inline --force"
         )
-    openvino = library()
-    if precision == "bf16":
-        check_bf16()
-    if operators is not None:
-        check_operators(operators, version_of(openvino))
-    content = bundle.read(graph)
+    with ThreadPoolExecutor(1) as reader:  # reading and hashing take as long as the import
+        reading = reader.submit(bundle.read, graph)
+        openvino = library()
+        if precision == "bf16":
+            check_bf16()
+        if operators is not None:
+            check_operators(operators, version_of(openvino))
+        content = reading.result()
     options = compile_options(threads, precision) | {openvino.properties.enable_profiling: profiling}
     try:
         core = openvino.Core()
