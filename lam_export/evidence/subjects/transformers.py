@@ -74,7 +74,7 @@ def _subject(
     info = SubjectInfo(
         name=f"{transformer.name} in {where}" + ("" if precision == "fp32" else f" {precision}"),
         model="other",
-        precision=precision,
+        precision=precision,  # type: ignore[arg-type]
         runtime=runtime,
         artefact=WEIGHTS,
         sha256=sha256_of(weights),
