@@ -3,7 +3,6 @@
 import asyncio
 import hmac
 import time
-from base64 import b64encode
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,7 +20,7 @@ from .metrics import Metrics
 from .model import Embedded, HttpModel
 from .models import Models
 from .options import MAX_TEXTS, HttpOptions
-from .schemas import KserveRequest, OpenAiRequest, TeiRequest, TokenizeRequest
+from .schemas import KserveRequest, OpenAiRequest, TeiRequest, TokenizeRequest, openai_answer
 from .state import State
 
 HEALTH = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
@@ -69,7 +68,7 @@ class Apis:
         check_dimensions(asked.dimensions, model.hidden_size)
         found = await self._embed(request, model, texts, asked.truncate)
         # In a thread, because thousands of embeddings take milliseconds to write as JSON.
-        return await asyncio.to_thread(_openai_answer, asked, found)
+        return await asyncio.to_thread(lambda: json_response(openai_answer(asked, found.vectors, found.tokens)))
 
     async def openai_models(self, request: Request) -> Response:
         return json_response({"object": "list", "data": [self._card(model.name) for model in self._models]})
@@ -227,21 +226,9 @@ class Apis:
         facts = request.state.facts
         facts.update(model=model.name, texts=len(texts))
         found = await unless_gone(request, model.embed(texts, truncate=truncate))
-        facts.update(tokens=int(found.tokens.sum()), truncated=int(found.truncated.sum()), seconds_in=found.seconds)
+        facts.update(tokens=int(found.tokens.sum()), truncated=int(found.truncated.sum()))
+        facts.update(begun=found.begun, seconds_in=found.seconds)
         return found
-
-
-def _openai_answer(asked: OpenAiRequest, found: Embedded) -> Response:
-    base64, tokens = asked.encoding_format == "base64", int(found.tokens.sum())
-    vectors = [b64encode(row.tobytes()).decode() for row in found.vectors.astype("<f4")] if base64 else found.vectors
-    return json_response(
-        {
-            "object": "list",
-            "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(vectors)],
-            "model": asked.model,
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-        }
-    )
 
 
 def _tokens(encoding: Any) -> list[dict[str, Any]]:

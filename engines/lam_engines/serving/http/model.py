@@ -36,8 +36,10 @@ class Embedded:
     """Tokens of each text that were embedded, special tokens included; ``[n]`` int32."""
     truncated: np.ndarray
     """Whether each text was cut; ``[n]`` bool."""
+    begun: float
+    """When its first stage began, by the monotonic clock."""
     seconds: Mapping[str, float]
-    """Seconds that the request spent in each stage; ``queue`` ends with its first batch."""
+    """Seconds that the request spent in each stage, in order; ``queue`` ends with its first batch."""
 
 
 class HttpModel:
@@ -145,7 +147,8 @@ class HttpModel:
             "queue": request.begun - waiting[0].since,
             "compute": monotonic() - request.begun,
         }
-        return Embedded(request.vectors, np.array(tokenized.counts, np.int32), np.array(tokenized.truncated), seconds)
+        counts, truncated = np.array(tokenized.counts, np.int32), np.array(tokenized.truncated)
+        return Embedded(request.vectors, counts, truncated, begun, seconds)
 
     async def tokenize(self, texts: Sequence[str], *, special: bool) -> "list[tokenizers.Encoding]":
         """The tokens of each text, of any length.
