@@ -31,8 +31,8 @@ def check_batch(source: Path | None, reading: "Reading", output: Path | None) ->
         raise InputError(f"expected --input FILE and -o FILE.jsonl with --format {OPENAI_BATCH}, found one missing")
     if reading != Reading(format=OPENAI_BATCH, max_text_bytes=reading.max_text_bytes):
         raise InputError(
-            f"expected none of --column, --keep, --id-column, --delimiter and --on-error with --format {OPENAI_BATCH}, found "
-            f"one; leave it out"
+            f"expected none of --column, --keep, --id-column, --delimiter and --on-error with --format {OPENAI_BATCH}, "
+            f"found one; leave it out"
         )
 
 

@@ -146,9 +146,7 @@ def run(
     batch = text_format == OPENAI_BATCH
     if batch:
         if texts or ray:
-            raise InputError(
-                f"expected neither texts as arguments nor --ray with --format {OPENAI_BATCH}; leave them out"
-            )
+            raise InputError(f"expected no texts and no --ray with --format {OPENAI_BATCH}; leave them out")
         check_batch(input_file, reading, output)
     if ray and texts:
         raise InputError("expected no texts as arguments with --ray; name files: --input FOLDER -o FOLDER")

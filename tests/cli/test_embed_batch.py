@@ -99,7 +99,7 @@ def test_errors_are_those_of_openai_line_by_line(tiny_bundle: Path, tmp_path: Pa
         (("-o", "a.npy"), "expected an output file ending in .jsonl"),
         ((), "expected --input FILE and -o FILE.jsonl"),
         (("-o", "a.jsonl", "--column", "x"), "expected none of --column"),
-        (("-o", "a.jsonl", "--ray"), "nor --ray with --format openai-batch"),
+        (("-o", "a.jsonl", "--ray"), "no --ray with --format openai-batch"),
         (("-o", "no/folder/a.jsonl"), "expected a folder at"),
     ],
 )

@@ -13,7 +13,7 @@ import orjson
 from ...contract import MAX_TEXT_BYTES, OPENAI_BATCH
 from ...embedding.batching import windows
 from ...embedding.engine import EmbeddingEngine
-from ...errors import EngineError, InputError
+from ...errors import EngineError
 from ...files.formats import Format, format_of
 from ...files.lines import Lines
 from ...files.reasons import reasons_beside

@@ -17,7 +17,7 @@ def no_trace(headers: Mapping[str, str], facts: dict[str, Any]) -> Iterator[None
 
 
 def open_tracing(stack: ExitStack) -> Trace:
-    """A function that makes the spans of a request, below the caller's (``traceparent``). ``stack`` sends the last ones.
+    """A function that makes a request's spans, below the caller's (``traceparent``). ``stack`` sends the last ones.
 
     Where to send it, its name and sampling come from the ordinary variables: ``OTEL_EXPORTER_OTLP_ENDPOINT``,
     ``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER`` and the others.
