@@ -84,7 +84,7 @@ def run(
     use_triton: Annotated[
         bool, typer.Option("--triton", help="Run NVIDIA Triton Inference Server instead of the own server.")
     ] = False,
-    http_port: triton.HttpPort = 8000,
+    http_port: triton.HttpPort = None,
     grpc_port: triton.GrpcPort = 8001,
     metrics_port: triton.MetricsPort = 8002,
     tritonserver: triton.Program = None,

@@ -48,6 +48,8 @@ def test_triton_refuses(tmp_path: Path, tiny_bundle: Path) -> None:
         "triton", tiny_bundle, "-o", tmp_path / "models", "--flavour", "cpp"
     )
     assert "expected a bundle" in refusal("triton", tmp_path / "none", "-o", tmp_path / "models")
+    assert "expected folders of Latin letters and digits" in refusal("triton", tiny_bundle, "-o", tmp_path / "my repo")
+    assert not (tmp_path / "my repo").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     assert "is no repository of lam-export" in refusal("triton", tiny_bundle, "-o", tmp_path / "mine", "--force")
@@ -133,8 +135,12 @@ def test_the_server_does_not_outlive_serve(
 
 
 def test_serve_restarts(tmp_path: Path, tiny_bundle: Path, triton_installation: Installation) -> None:
-    with serving(tmp_path, tiny_bundle, *PORTS, "--log", tmp_path / "log") as (process, said):
+    with serving(tmp_path, tiny_bundle, *PORTS[2:], "--log", tmp_path / "log") as (process, said):
         assert process.stderr is not None
+        assert "HTTP" not in said
+        assert "note: the HTTP port is shut: in Triton before 25.07" in next(
+            line for line in process.stderr if line.startswith("note")
+        )
         os.kill(server_of(process), signal.SIGKILL)
         lines = [line for line in iter(process.stderr.readline, "the server serves again\n") if line]
         assert lines[-1] == "restarting the server: the server ended with -9\n"

@@ -34,7 +34,7 @@ class ServerProcess:
             EngineError: the program cannot be run, or the log cannot be written.
         """
         self.shared_memory = shared_memory
-        _check_places(*installation.command, *installation.arguments, *arguments)
+        check_places(*installation.command, *installation.arguments, *arguments)
         environment = {**os.environ, **installation.environment}
         for name in ("PYTHONPATH", "PYTHONHOME"):
             environment.pop(name, None)
@@ -88,8 +88,10 @@ class ServerProcess:
             segment.unlink(missing_ok=True)
 
 
-def _check_places(*words: str) -> None:
-    """Triton's Python backend starts its processes through a line of shell, in which it quotes nothing.
+def check_places(*words: str) -> None:
+    """See that Triton can use the places in its arguments.
+
+    Its Python backend starts its processes through a line of shell, in which it quotes nothing.
 
     Raises:
         EngineError: a place would be cut or run there.

@@ -24,6 +24,8 @@ from .installation import Installation
 REQUIREMENTS = Path(__file__).with_name("environment.txt")
 _PYTHONS = ((3, 10), (3, 11), (3, 12))
 _DOWNLOAD_MB = 100
+_VERSION = "2.51.0"
+"""Of Triton in nvidia-pytriton 0.7.0, the last one on PyPI."""
 _COMPLETE = "complete"
 _OTHER = "or name a server: --tritonserver COMMAND"
 
@@ -86,6 +88,7 @@ def _installation(folder: Path, library: Path) -> Installation:
         # The models run in the first Python on PATH.
         environment={"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
         | {"LD_LIBRARY_PATH": f"{library}{os.pathsep}{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(os.pathsep)},
+        version=_VERSION,
         backends=frozenset({"python"}),
     )
 
