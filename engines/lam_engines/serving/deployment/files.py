@@ -12,7 +12,7 @@ from ...bundles.whole import write_whole
 from ...contract import ENSEMBLE
 from ...errors import LamError
 from ..triton.arguments import steady_arguments
-from ..triton.flavours import flavour_of
+from ..triton.flavours import packages_of
 from ..triton.options import ServingOptions
 from .images import has_safe_http, image_for
 from .requirements import requirements
@@ -63,7 +63,7 @@ class Deployment:
             name=bundle.path.resolve().name,
             model=ENSEMBLE,
             max_batch=options.max_batch,
-            packages=flavour_of(options).packages,
+            packages=packages_of(bundle, options),
             arguments=steady_arguments(_STOP),
             gpu=options.on_gpu,
             tensorrt=bundle.manifest.plans[options.plan].version if options.plan else None,

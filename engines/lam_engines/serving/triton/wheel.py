@@ -7,6 +7,7 @@ virtual environment of its own, one for each version of Python.
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -23,7 +24,7 @@ from .installation import Installation
 
 REQUIREMENTS = Path(__file__).with_name("environment.txt")
 _PYTHONS = ((3, 10), (3, 11), (3, 12))
-_DOWNLOAD_MB = 100
+_DOWNLOAD_MB = 160
 _VERSION = "2.51.0"
 """Of Triton in nvidia-pytriton 0.7.0, the last one on PyPI."""
 _COMPLETE = "complete"
@@ -52,13 +53,19 @@ def wheel_installation(on_install: Callable[[str], None]) -> Installation:
     return _installation(folder, library)
 
 
+def pinned_version(package: str) -> str:
+    """The version of a package in the environment of PyPI's server, and in images; empty if it is not there."""
+    found = re.search(rf"^{re.escape(package)}==(\S+)", REQUIREMENTS.read_text(encoding="ascii"), re.MULTILINE)
+    return found[1] if found else ""
+
+
 def logs_folder() -> Path:
     """Default folder of the servers' logs."""
     return _servers() / "logs"
 
 
 def _servers() -> Path:
-    """Where servers are installed; 330 MB each."""
+    """Where servers are installed; 500 MB each."""
     return cache_folder() / "tritonserver"
 
 
