@@ -146,7 +146,7 @@ def main(
     figures = ("{:,.0f}", "{:,.0f}", "{:.2f}", "{:.1f}", "{:.1f}", "{:.2f}")
     cells = [tuple(f.format(x) for f, x in zip(figures, row, strict=True)) for row in (middle, *rows)]
     head = ("", "engine, tokens/s", "served", "ratio", "engine, one short text, p50 ms", "served", "ratio")
-    names = ("**median**", *(f"turn {i + 1}" for i in range(rounds)))
+    names = ("median", *(f"turn {i + 1}" for i in range(rounds)))
     kinds = (f"{clients - few} clients with {short.tokens[0]} tokens", f"{few} with {long.tokens[0]:,} tokens")
     waits = [
         (f"{kind}, {how}", f"{load.requests / load.seconds:,.1f}", *(f"{p(load, q):,.0f}" for q in (50, 95, 99, 100)))
