@@ -66,11 +66,13 @@ def serve(context: typer.Context, bundles: Sequence[Path], *, host: str, stop_ti
     from lam_engines.serving.triton.find_server import find_installation
     from lam_engines.serving.triton.flavours import flavour_of, resolve
     from lam_engines.serving.triton.leftovers import own_prefix, sweep
+    from lam_engines.serving.triton.process import check_places
     from lam_engines.serving.triton.server import ServerStartError
     from lam_engines.serving.triton.wheel import logs_folder
 
     if len(bundles) > 1:
         raise InputError(f"expected one bundle with --triton, found {len(bundles)}; run one server for each")
+    check_places(tempfile.gettempdir())  # before a server is installed or started
     opened = Bundle(bundles[0])
     chosen = resolve(opened, serving_options(context))
     given = context.params

@@ -8,8 +8,8 @@ from dataclasses import dataclass, field
 class Portable:
     """What runs a bundle where this package's dependencies are not: in the processes of another server.
 
-    The runtime's module ``network`` has a function ``load(folder, precision, threads, workers)``. It gives an object
-    with ``run(input_ids, attention_mask)``, from int64 ``[B, L]`` to float32 ``[B, hidden]``.
+    The runtime's module ``network`` has a function ``load(folder, precision, threads, workers)``. It gives a
+    :class:`~lam_engines.serving.triton.models.networks.Network`.
     """
 
     file: str

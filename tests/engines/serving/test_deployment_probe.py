@@ -10,7 +10,7 @@ from served import free_port, stopped
 
 from lam_engines.serving import deployment
 from lam_engines.serving.deployment.probe import failure
-from lam_engines.serving.triton.probe import Health, Probe
+from lam_engines.serving.triton.probe import Health, HealthCheck
 
 if TYPE_CHECKING:
     from lam_engines.serving.triton import TritonServer
@@ -62,7 +62,7 @@ def test_a_queue_that_is_slow_and_moves_is_healthy(tiny_server: "TritonServer") 
                 reason = failure(
                     f"http://{tiny_server.http_url}", f"http://{tiny_server.metrics_url}/metrics", "lam_embed", 1
                 )
-                health, said = Probe.of(tiny_server.repository)(tiny_server.grpc_url, tiny_server.metrics_url, 1)
+                health, said = HealthCheck.of(tiny_server.repository)(tiny_server.grpc_url, tiny_server.metrics_url, 1)
                 assert (reason, health) in (("", Health.BUSY), ("", Health.SERVES)), said
         finally:
             for one in asked:

@@ -9,7 +9,7 @@ from ...machine import processors
 from ...telemetry import disable_telemetry
 
 
-class Network:
+class OnnxRuntimeNetwork:
     """A graph in ONNX Runtime. Several threads may run it at once."""
 
     def __init__(self, graph: Path, threads: int) -> None:
@@ -29,8 +29,11 @@ class Network:
         vectors: np.ndarray = self._session.run([SENTENCE_EMBEDDING], feed)[0]
         return vectors
 
+    def max_batch(self, tokens: int) -> int | None:
+        return None
 
-def load(folder: Path, precision: str, threads: int | None, workers: int) -> Network:
+
+def load(folder: Path, precision: str, threads: int | None, workers: int) -> OnnxRuntimeNetwork:
     """Load ``model.onnx``, whose precision is its own."""
     # A worker's own thread is one of the network's: workers and threads together use every processor.
-    return Network(folder / MODEL, threads or max(1, processors() + 1 - workers))
+    return OnnxRuntimeNetwork(folder / MODEL, threads or max(1, processors() + 1 - workers))

@@ -12,7 +12,7 @@ OPERATORS_FILE = "operators.so"
 """The library of native operators, if the graph has nodes of it."""
 
 
-class Network:
+class OpenVinoNetwork:
     """A graph in OpenVINO. One batch runs at a time, on all threads."""
 
     def __init__(self, folder: Path, precision: str, threads: int | None) -> None:
@@ -32,7 +32,10 @@ class Network:
             found: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)[SENTENCE_EMBEDDING]
         return found
 
+    def max_batch(self, tokens: int) -> int | None:
+        return None
 
-def load(folder: Path, precision: str, threads: int | None, workers: int) -> Network:
+
+def load(folder: Path, precision: str, threads: int | None, workers: int) -> OpenVinoNetwork:
     """Load ``model.onnx``. While one worker computes, the others prepare and answer."""
-    return Network(folder, precision, threads)
+    return OpenVinoNetwork(folder, precision, threads)

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -23,8 +24,6 @@ from .bodies import check_dimensions, decode, listed
 from .errors import ApiError, no_model
 from .schemas import OpenAiRequest, openai_answer
 
-FORMAT = "openai-batch"
-"""The name of the format for users."""
 _URL = "/v1/embeddings"
 _LINE = 32 << 20
 """Characters of the longest line; as much as a request to the server may have."""
@@ -120,9 +119,7 @@ def embed_batch(
             share = (lines.position - before) / max(1, len(texts))
             before = lines.position
             try:
-                _answer(
-                    engine, window, texts, batch_tokens, lambda n, share=share: progress(n, n * share), answers, errors
-                )
+                _answer(engine, window, texts, batch_tokens, partial(_told, progress, share), answers, errors)
             except OSError as error:
                 raise OutputError(
                     f"{output}: expected room for the answers, found: {error.strerror}; make room"
@@ -133,6 +130,10 @@ def embed_batch(
     if not done.failed:
         beside.unlink(missing_ok=True)
     return done
+
+
+def _told(progress: Callable[[int, float], None], share: float, texts: int) -> None:
+    progress(texts, texts * share)
 
 
 def _answer(

@@ -31,7 +31,7 @@ class Health(Enum):
 
 
 @dataclass(frozen=True)
-class Probe:
+class HealthCheck:
     """Sends one request and judges the answer."""
 
     model: str
@@ -40,11 +40,11 @@ class Probe:
     """Makes the arguments of a new request."""
 
     @staticmethod
-    def of(repository: Path) -> "Probe":
+    def of(repository: Path) -> "HealthCheck":
         """The probe whose answer shows that the whole repository works."""
         if (repository / MODEL).is_dir():
-            return Probe(MODEL, _new_memory(hidden_size_of(repository)))
-        return Probe(ENSEMBLE, _new_text)
+            return HealthCheck(MODEL, _new_memory(hidden_size_of(repository)))
+        return HealthCheck(ENSEMBLE, _new_text)
 
     def __call__(self, grpc_url: str, metrics_url: str, timeout: float) -> tuple[Health, str]:
         """Ask the server.

@@ -13,8 +13,8 @@ from ...errors import EngineError
 from .arguments import has_safe_http, steady_arguments
 from .find_server import find_installation
 from .installation import Installation
-from .ports import free_ports
-from .probe import Health, Probe, version_at
+from .ports import free_ports, listens
+from .probe import Health, HealthCheck, version_at
 from .process import ServerProcess
 
 _WATCH_SECONDS = 0.5
@@ -94,7 +94,7 @@ class TritonServer:
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self._failure: Exception | None = None
-        self._probe = Probe.of(self.repository)
+        self._probe = HealthCheck.of(self.repository)
 
     @property
     def http_url(self) -> str:
@@ -197,7 +197,8 @@ class TritonServer:
                 process.kill()
                 raise self._start_error(f"tritonserver ended with {code} before it served", logged)
             health, said = self.probe(timeout=max(0.1, min(_PROBE_TIMEOUT, deadline - time.monotonic())))
-            if health is Health.SERVES:
+            # It opens gRPC first, then HTTP, and the metrics last.
+            if health is Health.SERVES and listens(self.metrics_url):
                 self._model_processes = process.children()
                 return
             if time.monotonic() > deadline:

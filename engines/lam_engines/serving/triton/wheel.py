@@ -21,6 +21,7 @@ from ...contract import CACHE_VARIABLE
 from ...errors import EngineError
 from ...machine import cache_folder
 from .installation import Installation
+from .process import check_places
 
 REQUIREMENTS = Path(__file__).with_name("environment.txt")
 _PYTHONS = ((3, 10), (3, 11), (3, 12))
@@ -43,10 +44,11 @@ def wheel_installation(on_install: Callable[[str], None]) -> Installation:
 
     Raises:
         UnfitMachineError: the wheel does not run on this machine or with this Python.
-        EngineError: the server cannot be downloaded or written.
+        EngineError: the server cannot be downloaded or written, or could not run in the user's cache.
     """
     library = _check_machine()
     folder = _servers() / f"{sys.version_info.major}.{sys.version_info.minor}-{_fingerprint()}"
+    check_places(str(folder))
     if not _is_whole(folder):
         on_install(f"installing Triton's server and its models' packages into {folder} (once; {_DOWNLOAD_MB} MB)")
         _install(folder)

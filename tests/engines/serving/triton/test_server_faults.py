@@ -310,3 +310,4 @@ def test_what_waits_in_lam_core_is_counted_and_leaves_with_its_client(tiny_serve
         while counted("lam_waiting_requests") > 0:
             assert time.monotonic() < deadline
         assert counted("lam_texts") - done < 120
+    assert over_grpc(tiny_server.grpc_url)([b"hi"])["token_count"].item() == 3

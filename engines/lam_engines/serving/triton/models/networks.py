@@ -33,24 +33,11 @@ def network_of(parameters: dict[str, str], folder: Path) -> Network:
     if model is None:
         module = import_module(f".....runtimes.{parameters['engine'].replace('-', '_')}.network", __name__)
         threads = int(parameters["threads"]) or None
-        return Whole(module.load(folder, parameters["precision"], threads, int(parameters["workers"])))
+        loaded: Network = module.load(folder, parameters["precision"], threads, int(parameters["workers"]))
+        return loaded
     if "profiles" in parameters:
         return PlanModel(model, parameters["profiles"], int(parameters["pad_token_id"]))
     return AskedModel(model)
-
-
-class Whole:
-    """A runtime in this process, which takes batches of any size."""
-
-    def __init__(self, network: Any) -> None:
-        self._network = network
-
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        vectors: np.ndarray = self._network.run(input_ids, attention_mask)
-        return vectors
-
-    def max_batch(self, tokens: int) -> int | None:
-        return None
 
 
 class AskedModel:
