@@ -55,7 +55,7 @@ def test_a_queue_that_is_slow_and_moves_is_healthy(tiny_server: "TritonServer") 
     with InferenceServerClient(tiny_server.grpc_url) as client:
         given = InferInput("text", [1, 1], "BYTES")
         given.set_data_from_numpy(np.array([[b"the dog runs " * 400]], dtype=object))
-        asked = [client.async_infer("lam_embed", [given], lambda *_: None) for _ in range(200)]
+        asked = [client.async_infer("lam_embed", [given], lambda result, error: None) for _ in range(200)]
         try:
             # Neither the answer nor a failure comes within the first time limits, which are far too short.
             for _ in range(3):
