@@ -4,11 +4,13 @@
     python benchmarks/serving_and_engine.py demo-bundle --engine openvino --precision bf16
     python benchmarks/serving_and_engine.py demo-bundle --triton
 
-Engine and server take turns. First, tokens a second with many clients of one text each, and the time of one short text
-alone. Then short and long texts at once: how long each kind takes beside the other. Shows the tables in Markdown, and
-writes them to a file. Every answer is compared. Exit code 2 if one was wrong or a request failed.
+Engine and server take turns. First, tokens a second with many clients of one text each, the processors' time for that,
+and the time of one short text alone. Then short and long texts at once: how long each kind takes beside the other.
+Shows the tables in Markdown, and writes them to a file. Every answer is compared. Exit code 2 if one was wrong or a
+request failed.
 """
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -45,32 +47,39 @@ ROUNDED = 5e-3
 
 
 @contextmanager
-def own_server(bundle: Path, arguments: Sequence[str]) -> Iterator[str]:
-    """``lam-export serve`` in a process of its own; its address."""
+def own_server(bundle: Path, arguments: Sequence[str]) -> Iterator[tuple[str, list[int]]]:
+    """``lam-export serve`` in a process of its own; its address and process."""
     command = [sys.executable, "-m", "lam_export", "serve", str(bundle), "--port", "0", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             words = process.stdout.readline().split()
-            yield f"{next(word for word in words if word.startswith('http')).rstrip(';')}/v1"
+            yield f"{next(word for word in words if word.startswith('http')).rstrip(';')}/v1", [process.pid]
         finally:
             process.terminate()
 
 
 @contextmanager
-def triton(bundle: Path, options: ServingOptions) -> Iterator[str]:
+def triton(bundle: Path, options: ServingOptions) -> Iterator[tuple[str, list[int]]]:
+    """Its address and processes."""
     with (
         tempfile.TemporaryDirectory() as folder,
         TritonServer(write_repository(bundle, Path(folder) / "models", options)) as server,
     ):
-        yield f"grpc://{server.grpc_url}"
+        yield f"grpc://{server.grpc_url}", [server.pid or 0, *server.model_pids]
 
 
-def engine_turn(engine: EmbeddingEngine, mix: Mix) -> float:
-    """Tokens a second."""
-    begun = time.perf_counter()
+def processor_seconds(pids: Sequence[int]) -> float:
+    """User and system time of processes so far."""
+    fields = [Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split() for pid in pids]
+    return sum(int(found[11]) + int(found[12]) for found in fields) / os.sysconf("SC_CLK_TCK")
+
+
+def engine_turn(engine: EmbeddingEngine, mix: Mix) -> tuple[float, float]:
+    """Tokens a second, and processor seconds for 1,000 tokens."""
+    begun, used, tokens = time.perf_counter(), time.process_time(), sum(mix.tokens)
     engine.embed(mix.texts)
-    return sum(mix.tokens) / (time.perf_counter() - begun)
+    return tokens / (time.perf_counter() - begun), (time.process_time() - used) / tokens * 1e3
 
 
 def engine_once(engine: EmbeddingEngine, seconds: float) -> float:
@@ -83,17 +92,27 @@ def engine_once(engine: EmbeddingEngine, seconds: float) -> float:
 
 
 def in_turns(
-    asked: Connection, engine: EmbeddingEngine, mix: Mix, short: Mix, *, clients: int, rounds: int, seconds: float
+    asked: Connection,
+    pids: Sequence[int],
+    engine: EmbeddingEngine,
+    mix: Mix,
+    short: Mix,
+    *,
+    clients: int,
+    rounds: int,
+    seconds: float,
 ) -> tuple[list[tuple[float, ...]], list[Load]]:
     """The rows of engine and server in turns, and the loads."""
     rows: list[tuple[float, ...]] = []
     loads: list[Load] = []
     for turn in range(rounds):
-        alone, once = engine_turn(engine, mix), engine_once(engine, seconds / 4)
+        (alone, cost), once = engine_turn(engine, mix), engine_once(engine, seconds / 4)
+        before = processor_seconds(pids)
         many = closed(asked, mix, clients=clients, seconds=seconds)
+        spent = (processor_seconds(pids) - before) / max(1, many.tokens) * 1e3
         one = closed(asked, short, clients=1, seconds=seconds / 4)
         served = many.tokens / many.seconds
-        rows.append((alone, served, served / alone, once, p(one, 50), p(one, 50) / once))
+        rows.append((alone, served, served / alone, cost, spent, once, p(one, 50), p(one, 50) / once))
         loads += [many, one]
         print(
             f"turn {turn + 1}: {served / alone:.2f} of the throughput, {p(one, 50) / once:.2f} of the time", flush=True
@@ -131,10 +150,10 @@ def main(
             if use_triton
             else own_server(bundle, ("--engine", engine, "--precision", precision))
         )
-        with started as url:
+        with started as (url, pids):
             asked = connect(url, timeout=120, connections=clients)
             closed(asked, mix, clients=clients, seconds=WARM_UP)
-            rows, loads = in_turns(asked, alone, mix, short, clients=clients, rounds=rounds, seconds=seconds)
+            rows, loads = in_turns(asked, pids, alone, mix, short, clients=clients, rounds=rounds, seconds=seconds)
             few = max(1, clients // LONG_SHARE)
             apart = [closed(asked, short, clients=clients - few, seconds=seconds)]
             apart += [closed(asked, long, clients=few, seconds=seconds)]
@@ -143,9 +162,12 @@ def main(
                 together = list(pool.map(lambda x: closed(asked, x[0], clients=x[1], seconds=seconds), both))
     loads += [*apart, *together]
     middle = tuple(map(median, zip(*rows, strict=True)))
-    figures = ("{:,.0f}", "{:,.0f}", "{:.2f}", "{:.1f}", "{:.1f}", "{:.2f}")
+    figures = ("{:,.0f}", "{:,.0f}", "{:.2f}", "{:.3f}", "{:.3f}", "{:.1f}", "{:.1f}", "{:.2f}")
     cells = [tuple(f.format(x) for f, x in zip(figures, row, strict=True)) for row in (middle, *rows)]
-    head = ("", "engine, tokens/s", "served", "ratio", "engine, one short text, p50 ms", "served", "ratio")
+    head = (
+        *("", "engine, tokens/s", "served", "ratio", "engine, processor s for 1,000 tokens", "server"),
+        *("engine, one short text, p50 ms", "served", "ratio"),
+    )
     names = ("median", *(f"turn {i + 1}" for i in range(rounds)))
     kinds = (f"{clients - few} clients with {short.tokens[0]} tokens", f"{few} with {long.tokens[0]:,} tokens")
     waits = [
