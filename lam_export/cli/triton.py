@@ -64,7 +64,7 @@ def run(
         return
     chosen = serving_options(context)
     if deploy is None:  # else it is copied into an image
-        check_places(str(output.absolute()))
+        check_places(str(output.absolute()), remedy="name another: -o FOLDER, or write an image's files: --deploy")
     with shown_progress() as progress:
         progress.begin("writing the repository", None)
         chosen = resolve(opened, chosen)

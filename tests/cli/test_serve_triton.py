@@ -49,7 +49,9 @@ def test_triton_refuses(tmp_path: Path, tiny_bundle: Path) -> None:
         "triton", tiny_bundle, "-o", tmp_path / "models", "--flavour", "cpp"
     )
     assert "expected a bundle" in refusal("triton", tmp_path / "none", "-o", tmp_path / "models")
-    assert "expected folders of Latin letters and digits" in refusal("triton", tiny_bundle, "-o", tmp_path / "my repo")
+    said = refusal("triton", tiny_bundle, "-o", tmp_path / "my repo")
+    assert "expected folders of Latin letters and digits" in said
+    assert "; name another: -o FOLDER, or" in said
     assert not (tmp_path / "my repo").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")

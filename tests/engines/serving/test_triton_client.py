@@ -160,7 +160,7 @@ def narrow(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_full_queue(narrow: Path, triton_installation: "Installation", tiny_engine: EmbeddingEngine) -> None:
     from lam_engines.serving.triton import TritonServer
 
-    texts = [f"the dog runs {i} " * 300 for i in range(24)]
+    texts = [f"the dog runs {i} " * 1200 for i in range(24)]
     with TritonServer(narrow, installation=triton_installation, http=True) as server:
         with (
             EmbeddingClient(f"grpc://{server.grpc_url}", retries=0, in_flight=24) as client,

@@ -175,7 +175,7 @@ def test_a_full_queue(
 ) -> None:
     options = ServingOptions(queue_size=2, max_batch=1)
     repository = write_repository(tiny_bundle, tmp_path / "models", options)
-    text = "the dog runs " * 1000
+    text = "the dog runs " * 2500
     expected = tiny_engine.embed([text])
     statuses: Counter[str] = Counter()
     with TritonServer(repository, installation=triton_installation) as server:
