@@ -158,7 +158,7 @@ def tiny_server(
     from lam_engines.serving.triton import TritonServer, write_repository
 
     repository = write_repository(tiny_bundle, tmp_path_factory.mktemp("tiny-server") / "models")
-    with TritonServer(repository, installation=triton_installation) as server:
+    with TritonServer(repository, installation=triton_installation, http=True) as server:
         yield server
 
 

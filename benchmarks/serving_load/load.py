@@ -5,7 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -33,12 +33,18 @@ class Mix:
     """Embeddings ``[n, hidden]`` float32."""
     per_request: int = 1
     """Texts in a request."""
+    tolerance: float = TOLERANCE
+    """Largest difference of a value from ``expected`` that is not wrong."""
+
+    @staticmethod
+    def each(engine: EmbeddingEngine, texts: Sequence[str]) -> "Mix":
+        """These texts, with the engine's embeddings."""
+        return Mix(texts, [len(ids) for ids in engine.tokenizer.encode(texts)], engine.embed(texts))
 
     @staticmethod
     def of(engine: EmbeddingEngine, count: int, per_request: int = 1) -> "Mix":
         """Texts of log-normal lengths, with the engine's embeddings."""
-        texts = mixed_texts(count)
-        return Mix(texts, [len(ids) for ids in engine.tokenizer.encode(texts)], engine.embed(texts), per_request)
+        return replace(Mix.each(engine, mixed_texts(count)), per_request=per_request)
 
     def request(self, number: int) -> np.ndarray:
         """Indices of the texts of a request. A number always gives the same ones."""
@@ -71,7 +77,7 @@ class _Tally:
         with self.lock:
             self.seconds.append(took)
             self.tokens += sum(self.mix.tokens[row] for row in rows)
-            self.wrong += int((~(apart <= TOLERANCE)).sum())  # NaN is wrong too
+            self.wrong += int((~(apart <= self.mix.tolerance)).sum())  # NaN is wrong too
             self.max_abs = max(self.max_abs, float(np.nan_to_num(apart, nan=np.inf).max()))
 
     def fail(self, kind: str) -> None:

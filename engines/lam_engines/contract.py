@@ -47,9 +47,11 @@ Precision = Literal["fp32", "fp16", "bf16", "int8"]
 
 OnError = Literal["fail", "skip", "empty"]
 """What to do with a row of a file whose text cannot be read: stop, leave it out, or embed the empty text."""
+
 MOST_THREADS = 1024
 """Threads of an engine: more than any machine has cores."""
-
+OPENAI_BATCH = "openai-batch"
+"""Users' name of OpenAI's Batch format: requests in, answers out."""
 MAX_TEXT_BYTES = 64 << 20
 """Largest text of a file in UTF-8, unless the user names another size."""
 

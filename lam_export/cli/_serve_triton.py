@@ -10,7 +10,7 @@ import typer
 
 from lam_engines.errors import InputError
 
-from ._console import err, out, say
+from ._console import err, note, out, say
 from ._progress import shown_progress
 from ._serving import say_limits, serving_options
 
@@ -24,7 +24,16 @@ def _port(what: str) -> Any:
     return typer.Option(min=0, max=65535, help=f"Port of Triton's {what}; 0 for any free port.", rich_help_panel=_PANEL)
 
 
-HttpPort = Annotated[int, _port("HTTP")]
+HttpPort = Annotated[
+    int | None,
+    typer.Option(
+        min=0,
+        max=65535,
+        help="Port of Triton's HTTP; 0 for any free port.",
+        show_default="8000; shut in servers older than 25.07",
+        rich_help_panel=_PANEL,
+    ),
+]
 GrpcPort = Annotated[int, _port("gRPC")]
 MetricsPort = Annotated[int, _port("metrics")]
 Program = Annotated[
@@ -57,11 +66,13 @@ def serve(context: typer.Context, bundles: Sequence[Path], *, host: str, stop_ti
     from lam_engines.serving.triton.find_server import find_installation
     from lam_engines.serving.triton.flavours import flavour_of, resolve
     from lam_engines.serving.triton.leftovers import own_prefix, sweep
+    from lam_engines.serving.triton.process import check_places
     from lam_engines.serving.triton.server import ServerStartError
     from lam_engines.serving.triton.wheel import logs_folder
 
     if len(bundles) > 1:
         raise InputError(f"expected one bundle with --triton, found {len(bundles)}; run one server for each")
+    check_places(tempfile.gettempdir())  # before a server is installed or started
     opened = Bundle(bundles[0])
     chosen = resolve(opened, serving_options(context))
     given = context.params
@@ -80,7 +91,8 @@ def serve(context: typer.Context, bundles: Sequence[Path], *, host: str, stop_ti
                 repository,
                 installation=installation,
                 host=host,
-                http_port=given["http_port"],
+                http=None if given["http_port"] is None else True,
+                http_port=8000 if given["http_port"] is None else given["http_port"],
                 grpc_port=given["grpc_port"],
                 metrics_port=given["metrics_port"],
                 log=log,
@@ -95,7 +107,10 @@ def serve(context: typer.Context, bundles: Sequence[Path], *, host: str, stop_ti
                     say(err, line)
                 raise
         say(out, f"Serving {bundles[0]} as {ENSEMBLE}; Ctrl-C ends it", style="green")
-        say(out, f"  HTTP     http://{server.http_url}/v2/models/{ENSEMBLE}/infer")
+        if server.http_url:
+            say(out, f"  HTTP     http://{server.http_url}/v2/models/{ENSEMBLE}/infer")
+        else:
+            note("the HTTP port is shut: in Triton before 25.07 it crashes on large requests; open it with --http-port")
         say(out, f"  gRPC     {server.grpc_url}")
         say(out, f"  metrics  http://{server.metrics_url}/metrics")
         say(out, f"  log      {log}")

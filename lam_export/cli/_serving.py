@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from lam_engines.errors import InputError
+from lam_engines.runtimes.registry import DEFAULT
 
 from ._console import out, say
-from ._options import BATCH_TOKENS, DEFAULT_PRECISIONS, PRECISION, THREADS, Device
+from ._options import BATCH_TOKENS, DEFAULT_PRECISIONS, PRECISION, THREADS, Device, Engine
 
 if TYPE_CHECKING:
     from lam_engines.serving.triton import ServingOptions
@@ -18,8 +19,12 @@ if TYPE_CHECKING:
 
 def _shared(
     flavour: Annotated[
-        str, typer.Option(help="Triton's backend that runs the model: python (CPU), onnxruntime or tensorrt.")
+        str,
+        typer.Option(
+            help="Triton's backend that runs the model: python (an engine on the CPU), onnxruntime or tensorrt."
+        ),
     ] = "python",
+    engine: Engine = DEFAULT,
     precision: Annotated[str | None, typer.Option(help=PRECISION, show_default=DEFAULT_PRECISIONS)] = None,
     device: Device = None,
     plan: Annotated[

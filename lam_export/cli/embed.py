@@ -6,10 +6,11 @@ from typing import Annotated
 
 import typer
 
-from lam_engines.contract import MAX_TEXT_BYTES, OnError
+from lam_engines.contract import MAX_TEXT_BYTES, OPENAI_BATCH, OnError
 from lam_engines.runtimes.registry import DEFAULT
 
 from ._console import err, examples, say
+from ._embed_batch import check_batch, embed_requests
 from ._embed_file import Job, embed_arguments, embed_source, embed_whole_files
 from ._embed_folder import embed_into_folder
 from ._options import (
@@ -33,6 +34,7 @@ EXAMPLES = examples(
     "lam-export embed my-model --input reviews -o vectors",
     "lam-export embed my-model --stream moby-dick.txt walden.txt -o books.npy",
     "lam-export embed my-model --ray --input reviews -o vectors --workers 4",
+    "lam-export embed my-model --input requests.jsonl --format openai-batch -o answers.jsonl",
 )
 
 
@@ -54,7 +56,8 @@ def run(
         str | None,
         typer.Option(
             "--format",
-            help="Format of the input: txt, jsonl, csv, tsv or parquet; csv.gz for a compressed pipe.",
+            help="Format of the input: txt, jsonl, csv, tsv or parquet; csv.gz for a compressed pipe; openai-batch for "
+            "requests of OpenAI's Batch API, to answers of it.",
             show_default="by its name; txt for -",
         ),
     ] = None,
@@ -144,11 +147,16 @@ def run(
             "expected files as arguments with --stream, and no --input, --column, --batch-tokens or --ray; see: "
             "lam-export embed --help"
         )
+    batch = text_format == OPENAI_BATCH
+    if batch:
+        if texts or ray:
+            raise InputError(f"expected no texts and no --ray with --format {OPENAI_BATCH}; leave them out")
+        check_batch(input_file, reading, output)
     if ray and texts:
         raise InputError("expected no texts as arguments with --ray; name files: --input FOLDER -o FOLDER")
     if workers is not None and not ray:
         raise InputError("expected --ray with --workers, found no --ray; add it, or leave the other out")
-    into_folder = output is not None and (output.is_dir() or not output.suffix) and input_file is not None
+    into_folder = output is not None and (output.is_dir() or not output.suffix) and input_file is not None and not batch
     if ray or into_folder:
         from lam_engines.bulk.run import PARTITION_ROWS, BulkOptions
 
@@ -177,7 +185,9 @@ def run(
         raise InputError("expected --input FILE with options about columns and formats, found texts as arguments")
     job = Job(output, force, batch_tokens)
     with load_engine(bundle, engine, precision=precision, device=device, threads=threads) as loaded:
-        if input_file is not None:
+        if input_file is not None and batch:
+            embed_requests(loaded, input_file, job, max_text_bytes)
+        elif input_file is not None:
             embed_source(loaded, input_file, reading, job)
         elif stream:
             embed_whole_files(loaded, texts or [], job)

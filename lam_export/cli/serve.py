@@ -5,12 +5,10 @@ from typing import Annotated, Any
 
 import typer
 
-from lam_engines.runtimes.registry import DEFAULT
 from lam_export.requirements import require
 
 from . import _serve_triton as triton
 from ._console import err, examples, out, say
-from ._options import Engine
 from ._progress import shown_progress
 from ._serving import OF_REPOSITORIES, given, refuse_given, with_serving_options
 
@@ -19,10 +17,10 @@ EXAMPLES = examples(
     "LAM_API_KEY=$(openssl rand -hex 32) lam-export serve my-model --host 0.0.0.0",
     "lam-export serve my-model my-other-model --engine openvino --truncation truncate",
     "lam-export serve my-model --tls-cert cert.pem --tls-key key.pem --api-key-file keys --access-log -",
-    "lam-export serve my-model --triton --cache",
+    "lam-export serve my-model --triton --precision bf16 --cache",
 )
 _OWN = (
-    *("engine", "port", "api_key", "api_key_file", "admin_key", "insecure", "tls_cert", "tls_key", "allowed_host"),
+    *("port", "api_key", "api_key_file", "admin_key", "insecure", "tls_cert", "tls_key", "allowed_host"),
     *("cors_origin", "max_request_tokens", "max_body", "max_connections", "drain_delay", "access_log", "tracing"),
 )
 """Options that Triton does not have."""
@@ -39,7 +37,6 @@ def run(
     bundles: Annotated[
         list[Path], typer.Argument(help="The bundles' folders. A model has its folder's name.", show_default=False)
     ],
-    engine: Engine = DEFAULT,
     host: Annotated[str, typer.Option(help="Address to listen on; 0.0.0.0 for all addresses.")] = "127.0.0.1",
     port: Annotated[int, typer.Option(min=0, max=65535, help="Port to listen on; 0 for any free port.")] = 8080,
     api_key: Annotated[
@@ -84,7 +81,7 @@ def run(
     use_triton: Annotated[
         bool, typer.Option("--triton", help="Run NVIDIA Triton Inference Server instead of the own server.")
     ] = False,
-    http_port: triton.HttpPort = 8000,
+    http_port: triton.HttpPort = None,
     grpc_port: triton.GrpcPort = 8001,
     metrics_port: triton.MetricsPort = 8002,
     tritonserver: triton.Program = None,
@@ -128,7 +125,7 @@ def run(
     )
     with shown_progress() as progress:
         progress.begin("loading the engine", None)
-        server = HttpServer(bundles, options, engine=engine, **given(context, "precision", "device", "threads"))
+        server = HttpServer(bundles, options, **given(context, "engine", "precision", "device", "threads"))
 
     def ready() -> None:
         names = ", ".join(model.name for model in server.models)

@@ -54,6 +54,7 @@ def run(
     from lam_engines.serving.deployment import Deployment, check_deployment, write_deployment
     from lam_engines.serving.triton import write_repository
     from lam_engines.serving.triton.flavours import resolve
+    from lam_engines.serving.triton.process import check_places
 
     opened = Bundle(bundle, kind=None)
     of_memory = opened.manifest.memory_layer is not None
@@ -62,6 +63,8 @@ def run(
         memory.write_memory(context, opened, output, force=force)
         return
     chosen = serving_options(context)
+    if deploy is None:  # else it is copied into an image
+        check_places(str(output.absolute()), remedy="name another: -o FOLDER, or write an image's files: --deploy")
     with shown_progress() as progress:
         progress.begin("writing the repository", None)
         chosen = resolve(opened, chosen)

@@ -1,5 +1,6 @@
 """``benchmarks/serving.py`` against the real server and the real front."""
 
+import os
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -105,3 +106,17 @@ def test_no_server(tiny_bundle: Path, tmp_path: Path, url: str) -> None:
     assert "error: expected" in result.stdout
     assert "Traceback" not in result.stderr
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.slow
+def test_beside_the_engine(tiny_bundle: Path, tmp_path: Path) -> None:
+    output = tmp_path / "table.md"
+    load = ["--clients", "8", "--rounds", "1", "--seconds", "1", "--texts", "60", "-o", str(output)]
+    command = [sys.executable, str(DRIVER.with_name("serving_and_engine.py")), str(tiny_bundle), *load]
+    environment = {**os.environ, "PYTHONPATH": ":".join(sys.path)}
+    result = subprocess.run(command, capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stdout + result.stderr
+    written = output.read_text()
+    assert written in result.stdout
+    assert written.startswith("own server, model.onnx, fp32, 8 clients; ")
+    assert "| 2 with " in written

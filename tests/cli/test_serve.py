@@ -132,7 +132,7 @@ def test_what_serve_refuses(tiny_bundle: Path, tmp_path: Path) -> None:
     assert "expected an API key to listen on 0.0.0.0" in refusal("serve", tiny_bundle, "--host", "0.0.0.0")
     assert "expected a bundle" in refusal("serve", tmp_path / "none")
     assert "--cache does not apply without --triton" in refusal("serve", tiny_bundle, "--cache")
-    assert "--engine does not apply with --triton" in refusal("serve", tiny_bundle, "--triton", "--engine", "openvino")
+    assert "--port does not apply with --triton" in refusal("serve", tiny_bundle, "--triton", "--port", 1)
     assert "expected one bundle with --triton" in refusal("serve", tiny_bundle, tiny_bundle, "--triton")
     assert "expected engine auto, onnxruntime" in refusal("serve", tiny_bundle, "--engine", "none")
     assert "found one alone" in refusal("serve", tiny_bundle, "--tls-cert", tmp_path / "cert.pem")

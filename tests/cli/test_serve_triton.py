@@ -21,6 +21,7 @@ from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.serving.triton import TritonServer, write_repository
 from lam_engines.serving.triton.installation import Installation
 from lam_engines.serving.triton.leftovers import sweep
+from lam_engines.serving.triton.wheel import wheel_installation
 
 PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 
@@ -48,6 +49,10 @@ def test_triton_refuses(tmp_path: Path, tiny_bundle: Path) -> None:
         "triton", tiny_bundle, "-o", tmp_path / "models", "--flavour", "cpp"
     )
     assert "expected a bundle" in refusal("triton", tmp_path / "none", "-o", tmp_path / "models")
+    said = refusal("triton", tiny_bundle, "-o", tmp_path / "my repo")
+    assert "expected folders of Latin letters and digits" in said
+    assert "; name another: -o FOLDER, or" in said
+    assert not (tmp_path / "my repo").exists()
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "letter.txt").write_text("dear")
     assert "is no repository of lam-export" in refusal("triton", tiny_bundle, "-o", tmp_path / "mine", "--force")
@@ -133,12 +138,20 @@ def test_the_server_does_not_outlive_serve(
 
 
 def test_serve_restarts(tmp_path: Path, tiny_bundle: Path, triton_installation: Installation) -> None:
-    with serving(tmp_path, tiny_bundle, *PORTS, "--log", tmp_path / "log") as (process, said):
+    with serving(tmp_path, tiny_bundle, *PORTS[2:], "--log", tmp_path / "log") as (process, said):
         assert process.stderr is not None
+        assert "HTTP" not in said
+        assert "note: the HTTP port is shut: in Triton before 25.07" in next(
+            line for line in process.stderr if line.startswith("note")
+        )
         os.kill(server_of(process), signal.SIGKILL)
         lines = [line for line in iter(process.stderr.readline, "the server serves again\n") if line]
         assert lines[-1] == "restarting the server: the server ended with -9\n"
         assert over_grpc(said["gRPC"])([b"still there?"])["token_count"].item() > 2
+        process.send_signal(signal.SIGHUP)  # its terminal is closed
+        _, errors = process.communicate(timeout=40)
+        assert (process.returncode, "rror" in errors) == (0, False)
+    assert not list(tmp_path.glob("lam-export-*"))
 
 
 def test_serve_refuses(tmp_path: Path, tiny_bundle: Path, triton_installation: Installation) -> None:
@@ -190,8 +203,18 @@ def test_what_a_killed_run_left_is_swept(tmp_path: Path, monkeypatch: pytest.Mon
 
 @pytest.mark.parametrize("name", ["with space", "ünïcode", "a;b", "$HOME", "(x)", "q'uote"])
 def test_folders_that_triton_cannot_use_are_refused_at_once(
-    tmp_path: Path, tiny_bundle: Path, name: str, triton_installation: Installation
+    tmp_path: Path,
+    tiny_bundle: Path,
+    name: str,
+    triton_installation: Installation,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    message = "expected folders of Latin letters and digits for Triton"
     repository = write_repository(tiny_bundle, tmp_path / name / "models")
-    with pytest.raises(EngineError, match="expected folders of Latin letters and digits for Triton"):
+    with pytest.raises(EngineError, match=message):
         TritonServer(repository, installation=triton_installation).start()
+    monkeypatch.setenv("LAM_EXPORT_CACHE", str(tmp_path / name))
+    with pytest.raises(EngineError, match=message):
+        wheel_installation(lambda step: pytest.fail(step))
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path / name))
+    assert message in refusal("serve", tiny_bundle, "--triton")

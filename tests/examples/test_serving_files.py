@@ -11,6 +11,7 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
+from compose_spec import PyCompose
 
 from lam_engines.serving.http.apis import HEALTH
 from lam_export.cli import serve
@@ -60,3 +61,17 @@ def test_the_dockerfile_is_clean() -> None:
     for line in lines:
         if line.startswith("COPY ") and "--from" not in line:
             assert all((root / name).exists() for name in line.split()[1:-1]), line
+
+
+def test_the_compose_file_is_the_server() -> None:
+    written = (FOLDER / "docker-compose.yaml").read_text()
+    PyCompose.from_yaml(written)
+    content = yaml.safe_load(written)
+    (service,) = content["services"].values()
+    build = service["build"]
+    assert (FOLDER / build["context"] / build["dockerfile"]).resolve() == FOLDER / "Dockerfile"
+    assert (service["read_only"], service["cap_drop"]) == (True, ["ALL"])
+    parameters = inspect.signature(serve.run).parameters
+    assert service["ports"] == [f"127.0.0.1:{parameters['port'].default}:{parameters['port'].default}"]
+    spent = parameters["drain_delay"].default + parameters["stop_timeout"].default
+    assert spent < int(service["stop_grace_period"].removesuffix("s"))

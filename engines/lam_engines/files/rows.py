@@ -125,20 +125,30 @@ class RowReader(Iterator[Row], AbstractContextManager["RowReader"]):
         self.close()
 
     def _mistake(self, row: Row) -> InputError | None:
-        most, name = self._reading.max_text_bytes, self._reading.id_column
-        if len(row.text) * 4 > most and (size := len(row.text.encode())) > most:
-            return InputError(
-                f"row {self.row}: expected a text of at most {most:,} bytes, found {size:,}; raise --max-text-bytes"
-            )
-        apart = most // _WORDS
-        if not _has_gaps(row.text, apart):
-            return InputError(
-                f"row {self.row}: expected a space or line end within {apart:,} characters, found more without one, "
-                f"which are tokenised at once; raise --max-text-bytes"
-            )
+        name = self._reading.id_column
+        if too_large := what_is_too_large(row.text, self._reading.max_text_bytes):
+            return InputError(f"row {self.row}: {too_large}; raise --max-text-bytes")
         if name is not None and is_missing(row.kept[0]):
             return InputError(f"row {self.row}: expected a value in {name!r}, found none; fill it or drop the row")
         return None
+
+
+def what_is_too_large(text: str, most: int) -> str:
+    """What of a text is more than may be tokenised; empty if nothing is.
+
+    Args:
+        text: of any length.
+        most: bytes of the largest text.
+    """
+    if len(text) * 4 > most and (size := len(text.encode(errors="replace"))) > most:
+        return f"expected a text of at most {most:,} bytes, found {size:,}"
+    apart = most // _WORDS
+    if not _has_gaps(text, apart):
+        return (
+            f"expected a space or line end within {apart:,} characters, found more without one, which are tokenised "
+            f"at once"
+        )
+    return ""
 
 
 def is_missing(value: Any) -> bool:

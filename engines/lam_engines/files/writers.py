@@ -217,6 +217,28 @@ def open_writer(
             f"expected kept columns beside text and embedding, which every output has, found {min(taken)!r}; leave it "
             f"out, or rename it in the input"
         )
+    with open_output(path, force=force) as draft:
+        writer = kind(path, draft, hidden_size, kept)
+        try:
+            yield writer
+            with writer.explained():
+                writer.finish()
+                draft.flush()
+        finally:
+            writer.discard()
+
+
+@contextmanager
+def open_output(path: Path, *, force: bool) -> Iterator[BinaryIO]:
+    """A new file, which gets its name when the block ends well.
+
+    Args:
+        path: the file. A symbolic link is followed.
+        force: replace an existing file, also one that appears during the run.
+
+    Raises:
+        OutputError: no such folder, an existing file without ``force``, or a full disk at the end.
+    """
     target = Path(os.path.realpath(path))
     with ExitStack() as stack:
         try:
@@ -226,12 +248,11 @@ def open_writer(
             raise OutputError(
                 f"{path}: expected a place for a new file, found: {error.strerror}; choose another"
             ) from error
-        writer = kind(path, draft, hidden_size, kept)
-        stack.callback(writer.discard)
-        yield writer
-        with writer.explained():
-            writer.finish()
+        yield draft
+        try:
             _put_in_place(draft, path, target, force)
+        except OSError as error:
+            raise OutputError(f"{path}: expected room for the file, found: {error.strerror}; make room") from error
 
 
 def _put_in_place(draft: BinaryIO, path: Path, target: Path, force: bool) -> None:

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from ..bundles.bundle import Bundle
     from ..embedding.engine import EmbeddingEngine
+    from .portable import Portable
 
 AUTO = "auto"
 """Stands for the fastest runtime; see :func:`choose`."""
@@ -76,6 +77,14 @@ class Runtime(ABC):
             BundleError: the file is missing, was altered, or cannot be loaded.
             EngineError: the runtime or the device is missing.
         """
+
+    def portable(self, bundle: "Bundle", precision: str) -> "Portable | None":
+        """What runs a bundle on a CPU in another server's processes; None: nothing does.
+
+        Raises:
+            LamError: as for :meth:`file_of`.
+        """
+        return None
 
     def run_graph(
         self, graph: Path, threads: int | None, precision: str = "fp32"

@@ -9,15 +9,17 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import kubernetes_validate
 import pytest
 import yaml
 from compose_spec import PyCompose
 from plan_bundle import bundle_with
+from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
 from lam_engines.errors import LamError
 from lam_engines.serving.deployment import FILES, Deployment, write_deployment
-from lam_engines.serving.deployment.images import DEFAULT, IMAGES, image_for
+from lam_engines.serving.deployment.images import DEFAULT, IMAGES, has_safe_http, image_for
 from lam_engines.serving.triton import ServingOptions
 from lam_engines.serving.triton.flavours import resolve
 
@@ -68,7 +70,8 @@ def test_kubernetes_takes_every_manifest(deployment: Deployment, version: str, g
     folder = deployment.repository.parent
     write_deployment(folder, replace(deployment, gpu=gpu))
     found = manifests(folder)
-    assert set(found) == {"Deployment", "Service", "HorizontalPodAutoscaler"}
+    kinds = {"Deployment", "Service", "HorizontalPodAutoscaler", "PodDisruptionBudget", "NetworkPolicy", "Ingress"}
+    assert set(found) == kinds
     for manifest in found.values():
         kubernetes_validate.validate(manifest, version, strict=True)
     container = found["Deployment"]["spec"]["template"]["spec"]["containers"][0]
@@ -83,6 +86,7 @@ def test_the_validator_would_see_a_mistake(folder: Path) -> None:
 
 
 def test_manifests_fit_together(folder: Path) -> None:
+    channel = grpc.insecure_channel("127.0.0.1:9")
     found = manifests(folder)
     pod = found["Deployment"]["spec"]["template"]
     (container,) = pod["spec"]["containers"]
@@ -97,6 +101,13 @@ def test_manifests_fit_together(folder: Path) -> None:
     assert found["Deployment"]["spec"]["selector"]["matchLabels"].items() <= pod["metadata"]["labels"].items()
     assert pod["metadata"]["annotations"]["prometheus.io/port"] == str(ports["metrics"])
     assert scaler["scaleTargetRef"]["name"] == found["Deployment"]["metadata"]["name"]
+    for about in (found["PodDisruptionBudget"]["spec"]["selector"], found["NetworkPolicy"]["spec"]["podSelector"]):
+        assert about["matchLabels"].items() <= pod["metadata"]["labels"].items()
+    opened = {port["port"] for rule in found["NetworkPolicy"]["spec"]["ingress"] for port in rule["ports"]}
+    assert opened == set(ports)
+    for path in found["Ingress"]["spec"]["rules"][0]["http"]["paths"]:
+        assert path["backend"]["service"] == {"name": found["Service"]["metadata"]["name"], "port": {"name": "grpc"}}
+        assert hasattr(GRPCInferenceServiceStub(channel), path["path"].rpartition("/")[2])
     metric = scaler["metrics"][0]["pods"]["metric"]
     (rule,) = yaml.safe_load((folder / "prometheus-adapter.yaml").read_text())["rules"]["custom"]
     assert rule["seriesQuery"].startswith(metric["name"] + "{")
@@ -155,7 +166,7 @@ def test_dockerfile(deployment: Deployment, tensorrt: str | None) -> None:
     lines = (folder / "Dockerfile").read_text().splitlines()
     assert f"FROM {image_for(tensorrt).name}" in lines
     assert 'COPY --chown=1000:1000 ["models", "/models"]' in lines
-    assert 'CMD ["tritonserver", "--model-repository=/models", "--exit-timeout-secs=30"]' in lines
+    assert lines[-1].startswith('CMD ["tritonserver", "--model-repository=/models", "--exit-timeout-secs=30"')
     copied = {line.split('"')[1] for line in lines if line.startswith("COPY")}
     ignored = (folder / ".dockerignore").read_text().splitlines()
     assert {f"!{name}" for name in copied} == {line for line in ignored if line.startswith("!")}
@@ -241,3 +252,28 @@ def test_what_a_repository_needs(tmp_path: Path) -> None:
     onnxruntime = resolve(bundle, ServingOptions(flavour="onnxruntime", device="cuda"))
     assert Deployment.of(bundle, onnxruntime, tmp_path / "models", "mine").image == "mine"
     assert Deployment.of(bundle, onnxruntime, tmp_path / "models").gpu
+
+
+def test_the_http_port_of_old_images_is_shut(deployment: Deployment) -> None:
+    folder = deployment.repository.parent
+    write_deployment(folder, replace(deployment, tensorrt="10.9.0.34"))
+    found = manifests(folder)
+    (container,) = found["Deployment"]["spec"]["template"]["spec"]["containers"]
+    assert {port["containerPort"] for port in container["ports"]} == {8001, 8002}
+    assert {port["port"] for port in found["Service"]["spec"]["ports"]} == {8001, 8002}
+    assert "--http-address=127.0.0.1" in (folder / "Dockerfile").read_text().splitlines()[-1]
+    assert "EXPOSE 8001 8002" in (folder / "Dockerfile").read_text()
+    assert "8000" not in (folder / "docker-compose.yaml").read_text()
+    service = yaml.safe_load((folder / "kserve.yaml").read_text())
+    assert service["spec"]["predictor"]["containers"][0]["ports"] == [{"name": "h2c", "containerPort": 8001}]
+    for manifest in found.values():
+        kubernetes_validate.validate(manifest, KUBERNETES[-1], strict=True)
+    assert lint(folder / "Dockerfile").returncode == 0
+    for image, safe in {
+        DEFAULT.name: True,
+        "a:25.06-py3": False,
+        "a:24.10": False,
+        "a:1": True,
+        "a@sha256:25": True,
+    }.items():
+        assert has_safe_http(image) is safe

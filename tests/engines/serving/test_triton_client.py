@@ -160,8 +160,8 @@ def narrow(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 def test_a_full_queue(narrow: Path, triton_installation: "Installation", tiny_engine: EmbeddingEngine) -> None:
     from lam_engines.serving.triton import TritonServer
 
-    texts = [f"the dog runs {i} " * 300 for i in range(24)]
-    with TritonServer(narrow, installation=triton_installation) as server:
+    texts = [f"the dog runs {i} " * 1200 for i in range(24)]
+    with TritonServer(narrow, installation=triton_installation, http=True) as server:
         with (
             EmbeddingClient(f"grpc://{server.grpc_url}", retries=0, in_flight=24) as client,
             pytest.raises(ServerBusyError) as caught,
@@ -174,7 +174,9 @@ def test_a_full_queue(narrow: Path, triton_installation: "Installation", tiny_en
         ):
             asked = pool.submit(client.embed, texts)
             while not asked.done():  # neither a reason to restart it nor to send no more
-                assert failure(f"http://{server.http_url}", "lam_embed", 60) == ""
+                assert (
+                    failure(f"http://{server.http_url}", f"http://{server.metrics_url}/metrics", "lam_embed", 60) == ""
+                )
             np.testing.assert_allclose(asked.result(), tiny_engine.embed(texts), **CLOSE)
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from ...contract import ATTENTION_MASK, GRAPHS, INPUT_IDS, SENTENCE_EMBEDDING
 from ...errors import EngineError, installing
+from ..portable import Portable
 from ..registry import Runtime
 
 if TYPE_CHECKING:
@@ -47,6 +48,10 @@ class OnnxRuntime(Runtime):
         from .engine import OnnxRuntimeEngine
 
         return OnnxRuntimeEngine(bundle, precision=precision, device=device, threads=threads)
+
+    def portable(self, bundle: "Bundle", precision: str) -> Portable | None:
+        modules = ("runtimes/onnxruntime/network.py", "contract.py", "machine.py", "telemetry.py")
+        return Portable(self.file_of(bundle, precision), modules, {self.name: ""})
 
     def run_graph(
         self, graph: Path, threads: int | None, precision: str = "fp32"

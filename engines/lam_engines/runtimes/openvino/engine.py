@@ -14,8 +14,8 @@ from ...contract import INLINED_MODEL, INPUTS, SENTENCE_EMBEDDING, WINDOW
 from ...embedding.engine import EmbeddingEngine
 from ...embedding.long_texts import WINDOW_TOKENS, flat_embedding
 from ...errors import BundleError, EngineError
-from .library import check_bf16, compile_options, library, version_of
-from .operators import check_operators, compute_in_bf16, find_operators, graph_of
+from .library import check_bf16, compile_options, compute_in_bf16, library, version_of
+from .operators import check_operators, find_operators, graph_of
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest

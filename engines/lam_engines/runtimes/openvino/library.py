@@ -46,6 +46,25 @@ def version_of(openvino: Any) -> str:
     return str(openvino.__version__).partition("-")[0]
 
 
+def compute_in_bf16(model: Any) -> None:
+    """Give the operators of a graph bfloat16 to read and to write.
+
+    OpenVINO gives an operator that it does not know the types that the graph says. Where it computes everything in
+    bfloat16, it drops the conversions that are added here. Without them it converts to float32 and back.
+    """
+    from openvino import Type
+    from openvino.opset1 import convert
+
+    for node in model.get_ops():
+        if node.get_type_name().startswith("FusedDeltaRule"):
+            users = node.output(0).get_target_inputs()
+            node.input(0).replace_source_output(convert(node.input_value(0), Type.bf16).output(0))
+            back = convert(node.output(0), Type.f32)
+            for user in users:
+                user.replace_source_output(back.output(0))
+    model.validate_nodes_and_infer_types()
+
+
 def _import() -> Any:
     """Import ``openvino`` without its telemetry, which would send a report to its makers on import.
 

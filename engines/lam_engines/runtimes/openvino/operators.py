@@ -6,18 +6,13 @@ import os
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...bundles.bundle import Bundle
 from ...contract import INLINED_MODEL, MODEL, OPERATORS_VARIABLE
 from ...errors import EngineError, installing
 
-if TYPE_CHECKING:
-    from openvino import Model
-
 _FORM, _CHUNK_SIZE = "flat", 128
 _PACKAGE = "lam-operators"
-_OPERATOR = "FusedDeltaRule"
 _REMEDY = f"build it beside this OpenVINO: scripts/build_cpp, or leave {OPERATORS_VARIABLE} unset"
 
 
@@ -93,25 +88,6 @@ def check_operators(path: Path, version: str) -> None:
         raise EngineError(
             f"expected operators for OpenVINO {version}, found those for {found} in {str(path)!r}; {_REMEDY}"
         )
-
-
-def compute_in_bf16(model: "Model") -> None:
-    """Give the operators of a graph bfloat16 to read and to write.
-
-    OpenVINO gives an operator that it does not know the types that the graph says. Where it computes everything in
-    bfloat16, it drops the conversions that are added here. Without them it converts to float32 and back.
-    """
-    from openvino import Type
-    from openvino.opset1 import convert
-
-    for node in model.get_ops():
-        if node.get_type_name().startswith(_OPERATOR):
-            users = node.output(0).get_target_inputs()
-            node.input(0).replace_source_output(convert(node.input_value(0), Type.bf16).output(0))
-            back = convert(node.output(0), Type.f32)
-            for user in users:
-                user.replace_source_output(back.output(0))
-    model.validate_nodes_and_infer_types()
 
 
 def graph_of(bundle: Bundle) -> str:

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from ...contract import ATTENTION_MASK, INPUT_IDS, SENTENCE_EMBEDDING
 from ...errors import BundleError
+from ..portable import Portable
 from ..registry import Runtime
 
 if TYPE_CHECKING:
@@ -64,6 +65,20 @@ class OpenVino(Runtime):
         from .operators import operators_sha256
 
         return (*super().fingerprint(bundle, precision, device), operators_sha256(bundle))
+
+    def portable(self, bundle: "Bundle", precision: str) -> Portable | None:
+        from .library import library, version_of
+        from .network import OPERATORS_FILE
+        from .operators import find_operators
+
+        own = ("runtimes/openvino/network.py", "runtimes/openvino/library.py")
+        modules = (*own, "contract.py", "errors.py", "machine.py")
+        file, operators = self.file_of(bundle, precision), find_operators(bundle).path
+        if operators is None:
+            return Portable(file, modules, {self.name: ""})
+        # The operators run in the OpenVINO that they were built with alone.
+        packages, files = {self.name: version_of(library())}, {OPERATORS_FILE: operators.read_bytes()}
+        return Portable(file, modules, packages, files)
 
     def run_graph(
         self, graph: Path, threads: int | None, precision: str = "fp32"

@@ -11,10 +11,10 @@ from ...bundles.bundle import Bundle
 from ...bundles.whole import write_whole
 from ...contract import ENSEMBLE
 from ...errors import LamError
-from ..triton.flavours import flavour_of
+from ..triton.arguments import steady_arguments
+from ..triton.flavours import packages_of
 from ..triton.options import ServingOptions
-from ..triton.server import steady_arguments
-from .images import image_for
+from .images import has_safe_http, image_for
 from .requirements import requirements
 
 TEMPLATES = ("Dockerfile", "docker-compose.yaml", "kubernetes.yaml", "kserve.yaml", "prometheus-adapter.yaml")
@@ -63,7 +63,7 @@ class Deployment:
             name=bundle.path.resolve().name,
             model=ENSEMBLE,
             max_batch=options.max_batch,
-            packages=flavour_of(options).packages,
+            packages=packages_of(bundle, options),
             arguments=steady_arguments(_STOP),
             gpu=options.on_gpu,
             tensorrt=bundle.manifest.plans[options.plan].version if options.plan else None,
@@ -122,7 +122,12 @@ def _render(folder: Path, deployment: Deployment) -> dict[str, str]:
         "why_image": _why(deployment),
         "tensorrt": deployment.tensorrt and ".".join(deployment.tensorrt.split(".")[:3]),
         "repository": repository.relative_to(folder.resolve()).as_posix(),
-        "command": ["tritonserver", "--model-repository=/models", *deployment.arguments],
+        "http": has_safe_http(image),
+        "command": [
+            *("tritonserver", "--model-repository=/models", *deployment.arguments),
+            # The health check asks over HTTP, from inside.
+            *(() if has_safe_http(image) else ("--http-address=127.0.0.1",)),
+        ],
         "model": deployment.model,
         "max_batch": deployment.max_batch,
         "gpu": deployment.gpu,

@@ -1,5 +1,6 @@
 """The stock images of Triton Inference Server that a deployment can build on."""
 
+import re
 from dataclasses import dataclass
 
 from ...errors import LamError
@@ -32,6 +33,16 @@ IMAGES = (
 DEFAULT = IMAGES[-1]
 """The image if no plan is served. Its ONNX Runtime knows opset 23, and its Python is 3.12. Its CUDA 13.0 needs driver
 580, which has long-term support; later releases need newer drivers."""
+
+
+_SAFE = (25, 7)
+"""The release from which on Triton's HTTP port is safe; see :mod:`..triton.arguments`."""
+
+
+def has_safe_http(image: str) -> bool:
+    """Whether others may ask an image's HTTP port. An image without a release in its tag is taken for a new one."""
+    release = re.search(r":(\d\d)\.(\d\d)\b", image)
+    return release is None or (int(release[1]), int(release[2])) >= _SAFE
 
 
 def image_for(tensorrt: str | None) -> Image:

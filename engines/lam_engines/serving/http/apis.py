@@ -3,8 +3,7 @@
 import asyncio
 import hmac
 import time
-from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from prometheus_client import exposition
@@ -21,11 +20,13 @@ from .metrics import Metrics
 from .model import Embedded, HttpModel
 from .models import Models
 from .options import MAX_TEXTS, HttpOptions
-from .schemas import KserveRequest, OpenAiRequest, TeiRequest, TokenizeRequest
+from .schemas import KserveRequest, OpenAiRequest, TeiRequest, TokenizeRequest, openai_answer
 from .state import State
 
 HEALTH = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
 """Paths that need neither a key nor a known host: probes have none."""
+_AT_ONCE = 8
+"""Texts whose answer is written in the event loop itself."""
 
 
 class Apis:
@@ -68,8 +69,7 @@ class Apis:
         texts = listed(asked.input, "input")
         check_dimensions(asked.dimensions, model.hidden_size)
         found = await self._embed(request, model, texts, asked.truncate)
-        # In a thread, because thousands of embeddings take milliseconds to write as JSON.
-        return await asyncio.to_thread(_openai_answer, asked, found)
+        return await _written(lambda: openai_answer(asked, found.vectors, found.tokens), len(texts))
 
     async def openai_models(self, request: Request) -> Response:
         return json_response({"object": "list", "data": [self._card(model.name) for model in self._models]})
@@ -98,7 +98,7 @@ class Apis:
                 "embeddings have unit length, and it has no prompts; leave them out",
             )
         found = await self._embed(request, model, texts, asked.truncate)
-        return await asyncio.to_thread(json_response, found.vectors)
+        return await _written(lambda: found.vectors, len(texts))
 
     async def tei_tokenize(self, request: Request) -> Response:
         asked = await self._bodies.decoded(request, TokenizeRequest)
@@ -108,7 +108,7 @@ class Apis:
         if any(len(text) > most for text in texts):
             raise ApiError(413, f"expected texts of at most {most:,} characters, found a longer one; cut it")
         found = await model.tokenize(texts, special=asked.add_special_tokens is not False)
-        return await asyncio.to_thread(lambda: json_response([_tokens(encoding) for encoding in found]))
+        return await _written(lambda: [_tokens(encoding) for encoding in found], MAX_TEXTS)
 
     async def tei_info(self, request: Request) -> Response:
         model = self._models.first
@@ -186,7 +186,7 @@ class Apis:
             for name in names
         ]
         answer = {"model_name": model.name, "model_version": "1", "outputs": outputs}
-        return await asyncio.to_thread(json_response, answer | ({"id": asked.id} if asked.id else {}))
+        return await _written(lambda: answer | ({"id": asked.id} if asked.id else {}), len(given.data))
 
     # The server's own
 
@@ -227,21 +227,16 @@ class Apis:
         facts = request.state.facts
         facts.update(model=model.name, texts=len(texts))
         found = await unless_gone(request, model.embed(texts, truncate=truncate))
-        facts.update(tokens=int(found.tokens.sum()), truncated=int(found.truncated.sum()), seconds_in=found.seconds)
+        facts.update(tokens=int(found.tokens.sum()), truncated=int(found.truncated.sum()))
+        facts.update(begun=found.begun, seconds_in=found.seconds)
         return found
 
 
-def _openai_answer(asked: OpenAiRequest, found: Embedded) -> Response:
-    base64, tokens = asked.encoding_format == "base64", int(found.tokens.sum())
-    vectors = [b64encode(row.tobytes()).decode() for row in found.vectors.astype("<f4")] if base64 else found.vectors
-    return json_response(
-        {
-            "object": "list",
-            "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(vectors)],
-            "model": asked.model,
-            "usage": {"prompt_tokens": tokens, "total_tokens": tokens},
-        }
-    )
+async def _written(content: Callable[[], Any], texts: int) -> Response:
+    """The answer to so many texts: in another thread if they are many, because writing them takes milliseconds."""
+    if texts <= _AT_ONCE:
+        return json_response(content())
+    return await asyncio.to_thread(lambda: json_response(content()))
 
 
 def _tokens(encoding: Any) -> list[dict[str, Any]]:

@@ -48,9 +48,7 @@ class Bodies:
                 message = f"expected the whole body within {self._seconds:.0f} s"
                 raise ApiError(408, message, code="timeout", close=True) from None
             request.state.facts["bytes_in"] = len(body)
-            found, unknown = (
-                await asyncio.to_thread(_decode, body, kind) if len(body) > 1 << 16 else _decode(body, kind)
-            )
+            found, unknown = await asyncio.to_thread(decode, body, kind) if len(body) > 1 << 16 else decode(body, kind)
         if unknown:
             request.state.facts["unknown"] = unknown
         return found
@@ -86,7 +84,12 @@ async def _read(request: Request, take: Callable[[int], None]) -> bytes:
     return b"".join(chunks)
 
 
-def _decode(body: bytes, kind: type[_T]) -> tuple[_T, list[str]]:
+def decode(body: bytes, kind: type[_T]) -> tuple[_T, list[str]]:
+    """JSON as a ``msgspec.Struct``, and the names of unknown fields. A lone surrogate becomes U+FFFD.
+
+    Raises:
+        ApiError: 400; no JSON, or other fields.
+    """
     try:
         try:
             found = msgspec.json.decode(body, type=kind)

@@ -1,5 +1,6 @@
 """Errors in the format of the API that was asked."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -58,6 +59,12 @@ def overloaded(seconds: float) -> ApiError:
         code="server_overloaded",
         retry_after=max(1, min(60, round(seconds / 2))),
     )
+
+
+def no_model(asked: str, known: Iterable[str]) -> ApiError:
+    """The answer to a request for a model that is not here."""
+    message = f"expected the model {' or '.join(map(repr, known))}, found {asked[:100]!r}"
+    return ApiError(404, message, param="model", code="model_not_found")
 
 
 def stopping() -> ApiError:

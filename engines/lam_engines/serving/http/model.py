@@ -24,6 +24,8 @@ from .waiting import WaitingRequest, WaitingText
 
 _STUCK_SECONDS = 60.0
 """A batch that takes longer than this, and ten times longer than expected, will never end."""
+_AT_ONCE = 1000
+"""Characters that are tokenised in the event loop itself: another thread would take longer."""
 
 
 @dataclass(frozen=True)
@@ -36,8 +38,10 @@ class Embedded:
     """Tokens of each text that were embedded, special tokens included; ``[n]`` int32."""
     truncated: np.ndarray
     """Whether each text was cut; ``[n]`` bool."""
+    begun: float
+    """When its first stage began, by the monotonic clock."""
     seconds: Mapping[str, float]
-    """Seconds that the request spent in each stage; ``queue`` ends with its first batch."""
+    """Seconds that the request spent in each stage, in order; ``queue`` ends with its first batch."""
 
 
 class HttpModel:
@@ -145,7 +149,8 @@ class HttpModel:
             "queue": request.begun - waiting[0].since,
             "compute": monotonic() - request.begun,
         }
-        return Embedded(request.vectors, np.array(tokenized.counts, np.int32), np.array(tokenized.truncated), seconds)
+        counts, truncated = np.array(tokenized.counts, np.int32), np.array(tokenized.truncated)
+        return Embedded(request.vectors, counts, truncated, begun, seconds)
 
     async def tokenize(self, texts: Sequence[str], *, special: bool) -> "list[tokenizers.Encoding]":
         """The tokens of each text, of any length.
@@ -192,9 +197,9 @@ class HttpModel:
 
     async def _tokenized(self, texts: Sequence[str], truncate: bool | None) -> "_Tokenized":
         cuts = self._options.truncation == "truncate" if truncate is None else truncate
-        begun = monotonic()
-        loop = asyncio.get_running_loop()
-        found = await loop.run_in_executor(self._tokenizing, self._encode, texts, cuts)
+        begun, work = monotonic(), partial(self._encode, texts, cuts)
+        short = sum(map(len, texts)) <= _AT_ONCE
+        found = work() if short else await asyncio.get_running_loop().run_in_executor(self._tokenizing, work)
         self._observe("tokenize", monotonic() - begun)
         if (total := sum(found.counts)) > self._options.max_request_tokens:
             raise ApiError(

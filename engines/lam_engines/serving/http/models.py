@@ -8,7 +8,7 @@ from pathlib import Path
 from ...bundles.bundle import Bundle
 from ...errors import InputError
 from ...runtimes.registry import AUTO, DEFAULT, choose, default_device
-from .errors import ApiError
+from .errors import no_model
 from .metrics import Metrics, ModelLabels
 from .model import HttpModel
 from .options import HttpOptions
@@ -67,9 +67,7 @@ class Models:
             ApiError: 404; there is none of that name.
         """
         if name not in self._models:
-            known = " or ".join(map(repr, self._models))
-            message = f"expected the model {known}, found {name[:100]!r}"
-            raise ApiError(404, message, param="model", code="model_not_found")
+            raise no_model(name, self._models)
         return self._models[name]
 
     async def reload(self) -> None:

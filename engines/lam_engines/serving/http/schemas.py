@@ -1,8 +1,10 @@
-"""The fields of requests. Their names are those of the three APIs."""
+"""The fields of requests and answers. Their names are those of the three APIs."""
 
-from typing import Literal
+from base64 import b64encode
+from typing import Any, Literal
 
 import msgspec
+import numpy as np
 
 
 class OpenAiRequest(msgspec.Struct):
@@ -16,6 +18,24 @@ class OpenAiRequest(msgspec.Struct):
     """Accepted and ignored: no user data is kept."""
     truncate: bool | None = None
     """Not OpenAI's: cut texts that are too long."""
+
+
+def openai_answer(asked: OpenAiRequest, vectors: np.ndarray, tokens: np.ndarray) -> dict[str, Any]:
+    """The body of OpenAI's answer.
+
+    Args:
+        asked: the request.
+        vectors: the embeddings of its texts, ``[n, hidden]`` float32.
+        tokens: of each text; ``[n]``.
+    """
+    base64, total = asked.encoding_format == "base64", int(tokens.sum())
+    rows = [b64encode(row.tobytes()).decode() for row in vectors.astype("<f4")] if base64 else vectors
+    return {
+        "object": "list",
+        "data": [{"object": "embedding", "index": i, "embedding": row} for i, row in enumerate(rows)],
+        "model": asked.model,
+        "usage": {"prompt_tokens": total, "total_tokens": total},
+    }
 
 
 class TeiRequest(msgspec.Struct):

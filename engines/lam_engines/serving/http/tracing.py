@@ -1,5 +1,6 @@
-"""OpenTelemetry's traces: a span for every request."""
+"""OpenTelemetry's traces: a span for every request, and one for each stage of it."""
 
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from typing import Any
@@ -16,7 +17,7 @@ def no_trace(headers: Mapping[str, str], facts: dict[str, Any]) -> Iterator[None
 
 
 def open_tracing(stack: ExitStack) -> Trace:
-    """A function that makes the span of a request, below the caller's (``traceparent``). ``stack`` sends the last ones.
+    """A function that makes a request's spans, below the caller's (``traceparent``). ``stack`` sends the last ones.
 
     Where to send it, its name and sampling come from the ordinary variables: ``OTEL_EXPORTER_OTLP_ENDPOINT``,
     ``OTEL_SERVICE_NAME``, ``OTEL_TRACES_SAMPLER`` and the others.
@@ -49,9 +50,12 @@ def open_tracing(stack: ExitStack) -> Trace:
                     "http.response.status_code": facts["status"],
                     "lam.request_id": facts["id"],
                     **{f"lam.{key}": facts[key] for key in ("model", "texts", "tokens") if key in facts},
-                    **{f"lam.{stage}_seconds": took for stage, took in facts.get("seconds_in", {}).items()},
                 }
             )
+            # From the monotonic clock to nanoseconds since 1970.
+            moment = time.time_ns() + round((facts.get("begun", 0.0) - time.monotonic()) * 1e9)
+            for stage, took in facts.get("seconds_in", {}).items():
+                tracer.start_span(stage, start_time=moment).end(moment := moment + round(took * 1e9))
             if facts["status"] >= 500:
                 span.set_status(Status(StatusCode.ERROR))
 

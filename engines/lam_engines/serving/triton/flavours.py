@@ -7,6 +7,8 @@ from ...bundles.bundle import Bundle
 from ...bundles.manifest import Plan
 from ...contract import PLAN_PRECISIONS
 from ...errors import BundleError, InputError
+from ...runtimes.portable import Portable
+from ...runtimes.registry import AUTO, REFERENCE, choose, runtime
 from ...runtimes.tensorrt.library import TENSORRT
 from ...runtimes.tensorrt.plans import build_command, max_tokens, plans_of
 from ..limits import DEFAULT_MAX_TOKENS
@@ -14,19 +16,61 @@ from . import configs
 from .check import Expected
 from .network_models import NetworkModels, asked_graph, asked_plan, graph_in_core, tokenizer_model
 from .options import ServingOptions
+from .wheel import pinned_version
+
+
+def _choose_engine(bundle: Bundle, options: ServingOptions) -> ServingOptions:
+    _refuse_plan(options)
+    precision = options.precision or "fp32"
+    chosen = choose(options.engine, bundle, precision, "cpu").runtime
+    if precision not in chosen.precisions:
+        raise InputError(
+            f"expected precision {' or '.join(chosen.precisions)} with the engine {chosen.name}, found {precision}"
+        )
+    if problem := _cannot_travel(chosen.portable(bundle, precision)):
+        if options.engine != AUTO:
+            raise InputError(f"expected an engine for Triton's Python models, found {chosen.name}: {problem}")
+        chosen = runtime(REFERENCE)
+        chosen.file_of(bundle, precision)
+    tokens = options.max_tokens or DEFAULT_MAX_TOKENS
+    return replace(options, engine=chosen.name, precision=precision, max_tokens=tokens)
+
+
+def _cannot_travel(found: Portable | None) -> str:
+    """Why a runtime cannot compute in Triton's processes; empty if it can."""
+    if found is None:
+        return "it does not run there; take onnxruntime or openvino"
+    for package, version in found.packages.items():
+        if version and version != (pinned := pinned_version(package)):
+            return f"it needs {package} {version}, and Triton's processes have {pinned}; take onnxruntime"
+    return ""
 
 
 def _choose_graph(bundle: Bundle, options: ServingOptions) -> ServingOptions:
-    if options.plan is not None:
-        raise InputError(
-            f"expected a plan with the flavour tensorrt only, found {options.plan} with {options.flavour}; leave it out"
-        )
+    _refuse_plan(options)
+    _refuse_engine(options)
     precision = options.precision or "fp32"
     bundle.graph(precision)
     return replace(options, precision=precision, max_tokens=options.max_tokens or DEFAULT_MAX_TOKENS)
 
 
+def _refuse_plan(options: ServingOptions) -> None:
+    if options.plan is not None:
+        raise InputError(
+            f"expected a plan with the flavour tensorrt only, found {options.plan} with {options.flavour}; leave it out"
+        )
+
+
+def _refuse_engine(options: ServingOptions) -> None:
+    if options.engine != AUTO:
+        raise InputError(
+            f"expected an engine with the flavour python only, found {options.engine} with {options.flavour}; leave it "
+            f"out"
+        )
+
+
 def _choose_plan(bundle: Bundle, options: ServingOptions) -> ServingOptions:
+    _refuse_engine(options)
     name = options.plan or _only_plan(bundle, options.precision or PLAN_PRECISIONS[0])
     plan = _plan(bundle, name)
     longest = max_tokens(plan)
@@ -50,7 +94,7 @@ class Flavour:
     devices: tuple[str, ...]
     """Devices that it runs on. The first is the default."""
     packages: tuple[str, ...]
-    """Packages that its Python models import."""
+    """Packages that its Python models import, besides an engine's."""
     choose: Callable[[Bundle, ServingOptions], ServingOptions]
     """Fills in precision, plan and longest text, and refuses what the bundle lacks."""
     network: Callable[[Bundle, ServingOptions], NetworkModels]
@@ -64,8 +108,8 @@ FLAVOURS = {
             name="python",
             backend="python",
             devices=("cpu",),
-            packages=("numpy", "tokenizers", "onnxruntime"),
-            choose=_choose_graph,
+            packages=("numpy", "tokenizers"),
+            choose=_choose_engine,
             network=graph_in_core,
         ),
         Flavour(
@@ -116,6 +160,15 @@ def resolve(bundle: Bundle, options: ServingOptions) -> ServingOptions:
             f"out"
         )
     return flavour.choose(bundle, replace(options, device=device))
+
+
+def packages_of(bundle: Bundle, options: ServingOptions) -> tuple[str, ...]:
+    """Packages that the Python models of a repository import. The options are from :func:`resolve`."""
+    flavour = flavour_of(options)
+    if options.engine == AUTO:
+        return flavour.packages
+    found = runtime(options.engine).portable(bundle, options.precision or "fp32")
+    return (*flavour.packages, *(found.packages if found else ()))
 
 
 def models_of(bundle: Bundle, options: ServingOptions) -> tuple[list[configs.Model], Expected]:

@@ -16,6 +16,8 @@ class Installation:
     """Arguments that it needs on this machine, whatever it serves."""
     environment: Mapping[str, str] = field(default_factory=dict)
     """Environment variables that differ from those of this process."""
+    version: str = ""
+    """Triton's version, such as 2.51.0; empty: not known before it runs."""
     backends: frozenset[str] | None = None
     """Triton's backends that it has; None: not known."""
 

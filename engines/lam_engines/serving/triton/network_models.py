@@ -10,6 +10,7 @@ from ...bundles.bundle import Bundle
 from ...bundles.manifest import Graph, OptimizationProfile
 from ...contract import INPUT_IDS, TEXT, TOKEN_COUNT, TOKENIZER
 from ...contract import MODEL as GRAPH
+from ...runtimes.registry import runtime
 from ..limits import DEFAULT_MAX_TOKENS
 from . import configs
 from .configs import Model
@@ -51,15 +52,18 @@ def tokenizer_model(bundle: Bundle, options: ServingOptions) -> Model:
 
 
 def graph_in_core(bundle: Bundle, options: ServingOptions) -> NetworkModels:
-    """``lam_core`` computes a graph itself, in ONNX Runtime on the CPU."""
-    name = bundle.graph(options.precision or "fp32")
-    config = configs.core_config(bundle.manifest.model, options, {"threads": options.threads or 0})
-    files = _in_version({**_core_modules(), GRAPH: bundle.read(name)})
+    """``lam_core`` computes a graph itself, in the chosen runtime on the CPU."""
+    precision = options.precision or "fp32"
+    found = runtime(options.engine).portable(bundle, precision)
+    assert found is not None  # noqa: S101  (resolved)
+    parameters = {"engine": options.engine, "precision": precision, "threads": options.threads or 0}
+    config = configs.core_config(bundle.manifest.model, options, parameters)
+    files = _in_version({**_core_modules(*found.modules), GRAPH: bundle.read(found.file), **found.files})
     for tokens in _warm_up_tokens(options):
         ids = np.full(tokens, bundle.manifest.model.pad_token_id, dtype=np.int32)
         given = {INPUT_IDS: ids, TOKEN_COUNT: np.array([tokens], dtype=np.int32)}
         files |= configs.add_warm_up(config, f"{tokens}_tokens", given)
-    return NetworkModels([(config, files)], bundle.manifest.graphs[name])
+    return NetworkModels([(config, files)], bundle.manifest.graphs[found.file])
 
 
 def asked_graph(bundle: Bundle, options: ServingOptions) -> NetworkModels:
@@ -90,10 +94,9 @@ def _asking(bundle: Bundle, options: ServingOptions, parameters: Mapping[str, ob
     return config, _in_version(_core_modules())
 
 
-def _core_modules() -> dict[str, bytes]:
-    package = ("contract.py", "errors.py", "machine.py", "telemetry.py")
-    others = ("serving/pool.py", "embedding/batching.py", "runtimes/tensorrt/plans.py", *package)
-    return copied_modules(*_models("lam_core", "counters", "networks", "requests"), *others)
+def _core_modules(*of_runtime: str) -> dict[str, bytes]:
+    others = ("serving/pool.py", "embedding/batching.py", "runtimes/tensorrt/plans.py", "contract.py", "errors.py")
+    return copied_modules(*_models("lam_core", "counters", "networks", "requests"), *others, *of_runtime)
 
 
 def _models(*names: str) -> tuple[str, ...]:

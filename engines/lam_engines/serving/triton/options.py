@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from ...embedding.batching import DEFAULT_BATCH_TOKENS, GPU_BATCH_TOKENS
 from ...errors import InputError
+from ...runtimes.registry import DEFAULT
 from ..limits import TRUNCATIONS
 
 
@@ -13,6 +14,8 @@ class ServingOptions:
 
     flavour: str = "python"
     """What computes; one of :data:`~lam_engines.serving.triton.flavours.FLAVOURS`."""
+    engine: str = DEFAULT
+    """The runtime that computes with the flavour python; ``auto``: the fastest on this machine."""
     precision: str | None = None
     """Precision of the graph or plan; None: ``fp32``, and ``fp16`` with the flavour tensorrt."""
     device: str | None = None

@@ -34,3 +34,13 @@ def free_ports(host: str, wanted: dict[str, int]) -> dict[str, int]:
     finally:
         for listener in held:
             listener.close()
+
+
+def listens(address: str) -> bool:
+    """Whether something listens at HOST:PORT."""
+    host, _, port = address.rpartition(":")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), 1).close()
+    except OSError:
+        return False
+    return True

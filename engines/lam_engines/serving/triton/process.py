@@ -16,6 +16,7 @@ from .installation import Installation
 SHARED_MEMORY = Path("/dev/shm")  # noqa: S108
 # A small Python program asks the kernel for SIGTERM when its parent dies, and then becomes the server.
 _LAUNCH = "import ctypes, os, sys; ctypes.CDLL(None).prctl(1, 15); os.execvp(sys.argv[1], sys.argv[1:])"
+_OTHER_PLACES = f"set TMPDIR and {CACHE_VARIABLE} to other folders, or serve without --triton"
 
 
 class ServerProcess:
@@ -34,7 +35,7 @@ class ServerProcess:
             EngineError: the program cannot be run, or the log cannot be written.
         """
         self.shared_memory = shared_memory
-        _check_places(*installation.command, *installation.arguments, *arguments)
+        check_places(*installation.command, *installation.arguments, *arguments)
         environment = {**os.environ, **installation.environment}
         for name in ("PYTHONPATH", "PYTHONHOME"):
             environment.pop(name, None)
@@ -88,8 +89,10 @@ class ServerProcess:
             segment.unlink(missing_ok=True)
 
 
-def _check_places(*words: str) -> None:
-    """Triton's Python backend starts its processes through a line of shell, in which it quotes nothing.
+def check_places(*words: str, remedy: str = _OTHER_PLACES) -> None:
+    """See that Triton can use the places in its arguments.
+
+    Its Python backend starts its processes through a line of shell, in which it quotes nothing.
 
     Raises:
         EngineError: a place would be cut or run there.
@@ -99,7 +102,7 @@ def _check_places(*words: str) -> None:
         if "/" in place and (odd := re.search(r"[^\w@%+=:,./-]", place, re.ASCII)):
             raise EngineError(
                 f"expected folders of Latin letters and digits for Triton, which cannot use others, found {odd[0]!r} "
-                f"in {place}; set TMPDIR and {CACHE_VARIABLE} to other folders, or serve without --triton"
+                f"in {place}; {remedy}"
             )
 
 

@@ -2,7 +2,6 @@
 
 import os
 import re
-import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -10,17 +9,14 @@ from itertools import count
 from pathlib import Path
 from types import TracebackType
 
-from ...contract import ENSEMBLE
 from ...errors import EngineError
+from .arguments import has_safe_http, steady_arguments
 from .find_server import find_installation
 from .installation import Installation
-from .memory_repository import MODEL, hidden_size_of
-from .ports import free_ports
-from .probe import Health, new_memory, new_text, probe
+from .ports import free_ports, listens
+from .probe import Health, HealthCheck, version_at
 from .process import ServerProcess
 
-CACHE_BYTES = 64 << 20
-"""Size of the response cache: about 30,000 embeddings of 384 values."""
 _WATCH_SECONDS = 0.5
 """Pause between two looks at the server's processes."""
 _PROBE_SECONDS = 10.0
@@ -28,8 +24,6 @@ _PROBE_SECONDS = 10.0
 _PROBE_TIMEOUT = 60.0
 _STARTS = 3
 """Attempts at a restart."""
-_EXIT_MARGIN = 5
-"""Seconds by which Triton's own time limit for stopping is shorter than ours."""
 _ERROR = re.compile(r"E\d{4} |error:", re.IGNORECASE)
 _TAIL, _LINE = 20, 400
 _numbers = count()
@@ -61,6 +55,7 @@ class TritonServer:
         *,
         installation: Installation | None = None,
         host: str = "127.0.0.1",
+        http: bool | None = None,
         http_port: int = 0,
         grpc_port: int = 0,
         metrics_port: int = 0,
@@ -75,6 +70,7 @@ class TritonServer:
             repository: what :func:`~lam_engines.serving.triton.write_repository` wrote.
             installation: which server to run. Default: see :func:`.find_server.find_installation`.
             host: the address to listen on.
+            http: open the HTTP port; None: unless the server is older than 25.07, in which it is unsafe.
             http_port: of the HTTP endpoint; 0: any free port. The same holds for the other ports.
             grpc_port: of the gRPC endpoint.
             metrics_port: of the metrics.
@@ -90,6 +86,7 @@ class TritonServer:
         """How often the server was restarted."""
         self._installation = installation
         self._ports = {"http-port": http_port, "grpc-port": grpc_port, "metrics-port": metrics_port}
+        self._http = http
         self._start_timeout, self._stop_timeout = start_timeout, stop_timeout
         self._on_event = on_event
         self._process: ServerProcess | None = None
@@ -97,12 +94,12 @@ class TritonServer:
         self._stopping = threading.Event()
         self._watcher: threading.Thread | None = None
         self._failure: Exception | None = None
-        self._asked, self._request = _what_to_ask(self.repository)
+        self._probe = HealthCheck.of(self.repository)
 
     @property
     def http_url(self) -> str:
-        """HOST:PORT of the HTTP endpoint (KServe's protocol, version 2)."""
-        return self._url("http-port")
+        """HOST:PORT of the HTTP endpoint (KServe's protocol, version 2); empty if it is shut."""
+        return "" if self._http is False else self._url("http-port")
 
     @property
     def grpc_url(self) -> str:
@@ -132,8 +129,15 @@ class TritonServer:
             ServerStartError: the server ended, or did not serve in time. All its processes are gone.
         """
         installation = self._installation or find_installation(None)
+        if self._http is None and installation.version:
+            self._http = has_safe_http(installation.version)
         self._ports = free_ports(self.host, self._ports)
         self._start_process(installation)
+        if self._http is None and self._process is not None:
+            self._http = has_safe_http(version_at(self.grpc_url))
+            if not self._http:
+                self._process.stop(self._stop_timeout)
+                self._start_process(installation)
         self._watcher = threading.Thread(target=self._watch, args=(installation,), name="lam-triton", daemon=True)
         self._watcher.start()
 
@@ -163,7 +167,7 @@ class TritonServer:
 
     def probe(self, timeout: float | None = None) -> tuple[Health, str]:
         """Embed a text, or ask an empty memory; see :mod:`.probe`. The default timeout is a minute."""
-        return probe(self.http_url, self._asked, timeout or _PROBE_TIMEOUT, self._request)
+        return self._probe(self.grpc_url, self.metrics_url, timeout or _PROBE_TIMEOUT)
 
     def __enter__(self) -> "TritonServer":
         try:
@@ -193,7 +197,8 @@ class TritonServer:
                 process.kill()
                 raise self._start_error(f"tritonserver ended with {code} before it served", logged)
             health, said = self.probe(timeout=max(0.1, min(_PROBE_TIMEOUT, deadline - time.monotonic())))
-            if health is Health.SERVES:
+            # It opens gRPC first, then HTTP, and the metrics last.
+            if health is Health.SERVES and listens(self.metrics_url):
                 self._model_processes = process.children()
                 return
             if time.monotonic() > deadline:
@@ -206,6 +211,7 @@ class TritonServer:
     def _arguments(self, shared_memory: str) -> list[str]:
         return [
             f"--model-repository={self.repository}",
+            f"--allow-http={'false' if self._http is False else 'true'}",
             f"--http-address={self.host}",
             f"--grpc-address={self.host}",
             f"--metrics-address={self.host}",
@@ -266,26 +272,3 @@ class TritonServer:
         self.restarts += 1
         if not self._stopping.is_set():
             self._on_event("the server serves again")
-
-
-def _what_to_ask(repository: Path) -> tuple[str, Callable[[], str]]:
-    """The model whose answer shows that the whole repository works, and a function that makes its requests."""
-    return (MODEL, new_memory(hidden_size_of(repository))) if (repository / MODEL).is_dir() else (ENSEMBLE, new_text)
-
-
-def steady_arguments(stop_timeout: float = 15.0) -> list[str]:
-    """Arguments of ``tritonserver`` that are the same on every machine.
-
-    Only who sends this call's random key, in the header ``admin-key``, may register shared memory, change the log or
-    load models. Nobody is told the key.
-
-    Args:
-        stop_timeout: seconds after which a stopping server is killed.
-    """
-    shut = f"shared-memory,logging,trace,model-repository:admin-key={secrets.token_hex(16)}"
-    return [
-        f"--http-restricted-api={shut}",
-        f"--grpc-restricted-protocol={shut}",
-        f"--exit-timeout-secs={max(1, round(stop_timeout) - _EXIT_MARGIN)}",
-        f"--cache-config=local,size={CACHE_BYTES}",  # used only by models whose configuration asks for it
-    ]

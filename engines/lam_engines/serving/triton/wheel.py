@@ -7,6 +7,7 @@ virtual environment of its own, one for each version of Python.
 import hashlib
 import os
 import platform
+import re
 import shutil
 import subprocess
 import sys
@@ -20,10 +21,13 @@ from ...contract import CACHE_VARIABLE
 from ...errors import EngineError
 from ...machine import cache_folder
 from .installation import Installation
+from .process import check_places
 
 REQUIREMENTS = Path(__file__).with_name("environment.txt")
 _PYTHONS = ((3, 10), (3, 11), (3, 12))
-_DOWNLOAD_MB = 100
+_DOWNLOAD_MB = 160
+_VERSION = "2.51.0"
+"""Of Triton in nvidia-pytriton 0.7.0, the last one on PyPI."""
 _COMPLETE = "complete"
 _OTHER = "or name a server: --tritonserver COMMAND"
 
@@ -40,14 +44,21 @@ def wheel_installation(on_install: Callable[[str], None]) -> Installation:
 
     Raises:
         UnfitMachineError: the wheel does not run on this machine or with this Python.
-        EngineError: the server cannot be downloaded or written.
+        EngineError: the server cannot be downloaded or written, or could not run in the user's cache.
     """
     library = _check_machine()
     folder = _servers() / f"{sys.version_info.major}.{sys.version_info.minor}-{_fingerprint()}"
+    check_places(str(folder))
     if not _is_whole(folder):
         on_install(f"installing Triton's server and its models' packages into {folder} (once; {_DOWNLOAD_MB} MB)")
         _install(folder)
     return _installation(folder, library)
+
+
+def pinned_version(package: str) -> str:
+    """The version of a package in the environment of PyPI's server, and in images; empty if it is not there."""
+    found = re.search(rf"^{re.escape(package)}==(\S+)", REQUIREMENTS.read_text(encoding="ascii"), re.MULTILINE)
+    return found[1] if found else ""
 
 
 def logs_folder() -> Path:
@@ -56,7 +67,7 @@ def logs_folder() -> Path:
 
 
 def _servers() -> Path:
-    """Where servers are installed; 330 MB each."""
+    """Where servers are installed; 500 MB each."""
     return cache_folder() / "tritonserver"
 
 
@@ -86,6 +97,7 @@ def _installation(folder: Path, library: Path) -> Installation:
         # The models run in the first Python on PATH.
         environment={"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ.get('PATH', os.defpath)}"}
         | {"LD_LIBRARY_PATH": f"{library}{os.pathsep}{os.environ.get('LD_LIBRARY_PATH', '')}".rstrip(os.pathsep)},
+        version=_VERSION,
         backends=frozenset({"python"}),
     )
 

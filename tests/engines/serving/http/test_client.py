@@ -7,6 +7,7 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from over_http import held_up
 from served import CLOSE, free_port, mixed
@@ -66,10 +67,17 @@ def test_a_cancelled_call_leaves_the_pool(server: HttpServer) -> None:
         asyncio.run(ask())
 
 
-@pytest.mark.parametrize("texts", ["one text", {"a": 1}, {"a"}, ["a", 1], None, 7], ids=str)
+@pytest.mark.parametrize("texts", ["one text", {"a": 1}, {"a"}, pd.DataFrame({"a": ["b"]}), ["a", 1], None, 7], ids=str)
 def test_what_is_no_list_of_texts(server: HttpServer, texts: object) -> None:
     with EmbeddingClient(server.url) as client, pytest.raises(InputError):
         client.embed(texts)  # type: ignore[arg-type]
+
+    async def ask() -> None:
+        async with AsyncEmbeddingClient(server.url) as client:
+            with pytest.raises(InputError):
+                await client.embed(texts)  # type: ignore[arg-type]
+
+    asyncio.run(ask())
 
 
 def test_a_refused_text_is_named_by_the_callers_number(server: HttpServer) -> None:

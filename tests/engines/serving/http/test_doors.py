@@ -216,9 +216,16 @@ def test_traces(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     collector.server_close()
     (resource,) = sent[0].resource_spans
     assert "embeddings" in str(resource.resource)
-    (span,) = resource.scope_spans[0].spans
+    *stages, span = resource.scope_spans[0].spans
     assert (span.name, span.trace_id.hex()) == ("POST /v1/embeddings", trace)
-    assert {"http.response.status_code", "lam.tokens", "lam.queue_seconds"} <= {x.key for x in span.attributes}
+    assert {"http.response.status_code", "lam.tokens", "lam.texts"} <= {x.key for x in span.attributes}
+    assert [stage.name for stage in stages] == ["tokenize", "queue", "compute"]
+    assert {(stage.parent_span_id, stage.trace_id) for stage in stages} == {(span.span_id, span.trace_id)}
+    moments = [x for stage in stages for x in (stage.start_time_unix_nano, stage.end_time_unix_nano)]
+    assert moments == sorted(moments)
+    margin = 1_000_000_000  # two clocks are read, not at the same moment
+    assert span.start_time_unix_nano - margin < moments[0]
+    assert moments[-1] < span.end_time_unix_nano + margin
     assert "cat" not in str(sent[0])
 
 

@@ -31,33 +31,6 @@ def test_langchain(server: HttpServer, tiny_engine: EmbeddingEngine) -> None:
     np.testing.assert_allclose(client.embed_documents(TEXTS), tiny_engine.embed(TEXTS), **CLOSE)
 
 
-@pytest.mark.needs("llama_index.embeddings.openai")
-def test_llama_index(server: HttpServer, tiny_engine: EmbeddingEngine) -> None:
-    from llama_index.embeddings.openai import OpenAIEmbedding
-
-    client = OpenAIEmbedding(model_name="bundle", api_base=f"{server.url}/v1", api_key="none")
-    found = client.get_text_embedding_batch(["the cat sleeps", "a man"])
-    np.testing.assert_allclose(found, tiny_engine.embed(["the cat sleeps", "a man"]), **CLOSE)
-
-
-@pytest.mark.needs("gevent", "geventhttpclient")
-def test_tritons_client(server: HttpServer, tiny_engine: EmbeddingEngine) -> None:
-    import tritonclient.http as triton
-
-    client = triton.InferenceServerClient(server.url.removeprefix("http://"))
-    assert client.is_server_live()
-    assert client.is_server_ready()
-    assert client.is_model_ready("bundle")
-    assert client.get_model_metadata("bundle")["outputs"][0]["shape"] == [-1, 32]
-    given = triton.InferInput("text", [3, 1], "BYTES")
-    given.set_data_from_numpy(np.array([[text.encode()] for text in TEXTS], dtype=object), binary_data=False)
-    outputs = [triton.InferRequestedOutput("sentence_embedding", binary_data=False)]
-    found = client.infer("bundle", [given], outputs=outputs, request_id="mine")
-    np.testing.assert_allclose(found.as_numpy("sentence_embedding"), tiny_engine.embed(TEXTS), **CLOSE)
-    assert found.get_response()["id"] == "mine"
-    client.close()
-
-
 def test_tensors_that_are_none(server: HttpServer) -> None:
     def infer(**fields: object) -> tuple[int, str]:
         tensor = {"name": "text", "shape": [1, 1], "datatype": "BYTES", "data": ["cat"]} | fields

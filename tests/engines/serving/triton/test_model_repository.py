@@ -4,8 +4,10 @@ import json
 import shutil
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
+import numpy as np
 import pytest
 from google.protobuf import text_format
 from plan_bundle import with_plan
@@ -13,7 +15,10 @@ from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from lam_engines import BundleError, InputError, LamError
 from lam_engines.bundles.bundle import Bundle
-from lam_engines.serving.triton import ServingOptions, write_repository
+from lam_engines.embedding.engine import EmbeddingEngine
+from lam_engines.runtimes.openvino import operators
+from lam_engines.runtimes.openvino.library import check_bf16
+from lam_engines.serving.triton import ServingOptions, flavours, write_repository
 
 PROFILES = [(1, 1, 64, 1, 16, 64), (1, 1, 32, 1, 128, 512), (2, 2, 4, 1, 1024, 4096)]
 
@@ -182,6 +187,9 @@ def test_options_that_make_no_sense(options: dict[str, object], message: str) ->
         ({"device": "tpu", "flavour": "onnxruntime"}, "expected device cpu or cuda with the flavour onnxruntime"),
         ({"device": "cpu", "flavour": "tensorrt"}, "expected device cuda with the flavour tensorrt, found cpu"),
         ({"plan": "engines/a.plan"}, "expected a plan with the flavour tensorrt only"),
+        ({"engine": "tensorrt"}, "expected an engine for Triton's Python models, found tensorrt"),
+        ({"engine": "onnxruntime", "precision": "bf16"}, "expected precision fp32 or fp16 or int8 with the engine"),
+        ({"engine": "openvino", "flavour": "onnxruntime"}, "expected an engine with the flavour python only"),
     ],
 )
 def test_options_that_do_not_fit_the_flavour(
@@ -204,3 +212,41 @@ def test_a_bundle_that_lacks_what_is_asked_for(tmp_path: Path, tiny_bundle: Path
     assert "name the one to serve: --plan engines/b.plan" in refusal(two, flavour="tensorrt")
     assert "it has engines/a.plan, engines/b.plan" in refusal(two, flavour="tensorrt", plan="engines/c.plan")
     assert "--max-tokens 5000" in refusal(two, flavour="tensorrt", plan="engines/a.plan", max_tokens=5000)
+
+
+@pytest.mark.parametrize(
+    ("engine", "precision", "closest"), [("onnxruntime", "fp32", 1 - 1e-6), ("openvino", "bf16", 0.999)]
+)
+def test_what_computes_in_tritons_processes(
+    tmp_path: Path, tiny_bundle: Path, tiny_engine: EmbeddingEngine, engine: str, precision: str, closest: float
+) -> None:
+    if precision == "bf16":
+        try:
+            check_bf16()
+        except LamError as error:
+            pytest.skip(str(error))
+    options = ServingOptions(engine=engine, precision=precision)
+    folder = write_repository(tiny_bundle, tmp_path / "models", options) / "lam_core"
+    assert parameters(configs(folder.parent)["lam_core"])["engine"] == engine
+    network = import_module(f"lam_engines.runtimes.{engine}.network").load(folder / "1", precision, None, 2)
+    ids = np.array([[2, 8, 9, 3], [2, 10, 3, 0]])
+    mask = np.array([[1, 1, 1, 1], [1, 1, 1, 0]])
+    found, expected = network.run(ids, mask), tiny_engine.embed_ids(ids, mask)
+    assert (found * expected).sum(axis=1).min() > closest
+
+
+def test_operators_go_along_where_their_openvino_is(
+    tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    library = tmp_path / "library.so"
+    library.write_bytes(b"operators")
+    monkeypatch.setattr(operators, "find_operators", lambda bundle: operators.Operators(library))
+    core = write_repository(tiny_bundle, tmp_path / "models") / "lam_core"
+    assert parameters(configs(core.parent)["lam_core"])["engine"] == "openvino", "auto takes the fastest"
+    assert (core / "1" / "operators.so").read_bytes() == b"operators"
+    assert (core / "1" / "model.onnx").read_bytes() == (tiny_bundle / "model.onnx").read_bytes()
+    monkeypatch.setattr(flavours, "pinned_version", lambda package: "2026.2.0")
+    core = write_repository(tiny_bundle, tmp_path / "others") / "lam_core"
+    assert parameters(configs(core.parent)["lam_core"])["engine"] == "onnxruntime", "the operators fit no other"
+    with pytest.raises(InputError, match=r"it needs openvino .*, and Triton's processes have 2026\.2\.0"):
+        write_repository(tiny_bundle, tmp_path / "third", ServingOptions(engine="openvino"))

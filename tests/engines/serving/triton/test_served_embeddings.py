@@ -99,9 +99,15 @@ def test_a_refused_text_does_not_harm_its_neighbours(tiny_server: TritonServer, 
 def cutting_server(
     tmp_path_factory: pytest.TempPathFactory, tiny_bundle: Path, triton_installation: Installation
 ) -> Iterator[TritonServer]:
-    """Cuts texts at 16 tokens, remembers answers, and waits a little for others in the queue."""
+    """In OpenVINO; cuts texts at 16 tokens, remembers answers, and waits a little for others in the queue."""
     options = ServingOptions(
-        max_tokens=16, truncation="truncate", cache=True, queue_delay=0.002, instances=2, threads=1
+        engine="openvino",
+        max_tokens=16,
+        truncation="truncate",
+        cache=True,
+        queue_delay=0.002,
+        instances=2,
+        threads=1,
     )
     repository = write_repository(tiny_bundle, tmp_path_factory.mktemp("cutting") / "models", options)
     with TritonServer(repository, installation=triton_installation) as server:

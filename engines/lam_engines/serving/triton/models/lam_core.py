@@ -21,9 +21,10 @@ from .counters import Counters
 from .networks import network_of
 from .requests import RequestError, answer, failure, output, parameters_of, refusal
 
-_POOL_BATCHES = 4
-"""Full batches that may wait in the pool, so that texts of similar length meet. More texts wait in Triton's queue,
-where they can be refused."""
+_POOL_BATCHES, _POOL_TEXTS = 4, 2
+"""The pool has room for so many full batches, so that texts of similar length meet, and for so many of the longest
+texts, so that a few long ones do not shut out the short ones behind them. More texts wait in Triton's queue, where they
+can be refused."""
 
 
 class TritonPythonModel:
@@ -43,7 +44,7 @@ class TritonPythonModel:
             max_padding=int(parameters["max_padding"]),
             max_batch=self.network.max_batch,
         )
-        self.most_tokens = _POOL_BATCHES * batch_tokens
+        self.most_tokens = _POOL_BATCHES * batch_tokens + _POOL_TEXTS * self.max_tokens
         self.workers = [threading.Thread(target=self.work) for _ in range(int(parameters["workers"]))]
         for worker in self.workers:
             worker.start()

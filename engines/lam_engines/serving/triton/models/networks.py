@@ -1,15 +1,14 @@
 """The networks that compute a padded batch for ``lam_core``."""
 
 import json
+from importlib import import_module
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol
 
 import numpy as np
 
-from ....contract import INPUTS, MODEL, SENTENCE_EMBEDDING
-from ....machine import processors
-from ....telemetry import disable_telemetry
+from ....contract import INPUTS, SENTENCE_EMBEDDING
 
 
 class Network(Protocol):
@@ -27,41 +26,18 @@ def network_of(parameters: dict[str, str], folder: Path) -> Network:
 
     Args:
         parameters: ``network`` names the model to ask, and ``profiles`` describes the plan that this model runs.
-            Without ``network``, ONNX Runtime computes in this process with ``threads``.
+            Without ``network``, the runtime ``engine`` computes in this process, in ``precision``, with ``threads``.
         folder: holds the graph.
     """
     model = parameters.get("network")
     if model is None:
-        # A worker's own thread is one of the network's: workers and threads together use every processor.
-        threads = int(parameters["threads"]) or max(1, processors() + 1 - int(parameters["workers"]))
-        return OnnxRuntimeNetwork(folder / MODEL, threads)
+        module = import_module(f".....runtimes.{parameters['engine'].replace('-', '_')}.network", __name__)
+        threads = int(parameters["threads"]) or None
+        loaded: Network = module.load(folder, parameters["precision"], threads, int(parameters["workers"]))
+        return loaded
     if "profiles" in parameters:
         return PlanModel(model, parameters["profiles"], int(parameters["pad_token_id"]))
     return AskedModel(model)
-
-
-class OnnxRuntimeNetwork:
-    """ONNX Runtime in this process, on the CPU."""
-
-    def __init__(self, graph: Path, threads: int) -> None:
-        disable_telemetry()
-        import onnxruntime
-
-        options = onnxruntime.SessionOptions()
-        # ONNX Runtime would keep a plan of memory for every shape that it has seen, and lengths vary without end.
-        options.enable_mem_pattern = False
-        options.intra_op_num_threads = threads
-        # Threads that spin while they wait would take processor time from the server and the tokenizer.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        self._session = onnxruntime.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
-
-    def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        feed = dict(zip(INPUTS, (input_ids, attention_mask), strict=True))
-        vectors: np.ndarray = self._session.run([SENTENCE_EMBEDDING], feed)[0]
-        return vectors
-
-    def max_batch(self, tokens: int) -> int | None:
-        return None
 
 
 class AskedModel:
