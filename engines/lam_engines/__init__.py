@@ -26,7 +26,8 @@ def load_engine(
     """Load a bundle for embedding.
 
     Args:
-        bundle: the folder that ``lam-export onnx`` wrote.
+        bundle: the folder that ``lam-export onnx`` wrote, or its URI such as ``s3://bucket/my-model``, from which it is
+            fetched once into the cache.
         engine: ``auto``, the fastest that runs here; or the runtime ``onnxruntime``, ``openvino``, ``tensorrt`` or
             ``tensorrt-rtx``. In fp32 their embeddings agree within 1e-5.
         precision: precision of the graph or plan, which the bundle must have. onnxruntime takes ``fp32`` (its default),
@@ -54,7 +55,8 @@ def load_engine(
     else:
         runtime(engine)  # a name that there is not is said before the bundle is read
     from .bundles.bundle import Bundle
+    from .bundles.fetching import fetched
 
-    opened = Bundle(bundle)
+    opened = Bundle(fetched(bundle))
     chosen = choose(engine, opened, precision, device).runtime
     return chosen.load(opened, precision=precision, device=device, threads=threads)

@@ -59,6 +59,7 @@ def _app() -> typer.Typer:
         memory,
         onnx,
         profile,
+        ray_job,
         report,
         serve,
         triton,
@@ -100,13 +101,16 @@ def _app() -> typer.Typer:
         trt,
         huggingface,
         embed,
+        ray_job,
         triton,
         serve,
         web,
         kernels,
         doctor,
     ):
-        app.command(name=command.__name__.rpartition(".")[2], cls=Command, epilog=command.EXAMPLES)(command.run)
+        app.command(name=command.__name__.rpartition(".")[2].replace("_", "-"), cls=Command, epilog=command.EXAMPLES)(
+            command.run
+        )
     return app
 
 

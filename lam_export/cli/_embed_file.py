@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from lam_engines import InputError
+from lam_engines.storage import is_remote
 
 from ._console import empty_texts, err, note, out, say
 from ._progress import ShownTexts, shown_texts
@@ -73,7 +74,8 @@ def embed_source(engine: "EmbeddingEngine", source: Path, reading: "Reading", jo
             f"expected an output that names its rows with --on-error skip, found {job.output}; take .jsonl or "
             f".parquet, or --on-error empty, which keeps every row in its place"
         )
-    if job.output is not None and source.is_dir() and job.output.resolve().is_relative_to(source.resolve()):
+    output = None if job.output is None or is_remote(source) or is_remote(job.output) else job.output.resolve()
+    if output is not None and source.is_dir() and output.is_relative_to(source.resolve()):
         raise InputError(f"expected an output outside of the input's folder {source}, found {job.output}; name another")
     with ExitStack() as stack:
         reasons_file = None if job.output is None else reasons_beside(job.output)

@@ -27,7 +27,7 @@ def embed_into_folder(bundle: Path, source: Path | None, output: Path | None, op
     from lam_engines.progress import Progress
 
     with shown_texts("reading the texts", None) as texts:
-        done = embed_folder(bundle, source, output, options, Progress(texts.begin, texts.advance))
+        done = embed_folder(bundle, source, output, options, Progress(texts.begin, texts.advance, texts.tell))
     before = f", {done.partitions_before} of them by earlier runs" if done.partitions_before else ""
     if done.errors:
         note(

@@ -8,8 +8,21 @@ from typing import Annotated
 import typer
 
 from lam_engines.contract import MOST_THREADS
-from lam_engines.errors import InputError
+from lam_engines.errors import InputError, LamError
 from lam_engines.runtimes.registry import REFERENCE, Runtime, all_runtimes, engines, one_of, precisions
+from lam_engines.storage import place_of
+
+
+def place(text: str) -> Path:
+    """A path, or a place that is named by URI. The parser of every such option.
+
+    Raises:
+        LamError: the scheme is unknown, or a package for it is missing.
+    """
+    try:
+        return place_of(text)
+    except InputError as error:
+        raise LamError(str(error)) from None  # Click would take a ValueError for its own
 
 
 def _defaults(of: Callable[[Runtime], str]) -> str:
@@ -34,6 +47,15 @@ BATCH_TOKENS = "Most tokens in a batch."
 MADE_FROM = "The checkpoint that the bundle was made from"
 
 BundleArgument = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
+BundlePlace = Annotated[
+    Path,
+    typer.Argument(
+        help="The bundle's folder, or its URI such as s3://bucket/my-model.",
+        show_default=False,
+        parser=place,
+        metavar="BUNDLE",
+    ),
+]
 CheckpointArgument = Annotated[
     Path, typer.Argument(help="The checkpoint's folder or weights file.", show_default=False)
 ]
@@ -78,3 +100,16 @@ def separated(option: str, given: list[str] | None) -> tuple[str, ...]:
     if not all(values) or (given and not values):
         raise InputError(f"expected {option} as NAME,NAME, found an empty name; leave it out")
     return tuple(dict.fromkeys(values))
+
+
+def low_to_high(given: str) -> tuple[int, int]:
+    """``4..64``, a smallest and a largest number of workers; ``4`` stands for ``4..4``.
+
+    Raises:
+        InputError: it is neither.
+    """
+    low, _, high = given.partition("..")
+    numbers = [int(text) for text in (low, high or low) if text.isdecimal()]
+    if len(numbers) != 2 or not 1 <= numbers[0] <= numbers[1] <= 10_000:
+        raise InputError(f"expected --workers NUMBER or LOW..HIGH, such as 4..64, found {given!r}")
+    return numbers[0], numbers[1]

@@ -66,6 +66,10 @@ def shown_progress() -> Iterator[Progress]:
         finish()
 
 
+_LOG_EVERY = 60.0
+"""Seconds between two lines of a log, where there is no terminal."""
+
+
 class ShownTexts:
     """The progress of embedding: texts done, their rate, and the time that is left."""
 
@@ -77,14 +81,26 @@ class ShownTexts:
         for task in self._bars.task_ids:
             self._bars.remove_task(task)
         self._began, self._done = time.perf_counter(), 0
+        self._step, self._total, self._words, self._said = step, total, "", self._began
         self._bars.add_task(step, total=total, texts=0, rate="")
 
     def advance(self, texts: int, read: float | None = None) -> None:
         """Count texts that are done, and how much of the total they are; None: as many as texts."""
         self._done += texts
-        rate = self._done / max(time.perf_counter() - self._began, 1e-9)
+        now = time.perf_counter()
+        rate = self._done / max(now - self._began, 1e-9)
+        said = f"{rate:,.0f}/s{self._words}"
         for task in self._bars.task_ids:
-            self._bars.update(task, advance=texts if read is None else read, texts=self._done, rate=f"{rate:,.0f}/s")
+            self._bars.update(task, advance=texts if read is None else read, texts=self._done, rate=said)
+        if now - self._said > _LOG_EVERY and not err.is_terminal:
+            self._said = now
+            left = f", {(self._total - self._done) / rate / 60:,.0f} min left" if self._total and rate else ""
+            say(err, f"{self._step}: {self._done:,} texts, {said}{left}")
+
+    def tell(self, words: str) -> None:
+        """Show a few words beside the rate."""
+        self._words = f", {words}"
+        self.advance(0, 0)
 
 
 @contextmanager

@@ -8,6 +8,7 @@ import typer
 
 from lam_engines.contract import MAX_TEXT_BYTES, OPENAI_BATCH, OnError
 from lam_engines.runtimes.registry import DEFAULT
+from lam_engines.storage import is_remote
 
 from ._console import err, examples, say
 from ._embed_batch import check_batch, embed_requests
@@ -18,12 +19,14 @@ from ._options import (
     DEFAULT_PRECISIONS,
     LISTED,
     PRECISION,
-    BundleArgument,
+    BundlePlace,
     Column,
     Device,
     Engine,
     Force,
     Threads,
+    low_to_high,
+    place,
     separated,
 )
 
@@ -35,11 +38,12 @@ EXAMPLES = examples(
     "lam-export embed my-model --stream moby-dick.txt walden.txt -o books.npy",
     "lam-export embed my-model --ray --input reviews -o vectors --workers 4",
     "lam-export embed my-model --input requests.jsonl --format openai-batch -o answers.jsonl",
+    "lam-export embed s3://models/my-model --ray --address auto --input s3://in/reviews -o s3://out/vectors",
 )
 
 
 def run(
-    bundle: BundleArgument,
+    bundle: BundlePlace,
     texts: Annotated[list[str] | None, typer.Argument(help="Texts to embed.", show_default=False)] = None,
     input_file: Annotated[
         Path | None,
@@ -47,8 +51,10 @@ def run(
             "--input",
             "-i",
             help="File of texts (.txt, .jsonl, .csv, .tsv or .parquet; text files also .gz, .bz2, .xz or .zst), or a "
-            "folder of one kind; - for standard input.",
+            "folder of one kind; - for standard input. A path, or a URI such as s3://bucket/folder.",
             show_default=False,
+            parser=place,
+            metavar="PLACE",
         ),
     ] = None,
     column: Column = None,
@@ -89,8 +95,10 @@ def run(
             "--output",
             "-o",
             help="File to write (.npy, .jsonl or .parquet), or a folder of .parquet files, which the same command "
-            "continues after a kill.",
+            "continues after a kill. A path or a URI.",
             show_default="a table on screen",
+            parser=place,
+            metavar="PLACE",
         ),
     ] = None,
     engine: Engine = DEFAULT,
@@ -116,10 +124,23 @@ def run(
             help="Run several engines, for an output folder.",
         ),
     ] = False,
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="RAY_ADDRESS",
+            help="Ray cluster to use, with --ray: auto, HOST:PORT or ray://HOST:10001; local: this machine.",
+        ),
+    ] = "local",
     workers: Annotated[
-        int | None,
-        typer.Option(min=1, max=1024, help="Number of engines, with --ray.", show_default="one for every four cores"),
+        str | None,
+        typer.Option(
+            help="Number of engines, with --ray, or as few and as many as: 4..64.",
+            show_default="one for every four cores; all of a cluster",
+        ),
     ] = None,
+    gpus_per_worker: Annotated[
+        float, typer.Option(min=0.01, max=8, help="GPUs of each engine, with --ray: 0.5 lets two share one.")
+    ] = 1,
     partition_rows: Annotated[
         int | None, typer.Option(min=1, help="Texts in each file of an output folder.", show_default="8192")
     ] = None,
@@ -156,7 +177,8 @@ def run(
         raise InputError("expected no texts as arguments with --ray; name files: --input FOLDER -o FOLDER")
     if workers is not None and not ray:
         raise InputError("expected --ray with --workers, found no --ray; add it, or leave the other out")
-    into_folder = output is not None and (output.is_dir() or not output.suffix) and input_file is not None and not batch
+    into_folder = output is not None and input_file is not None and (not output.suffix or _is_folder(output))
+    into_folder = into_folder and not batch
     if ray or into_folder:
         from lam_engines.bulk.run import PARTITION_ROWS, BulkOptions
 
@@ -166,8 +188,10 @@ def run(
             device=device,
             reading=reading,
             batch_tokens=batch_tokens,
-            workers=workers,
+            workers=None if workers is None else low_to_high(workers),
             threads=threads,
+            gpus_per_worker=gpus_per_worker,
+            address=address,
             partition_rows=partition_rows or PARTITION_ROWS,
             force=force,
             ray=ray,
@@ -195,11 +219,16 @@ def run(
             embed_arguments(loaded, texts or [], job)
 
 
+def _is_folder(output: Path) -> bool:
+    return not is_remote(output) and output.is_dir()
+
+
 def _say_engine(bundle: Path, engine: str, precision: str | None, device: str | None) -> None:
     from lam_engines.bundles.bundle import Bundle
+    from lam_engines.bundles.fetching import fetched
     from lam_engines.runtimes.registry import choose
 
-    opened = Bundle(bundle)
+    opened = Bundle(fetched(bundle))
     say(err, f"engine: {choose(engine, opened, precision, device).said(opened)}")
 
 
@@ -207,7 +236,7 @@ def _check_bundle(bundle: Path, texts: list[str] | None, input_file: Path | None
     """Say what is missing where the first argument is a text."""
     from lam_engines import InputError
 
-    if bundle.exists() or (texts and input_file is not None):
+    if is_remote(bundle) or bundle.exists() or (texts and input_file is not None):
         return
     rest = "--input FILE" if input_file is not None else "--input FILE, or TEXT" if not texts else "TEXT"
     raise InputError(

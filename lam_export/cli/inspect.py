@@ -9,6 +9,7 @@ import typer
 
 from ._console import examples, out
 from ._options import Json, Teacher
+from ._options import place as to_place
 
 if TYPE_CHECKING:
     from lam_export.pipelines.inspect_bundle import BundleFacts
@@ -26,8 +27,9 @@ def run(
         Path,
         typer.Argument(
             metavar="CHECKPOINT|BUNDLE",
-            help="The checkpoint's folder or weights file, or the bundle's folder.",
+            help="The checkpoint's folder or weights file, or the bundle's folder or URI.",
             show_default=False,
+            parser=to_place,
         ),
     ],
     teacher: Teacher = None,

@@ -10,7 +10,7 @@ from lam_engines.errors import LamError
 from lam_engines.runtimes.registry import REFERENCE
 
 from ._console import examples, out, say
-from ._options import MADE_FROM, PRECISION, BundleArgument, Engine, Json, Teacher, Verbose
+from ._options import MADE_FROM, PRECISION, BundlePlace, Engine, Json, Teacher, Verbose
 from ._parity import parity_tables, say_what_was_checked, show_bisection
 from ._progress import shown_progress
 
@@ -23,7 +23,7 @@ EXAMPLES = examples(
 
 
 def run(
-    bundle: BundleArgument,
+    bundle: BundlePlace,
     checkpoint: Annotated[Path, typer.Option(help=f"{MADE_FROM}.", show_default=False)],
     teacher: Teacher = None,
     max_abs: Annotated[

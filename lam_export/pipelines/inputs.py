@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lam_engines.bundles.bundle import Bundle
+from lam_engines.bundles.fetching import fetched
 from lam_engines.bundles.manifest import Source
 from lam_engines.errors import LamError
 
@@ -17,12 +18,12 @@ def path_or_none(path: Path | str | None) -> Path | None:
 
 
 def open_bundle(bundle: Bundle | Path | str) -> Bundle:
-    """Open the bundle of an encoder, unless it is open already.
+    """Open the bundle of an encoder, unless it is open already. One that is named by URI is fetched first.
 
     Raises:
         BundleError: there is no bundle, or it is a memory's.
     """
-    return bundle if isinstance(bundle, Bundle) else Bundle(bundle)
+    return bundle if isinstance(bundle, Bundle) else Bundle(fetched(bundle))
 
 
 def read_checkpoint(checkpoint: "Checkpoint | Path | str", teacher: Path | str | None) -> "Checkpoint":

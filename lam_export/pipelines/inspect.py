@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from lam_engines.bundles.fetching import fetched
 from lam_engines.contract import MANIFEST
 from lam_engines.errors import LamError
 
@@ -13,7 +14,8 @@ __all__ = ["BundleFacts", "CheckpointFacts", "inspect"]
 
 def inspect(place: Path | str, *, teacher: Path | str | None = None) -> CheckpointFacts | BundleFacts:
     """Inspect a bundle if the folder has a manifest, else a checkpoint. Arguments and errors are those of the two."""
-    if not (Path(place) / MANIFEST).exists():
+    place = fetched(place)
+    if not (place / MANIFEST).exists():
         return inspect_checkpoint(place, teacher=teacher)
     if teacher is not None:
         raise LamError("expected --teacher with a checkpoint, found it with a bundle; leave it out")

@@ -18,7 +18,7 @@ from lam_engines.errors import installing
 
 COMMANDS = (
     *("demo", "inspect", "onnx", "memory", "validate", "report", "gate", "bench", "profile", "trt", "embed", "triton"),
-    *("serve", "web", "kernels", "doctor", "huggingface"),
+    *("serve", "web", "kernels", "doctor", "huggingface", "ray-job"),
 )
 
 

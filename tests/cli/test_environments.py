@@ -38,6 +38,7 @@ ARGUMENTS: dict[str, tuple[str, ...]] = {
     "serve": ("BUNDLE",),
     "web": ("BUNDLE", "-o", "out"),
     "huggingface": ("BUNDLE", "-o", "out"),
+    "ray-job": ("--to", "out", "--", "BUNDLE", "--input", "s3://in", "-o", "s3://out"),
     "kernels": (),
     "doctor": ("BUNDLE",),
 }

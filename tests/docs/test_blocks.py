@@ -13,7 +13,7 @@ from pages import PAGES, ROOT, Block, blocks, name_of, programs, prose, typed_co
 EVERY = [block for page in PAGES for block in blocks(page)]
 OF_OTHERS = {
     "apt-get", "build/examples/similarity", "build/fuzz/fuzz/lam-fuzz-manifest", "build/tsan/tests/lam-threads-test",
-    "cat", "cc", "cd", "cmake", "cosign", "ctest", "curl", "export", "minisign",
+    "cat", "cc", "cd", "cmake", "cosign", "ctest", "curl", "docker", "export", "kubectl", "minisign",
     "pip", "pkg-config", "pre-commit", "sha256sum", "tritonserver",
 }  # fmt: skip
 """Programs that these pages name and that are not this repository's, or are made by a build."""

@@ -1,18 +1,22 @@
-"""The actor of a worker: it embeds partitions with its own engine."""
+"""The work of one engine: it reads input files for the plan, and embeds partitions."""
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import load_engine
 from ..bundles.bundle import Bundle
+from ..bundles.fetching import fetched, into_cache
+from ..contract import CHECKSUMS, MANIFEST, NEXT_MANIFEST
 from ..embedding.batching import windows
-from ..errors import EngineError, InputError, LamError
-from ..files import Reading, Row, RowReader, open_writer, read_rows
-from .plan import BulkPlan, Partition
+from ..errors import InputError
+from ..files import OutputError, Reading, Row, RowReader, open_writer, read_rows
+from ..storage import FileState, put_whole, reached, state_of
+from .plan import PLAN, Partition, Scanned, Work, scan
 
 if TYPE_CHECKING:
     from ..embedding.engine import EmbeddingEngine
@@ -26,78 +30,113 @@ class Places:
     base: Path
     """Folder that the paths of the inputs are relative to."""
     output: Path
-    scratch: Path
-    """Folder for this run alone."""
     threads: int | None
     """Threads of each engine."""
     batch_tokens: int | None
     """Largest number of tokens in a batch; None: the engine's default."""
+    parcel: "Parcel | None" = None
+    """The bundle's files, where they travel with the run; None: they are read from ``bundle``."""
 
 
-_TRIES = 3
+class Parcel:
+    """The files of a bundle in the cluster's object store."""
+
+    def __init__(self, folder: Path) -> None:
+        import ray
+
+        names = {CHECKSUMS, MANIFEST, NEXT_MANIFEST, *Bundle(folder).manifest.files}
+        self._files = {name: ray.put((folder / name).read_bytes()) for name in names if (folder / name).exists()}
+
+    def __call__(self, name: str, most: int) -> bytes:
+        """A file's content. The size needs no check: it comes from the run's own machine."""
+        import ray
+
+        content: bytes = ray.get(self._files[name])
+        return content
+
+
+class EmbeddedPartition(NamedTuple):
+    """What was embedded."""
+
+    rows: int
+    tokens: int
 
 
 class PartitionEmbedder:
     """Embeds one partition per call. The first call loads the engine, and later calls use the same one."""
 
-    def __init__(self, plan: BulkPlan, places: Places, progress: Callable[[int], None] = lambda texts: None) -> None:
-        self._work = plan.work
-        self._partitions = plan.partitions()
+    def __init__(self, work: Work, places: Places, progress: Callable[[int], None] = lambda texts: None) -> None:
+        self._work = work
         self._places = places
         self._engine: EmbeddingEngine | None = None
+        self._plan_sha256 = ""
         self._progress = progress
-        self._rows = _Rows(places.base, plan.work.reading)
+        self._rows = _Rows(places.base, work.reading)
 
-    def __call__(self, batch: dict[str, Any]) -> dict[str, Any]:
+    def load(self, nothing: object) -> None:
+        """Load the engine, which shows what is missing."""
+        self._loaded()
+
+    def scan(self, file: tuple[str, FileState]) -> Scanned:
+        """Read an input file for the plan; see :func:`~lam_engines.bulk.plan.scan`."""
+        with reached(self._places.base, InputError):
+            return scan(self._places.base, *file, self._work)
+
+    def embed(self, given: tuple[Partition, str]) -> EmbeddedPartition:
         """Embed one partition and write it, whole or not at all.
 
         Args:
-            batch: Ray's columns. ``index`` holds the number of one partition.
+            given: the partition, and the hash of the plan's file in the output.
 
-        Returns:
-            Two columns: ``rows``, the number of rows written, and ``error``, the message for the user if it failed.
+        Raises:
+            LamError: the bundle, the input or the output is not what the plan says, or cannot be read or written.
         """
-        (index,) = batch["index"]
-        partition = self._partitions[index]
-        try:
-            self._count_try(partition)
-            self._embed(partition)
-        except LamError as error:  # returned as a value: Ray would retry after an exception, and show a traceback
-            return {"rows": [0], "error": [str(error)]}
-        return {"rows": [partition.rows], "error": [""]}
-
-    def _embed(self, partition: Partition) -> None:
+        partition, plan_sha256 = given
+        self._check_output(plan_sha256)
         engine = self._loaded()
-        rows, kept = self._rows.of(partition)
+        before = engine.tokens
+        with reached(self._places.base, InputError):
+            rows, kept = self._rows.of(partition)
         place = self._places.output / partition.name
-        with open_writer(place, engine.model.hidden_size, force=True, kept=kept) as writer:
+        with (
+            put_whole(place, OutputError) as file,
+            open_writer(file, engine.model.hidden_size, force=True, kept=kept) as writer,
+        ):
             for window in windows(rows, measure=lambda row: row.size):
                 texts = [row.text for row in window]
                 vectors = engine.embed(texts, batch_tokens=self._places.batch_tokens, progress=self._progress)
                 writer.write(texts, vectors, [row.kept for row in window])
             if writer.rows != partition.rows:
                 raise _changed(partition)
-
-    def _count_try(self, partition: Partition) -> None:
-        """End after some tries: Ray restarts a worker that was killed, and gives it the same partition for ever."""
-        tries = self._places.scratch / f"{partition.name}.tries"
-        with tries.open("a") as file:
-            file.write("x")
-        if tries.stat().st_size > _TRIES:
-            raise EngineError(
-                f"{_TRIES} workers were killed while they embedded {partition.name}, most likely for lack of memory; "
-                f"run the command again with fewer --workers or --batch-tokens"
-            )
+        return EmbeddedPartition(partition.rows, engine.tokens - before)
 
     def _loaded(self) -> "EmbeddingEngine":
         if self._engine is None:
             places, work = self._places, self._work
-            if Bundle(places.bundle).manifest_sha256 != work.manifest_sha256:
-                raise InputError(f"the bundle {places.bundle} was changed while it was in use; run the command again")
+            bundle = into_cache(places.parcel, str(places.bundle)) if places.parcel else fetched(places.bundle)
+            if Bundle(bundle).manifest_sha256 != work.manifest_sha256:
+                raise InputError(
+                    f"expected the bundle {places.bundle} as the run began with it, found another one there: it was "
+                    f"changed while it was in use, or differs between machines; run the command again"
+                )
             self._engine = load_engine(
-                places.bundle, work.engine, precision=work.precision, device=work.device, threads=places.threads
+                bundle, work.engine, precision=work.precision, device=work.device, threads=places.threads
             )
         return self._engine
+
+    def _check_output(self, plan_sha256: str) -> None:
+        """Check that this machine sees the output that the run began, and does not write to a disk of its own."""
+        if self._plan_sha256 == plan_sha256:
+            return
+        with suppress(FileNotFoundError), reached(self._places.output, OutputError):
+            plan = (self._places.output / PLAN).read_bytes()
+            self._plan_sha256 = hashlib.sha256(plan).hexdigest()
+            if self._plan_sha256 == plan_sha256:
+                return
+        raise OutputError(
+            f"expected the output {self._places.output} as the run began it, found another or none on this machine; "
+            f"name a place that all machines share: -o s3://BUCKET/FOLDER, or a network folder"
+        )
 
 
 class _Rows:
@@ -116,27 +155,26 @@ class _Rows:
         Raises:
             InputError: the file has changed since the plan was made.
         """
-        if self._reader is None or self._path != partition.file.path or self._position > partition.first:
+        skipped = partition.first - self._position
+        if self._reader is None or self._path != partition.path or skipped < 0 or (skipped and self._reader.skips):
             self._open(partition)
         assert self._reader is not None  # noqa: S101
-        skipped = partition.first - self._position
-        next(islice(self._reader, skipped, skipped), None)
+        self._reader.skip(partition.first - self._position)
         self._position = partition.first + partition.rows
         return islice(self._reader, partition.rows), self._reader.kept_types
 
     def _open(self, partition: Partition) -> None:
         if self._reader is not None:
             self._reader.close()
-        path = self._base / partition.file.path
-        self._reader, self._path, self._position = read_rows(path, self._reading), partition.file.path, 0
+        path = self._base / partition.path
+        self._reader, self._path, self._position = read_rows(path, self._reading), partition.path, 0
         with suppress(OSError):
-            about = path.stat()
-            if (about.st_size, about.st_mtime_ns) == (partition.file.bytes, partition.file.mtime_ns):
+            if state_of(path) == partition.state:
                 return
         raise _changed(partition)
 
 
 def _changed(partition: Partition) -> InputError:
     return InputError(
-        f"the input {partition.file.path} has changed since the run began; put it back, or begin anew with --force"
+        f"the input {partition.path} has changed since the run began; put it back, or begin anew with --force"
     )

@@ -2,7 +2,7 @@
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -11,22 +11,32 @@ from pydantic import ValidationError
 from ..bundles.whole import DRAFT_NAME, write_whole
 from ..errors import InputError
 from ..files import OutputError
-from .plan import BulkPlan, Partition
+from ..storage import is_remote
+from .lease import LOCK, leased
+from .plan import PLAN, BulkPlan, Partition
 
-PLAN = "_plan.json"
-"""Readers of folders of Parquet files pass over names that begin with ``_`` or ``.``."""
 REASONS = "_errors.jsonl"
 """The rows without a readable text."""
-_OURS = re.compile(rf"part-\d{{6,}}\.parquet|_plan\.json|_errors\.jsonl|{DRAFT_NAME.pattern}")
+_OURS = re.compile(rf"part-\d{{6,}}\.parquet|_plan\.json|_errors\.jsonl|{LOCK.pattern}|{DRAFT_NAME.pattern}")
 
 
 @contextmanager
-def locked(folder: Path) -> Iterator[None]:
+def locked(folder: Path, waiting: Callable[[str], None] = lambda step: None) -> Iterator[Callable[[], None]]:
     """Make the folder if it is missing, and keep other runs out of it. The system unlocks it when this process ends.
+
+    Args:
+        folder: the output.
+        waiting: told of a step that takes seconds.
+
+    Yields a function that raises if another run has taken over the folder, which is possible in remote ones.
 
     Raises:
         OutputError: another run writes there, or the folder cannot be made.
     """
+    if is_remote(folder):
+        with leased(folder, waiting) as check:
+            yield check
+        return
     import fcntl
 
     try:
@@ -39,7 +49,7 @@ def locked(folder: Path) -> Iterator[None]:
             fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError:
             raise OutputError(f"another run is writing to {folder}; wait for its end, or name another folder") from None
-        yield
+        yield lambda: None
     finally:
         with suppress(OSError):
             folder.rmdir()  # succeeds only if nothing was written there
@@ -60,7 +70,8 @@ def read_plan(folder: Path) -> BulkPlan | None:
         pass
     except (OSError, ValidationError):
         raise InputError(f"expected the plan of a run in {plan}, found a broken one; begin anew with --force") from None
-    if strangers := [p.name for p in folder.iterdir() if not (DRAFT_NAME.fullmatch(p.name) or p.name == REASONS)]:
+    ours = (REASONS, *filter(LOCK.fullmatch, names := _names(folder)))
+    if strangers := [name for name in names if not (DRAFT_NAME.fullmatch(name) or name in ours)]:
         raise OutputError(
             f"expected an empty folder for the output, or the folder of an earlier run, found {min(strangers)} in "
             f"{folder}; name another folder"
@@ -74,8 +85,12 @@ def write_plan(folder: Path, plan: BulkPlan) -> None:
     Raises:
         OutputError: the disk is full.
     """
+    content = plan.model_dump_json(indent=1).encode("utf-8")
     try:
-        write_whole(folder / PLAN, plan.model_dump_json(indent=1).encode("utf-8"))
+        if is_remote(folder):
+            (folder / PLAN).write_bytes(content)
+        else:
+            write_whole(folder / PLAN, content)
     except OSError as error:
         raise OutputError(f"the plan was not written to {folder} ({error.strerror}); name another folder") from None
 
@@ -86,7 +101,7 @@ def remove_run(folder: Path) -> None:
     Raises:
         OutputError: the folder holds other files; nothing was removed.
     """
-    names = sorted(path.name for path in folder.iterdir())
+    names = sorted(name for name in _names(folder) if not LOCK.fullmatch(name))
     if strangers := [name for name in names if not _OURS.fullmatch(name)]:
         raise OutputError(f"expected nothing but a run's output in {folder}, found {strangers[0]}; name another folder")
     for name in sorted(names, key=lambda name: name != PLAN):
@@ -94,17 +109,27 @@ def remove_run(folder: Path) -> None:
 
 
 def remove_half_written(folder: Path) -> None:
-    """Remove the half-written files of runs that were killed."""
+    """Remove the half-written files of runs that were killed. Objects are never half written."""
+    if is_remote(folder):
+        return
     for path in folder.iterdir():
         if DRAFT_NAME.fullmatch(path.name):
             path.unlink(missing_ok=True)
 
 
-def finished(folder: Path, partition: Partition) -> bool:
-    """Whether a partition is there with all its rows.
+def unfinished(folder: Path, partitions: Sequence[Partition]) -> list[Partition]:
+    """The partitions that are not there with all their rows.
 
-    A partition gets its name when it is whole, so a wrong number of rows means damage from outside.
+    A partition gets its name when it is whole, so a wrong number of rows means damage from outside. Objects are known
+    by one listing, and not read.
     """
+    if is_remote(folder):
+        there = set(_names(folder))
+        return [partition for partition in partitions if partition.name not in there]
+    return [partition for partition in partitions if not _finished(folder, partition)]
+
+
+def _finished(folder: Path, partition: Partition) -> bool:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -113,3 +138,8 @@ def finished(folder: Path, partition: Partition) -> bool:
     except (OSError, pa.ArrowException):
         return False
     return rows == partition.rows
+
+
+def _names(folder: Path) -> list[str]:
+    """What is in the folder, which a remote place has only with its first file."""
+    return [path.name for path in folder.iterdir()] if folder.is_dir() else []

@@ -1,17 +1,24 @@
 """The plan of a run, written before the run begins, so that a later run can go on with it."""
 
 import hashlib
-from collections.abc import Callable, Iterator, Mapping
+import io
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from ..bundles.manifest import Sha256
 from ..errors import InputError
 from ..files import Reading, read_rows, text_files
+from ..files.reasons import Reasons
+from ..storage import FileState, is_remote, reached, remote_files, state_of
 
+PARTITION_CHARACTERS = 8 << 20
+"""A partition ends when it has so many characters, so that partitions of long texts take about as long as others."""
+PLAN = "_plan.json"
+"""Readers of folders of Parquet files pass over names that begin with ``_`` or ``.``."""
 _BLOCK = 1 << 20
 _NAMES = {"manifest_sha256": "bundle", "partition_rows": "--partition-rows"}
 """Fields of :class:`Work` to their names in error messages; those of its ``reading`` are options."""
@@ -30,11 +37,22 @@ class InputFile(_Strict):
     path: str
     """Path below the input's folder, with ``/`` between its parts."""
     bytes: int
-    mtime_ns: int
-    sha256: Sha256
-    rows: int
+    version: str
+    """The object's ETag, or the time of the file's last change in nanoseconds."""
+    sha256: Sha256 | None
+    """Hash of a file's content. It is null for an object, whose ETag tells."""
+    partitions: tuple[int, ...]
+    """Rows of each partition, in order."""
     empty: int
     """Texts of white space alone."""
+
+    @property
+    def rows(self) -> int:
+        return sum(self.partitions)
+
+    @property
+    def state(self) -> FileState:
+        return FileState(self.bytes, self.version)
 
 
 class Work(_Strict):
@@ -72,9 +90,10 @@ class BulkPlan(_Strict):
     def _partitions(self) -> "Iterator[Partition]":
         index = 0
         for file in self.inputs:
-            for first in range(0, file.rows, self.work.partition_rows):
-                yield Partition(index, file, first, min(self.work.partition_rows, file.rows - first))
-                index += 1
+            first = 0
+            for rows in file.partitions:
+                yield Partition(index, file.path, file.state, first, rows)
+                index, first = index + 1, first + rows
 
 
 @dataclass(frozen=True)
@@ -83,7 +102,10 @@ class Partition:
 
     index: int
     """Number of the partition, from 0."""
-    file: InputFile
+    path: str
+    """Path of the input file below the input's folder."""
+    state: FileState
+    """What the input file was when the plan was made."""
     first: int
     """Row of its first text in the input file, from 0."""
     rows: int
@@ -94,8 +116,18 @@ class Partition:
         return f"part-{self.index:06d}.parquet"
 
 
-def input_files(source: Path, named: str | None) -> tuple[Path, list[Path]]:
-    """The folder that a plan's paths are relative to, and the input files.
+class Scanned(NamedTuple):
+    """What was found in an input file."""
+
+    file: InputFile
+    errors: int
+    """Rows without a readable text."""
+    reasons: bytes
+    """A line of JSON for each of them."""
+
+
+def input_files(source: Path, named: str | None) -> tuple[Path, dict[str, FileState]]:
+    """The folder that a plan's paths are relative to, and the input files below it.
 
     Args:
         source: a file of texts or a folder of such files.
@@ -105,50 +137,72 @@ def input_files(source: Path, named: str | None) -> tuple[Path, list[Path]]:
         InputError: the folder has no texts, or files of several kinds; or the source is a pipe, which cannot be read
             again.
     """
-    if source.is_dir():
-        return source, text_files(source, named)
-    if source.exists() and not source.is_file():
-        raise InputError(f"expected a file or folder, which can be read again, found the pipe {source}; name a file")
-    return source.parent, [source]
+    with reached(source, InputError):
+        if source.is_dir():
+            files = text_files(source, named)
+            states = remote_files(source) if is_remote(source) else {file: state_of(file) for file in files}
+            return source, {file.relative_to(source).as_posix(): states[file] for file in files}
+        if not source.exists():
+            where = "; on object storage, the bucket or the key is not there" if is_remote(source) else ""
+            raise InputError(f"expected a file or folder of texts, found nothing at {source}; check the name{where}")
+        if not is_remote(source) and not source.is_file():
+            raise InputError(
+                f"expected a file or folder, which can be read again, found the pipe {source}; name a file"
+            )
+        return source.parent, {source.name: state_of(source)}
+
+
+def scan(base: Path, path: str, state: FileState, work: Work) -> Scanned:
+    """Read an input file to its end, so that a mistake in the last row shows before the first is embedded.
+
+    Raises:
+        InputError: the file cannot be read; see :func:`~lam_engines.files.read_rows`.
+    """
+    place, cuts, characters, empty = base / path, [0], 0, 0
+    reasons = Reasons(noted := io.BytesIO())
+    with read_rows(place, work.reading, reasons.add) as reader:
+        for row in reader:
+            if cuts[-1] and (cuts[-1] >= work.partition_rows or characters + row.size > PARTITION_CHARACTERS):
+                cuts.append(0)
+                characters = 0
+            cuts[-1] += 1
+            characters += row.size
+            empty += not row.text.strip()
+    sha256 = None if is_remote(place) else _sha256(place)
+    found = InputFile(
+        path=path,
+        bytes=state.bytes,
+        version=state.version,
+        sha256=sha256,
+        partitions=tuple(filter(None, cuts)),
+        empty=empty,
+    )
+    return Scanned(found, reasons.count, noted.getvalue())
 
 
 def make_plan(
     work: Work,
     source: Path,
-    advance: Callable[[int], None] = lambda rows: None,
-    report: Callable[[int, Mapping[str, Any], InputError], None] = lambda row, kept, error: None,
+    scanned: Callable[[Sequence[tuple[str, FileState]]], Iterable[Scanned]] | None = None,
+    report: Callable[[Scanned], None] = lambda found: None,
 ) -> BulkPlan:
-    """Plan a run. Every input is read to its end, so that a mistake in the last row shows before the first is embedded.
+    """Plan a run.
 
     Args:
         work: what decides the content of the output.
         source: a file of texts or a folder of such files.
-        advance: called after every file with its number of rows.
-        report: see :class:`~lam_engines.files.RowReader`.
+        scanned: scans files, given by path and state, in any order; None: one after the other.
+        report: is told of every scanned file.
 
     Raises:
         InputError: a file cannot be read; see :func:`~lam_engines.files.read_rows`.
     """
     base, files = input_files(source, work.reading.format)
-    inputs = []
-    for file in files:
-        with read_rows(file, work.reading, report) as reader:
-            rows = empty = 0
-            for row in reader:
-                rows, empty = rows + 1, empty + (not row.text.strip())
-        about = file.stat()
-        inputs.append(
-            InputFile(
-                path=file.relative_to(base).as_posix(),
-                bytes=about.st_size,
-                mtime_ns=about.st_mtime_ns,
-                sha256=_sha256(file),
-                rows=rows,
-                empty=empty,
-            )
-        )
-        advance(rows)
-    return BulkPlan(work=work, inputs=tuple(inputs))
+    found = {}
+    for one in scanned(list(files.items())) if scanned else (scan(base, *file, work) for file in files.items()):
+        found[one.file.path] = one.file
+        report(one)
+    return BulkPlan(work=work, inputs=tuple(found[path] for path in files))
 
 
 def check_same(plan: BulkPlan, work: Work, source: Path, output: Path) -> None:
@@ -172,22 +226,20 @@ def check_same(plan: BulkPlan, work: Work, source: Path, output: Path) -> None:
                 f"expected the {what} of the run in {output}, {begun or 'none named'}, found {now or 'none named'}; "
                 f"{way_out}"
             )
-    base, files = input_files(source, work.reading.format)
+    base, now_files = input_files(source, work.reading.format)
     begun_files = {file.path: file for file in plan.inputs}
-    now_files = {file.relative_to(base).as_posix(): file for file in files}
     for path in (*now_files, *begun_files):
         problem = "a new file" if path not in begun_files else "it gone" if path not in now_files else ""
-        if not problem and _changed(now_files[path], begun_files[path]):
+        if not problem and _changed(base / path, now_files[path], begun_files[path]):
             problem = "it changed"
         if problem:
             raise InputError(f"expected the input files of the run in {output}, found {problem}: {path}; {way_out}")
 
 
-def _changed(file: Path, begun: InputFile) -> bool:
-    about = file.stat()
-    if about.st_size != begun.bytes:
-        return True
-    return about.st_mtime_ns != begun.mtime_ns and _sha256(file) != begun.sha256
+def _changed(place: Path, now: FileState, begun: InputFile) -> bool:
+    if now == begun.state or now.bytes != begun.bytes:
+        return now.bytes != begun.bytes
+    return begun.sha256 is None or _sha256(place) != begun.sha256
 
 
 def _sha256(path: Path) -> str:

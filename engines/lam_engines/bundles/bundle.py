@@ -10,7 +10,7 @@ from .checksums import AGAIN, Checksums
 from .graph_file import check_graph
 from .manifest import FileEntry, Manifest
 
-_MOST_BYTES = 16 << 20
+MOST_BYTES = 16 << 20
 """In ``manifest.json`` and in ``SHA256SUMS``. Both have some kilobytes."""
 _KINDS = {"encoder": "an encoder", "memory": "a memory"}
 
@@ -131,8 +131,8 @@ class Bundle:
             if path.exists() and not path.is_file():  # reading a pipe would wait forever
                 raise BundleError(f"expected a file at {path}, found something else; copy the bundle again")
             found = path.stat().st_size
-            if size is None and found > _MOST_BYTES:
-                raise BundleError(f"expected at most {_MOST_BYTES} bytes in {path}, found {found}; {AGAIN}")
+            if size is None and found > MOST_BYTES:
+                raise BundleError(f"expected at most {MOST_BYTES} bytes in {path}, found {found}; {AGAIN}")
             if size is not None and found != size:
                 raise self._differs(name, f"{size} bytes, found {found}")
             return path.read_bytes()

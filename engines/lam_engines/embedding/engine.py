@@ -31,6 +31,8 @@ class EmbeddingEngine(ABC):
         """The file of the bundle that is run."""
         self.model = bundle.manifest.model
         self.tokenizer = tokenizer_of(bundle)
+        self.tokens = 0
+        """Tokens of the texts embedded so far, special tokens included and padding not."""
         self.again: tuple[Callable[..., EmbeddingEngine], tuple[Any, ...]] | None = None
         """The function and arguments that load the same engine again, in this process or another; for pickle."""
 
@@ -229,6 +231,7 @@ class EmbeddingEngine(ABC):
         vectors = np.empty((len(texts), self.model.hidden_size), dtype=np.float32)
         ids = self.tokenizer.encode(texts)
         lengths = [len(i) for i in ids]
+        self.tokens += sum(lengths)
         for rows in batches(
             lengths,
             batch_tokens=batch_tokens,

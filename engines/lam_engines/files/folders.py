@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..storage import is_remote, remote_files
 from .formats import FORMATS, Format, format_of, named_format
 from .rows import Row, RowSource
 
@@ -24,7 +25,8 @@ def text_files(folder: Path, named: str | None = None) -> list[Path]:
             that leads nowhere or back to a folder that it is in, a pipe.
     """
     try:
-        found = {path: kind for path in _walk(folder, ()) if (kind := format_of(path.name))}
+        paths = _listed(folder) if is_remote(folder) else _walk(folder, ())
+        found = {path: kind for path in paths if (kind := format_of(path.name))}
     except OSError as error:
         raise InputError(
             f"expected a folder that can be read to its end, found {error.filename or folder}: {error.strerror}; check "
@@ -41,12 +43,18 @@ def text_files(folder: Path, named: str | None = None) -> list[Path]:
             f"{' and '.join(f'.{kind}' for kind in kinds) or 'none'}; "
             f"{several if kinds else 'name another folder, or a file'}"
         )
-    return sorted(found)
+    return sorted(found, key=str) if is_remote(folder) else sorted(found)
 
 
 def _packed(wanted: Format, kind: Format) -> Format:
     """``--format csv`` takes the compressed files of a folder too."""
     return Format(wanted.name, kind.compression if wanted.compression is None else wanted.compression)
+
+
+def _listed(folder: Path) -> Iterator[Path]:
+    for path in remote_files(folder):
+        if not any(part.startswith((".", "_")) for part in path.relative_to(folder).parts):
+            yield path
 
 
 def _walk(folder: Path, inside: tuple[tuple[int, int], ...]) -> Iterator[Path]:

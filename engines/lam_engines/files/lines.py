@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from ..errors import InputError
+from ..storage import is_remote, open_reading, reached, state_of
 from .arrow import require_pyarrow
 
 STANDARD_INPUT = Path("-")
@@ -65,7 +66,7 @@ class Lines(Iterator[str]):
         self.mistake: InputError | None = None
         self._most, self._lenient = most, lenient
         self._file = open_binary(path) if self._owned else open_standard_input()
-        self.total = (os.fstat(self._file.fileno()).st_size or None) if self._owned else None  # a pipe has no size
+        self.total = _size(path, self._file) if self._owned else None
         self._bytes = _CountedBytes(self._file)
         try:
             unpacked = _unpacked(self._bytes, compression, path)
@@ -122,9 +123,15 @@ class Lines(Iterator[str]):
 def open_binary(path: Path) -> BinaryIO:
     """The file, opened for reading; :class:`InputError` if that fails."""
     try:
-        return path.open("rb")
+        with reached(path, InputError):
+            return open_reading(path)
     except OSError as error:
         raise unreadable(str(path), error) from error
+
+
+def _size(path: Path, file: BinaryIO) -> int | None:
+    """Bytes of a file; None for a pipe."""
+    return (state_of(path).bytes if is_remote(path) else os.fstat(file.fileno()).st_size) or None
 
 
 def unreadable(name: str, error: Exception) -> InputError:

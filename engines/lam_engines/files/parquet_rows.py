@@ -37,6 +37,7 @@ class ParquetRows:
         self._most = reading.max_text_bytes
         self._file = _seekable(path, self._path)
         self.position = 0
+        self._first = 0
         try:
             schema = pq.read_schema(self._file)
             self._column = choose_column(self._path, schema.names, reading.column)
@@ -67,6 +68,14 @@ class ParquetRows:
                 self.position += 1
                 yield self._row(_value(value), tuple(_value(column[i]) for column in kept))
 
+    def skip(self, rows: int) -> int:
+        """Leave out row groups at the beginning that have at most so many rows. Gives the rows that were left out."""
+        found = self._parquet.metadata
+        while self._first < found.num_row_groups and self.position + found.row_group(self._first).num_rows <= rows:
+            self.position += found.row_group(self._first).num_rows
+            self._first += 1
+        return self.position
+
     def close(self) -> None:
         self._file.close()
 
@@ -91,7 +100,8 @@ class ParquetRows:
         if not self._parquet.metadata.num_row_groups:  # which pyarrow 18 refuses to read
             return
         try:
-            yield from self._parquet.iter_batches(_BATCH_ROWS, columns=self._columns)
+            groups = range(self._first, self._parquet.metadata.num_row_groups)
+            yield from self._parquet.iter_batches(_BATCH_ROWS, row_groups=list(groups), columns=self._columns)
         except (OSError, pa.ArrowException) as error:
             raise unreadable(self._path, error) from error
 

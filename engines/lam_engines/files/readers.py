@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from ..errors import InputError
+from ..storage import reached
 from .csv_rows import CsvRows
 from .folders import FolderRows, text_files
 from .formats import COMPRESSIONS, Format, format_of, named_format
@@ -59,7 +60,9 @@ def read_rows(
     Raises:
         InputError: here or from the iterator: the file is not as described. The message names the line or row, from 1.
     """
-    if path != STANDARD_INPUT and path.is_dir():
+    with reached(path, InputError):
+        folder = path != STANDARD_INPUT and path.is_dir()
+    if folder:
         source: RowSource = FolderRows(text_files(path, reading.format), partial(_source, reading=reading))
     else:
         source = _source(path, reading)

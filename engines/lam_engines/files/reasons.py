@@ -1,6 +1,8 @@
 """The side file of a run: the rows without a readable text, and why."""
 
 import json
+import shutil
+import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +10,7 @@ from typing import Any, BinaryIO
 
 from ..bundles.whole import drafted_file, put_file_in_place
 from ..errors import InputError
+from ..storage import is_remote, put_whole, reached
 from .kept import plain
 
 
@@ -20,10 +23,14 @@ class Reasons:
 
     def add(self, row: int, kept: Mapping[str, Any], error: InputError) -> None:
         """Note a row: its number in the input, from 1, its kept values, and why it has no text."""
-        self.count += 1
+        values = {name: plain(value) for name, value in kept.items()}
+        self.extend(1, json.dumps({"row": row, **values, "reason": str(error)}).encode("ascii") + b"\n")
+
+    def extend(self, count: int, lines: bytes) -> None:
+        """Note rows, given as the lines that :meth:`add` writes."""
+        self.count += count
         if self._file is not None:
-            values = {name: plain(value) for name, value in kept.items()}
-            self._file.write(json.dumps({"row": row, **values, "reason": str(error)}).encode("ascii") + b"\n")
+            self._file.write(lines)
 
 
 def reasons_beside(output: Path) -> Path:
@@ -43,11 +50,25 @@ def open_reasons(place: Path | None, force: bool = True) -> Iterator[Reasons]:
         InputError: there is a file of an earlier run, and ``force`` is false.
         OSError: it cannot be written.
     """
-    if place is None or not place.parent.is_dir():  # whoever writes the output says what is wrong there
+    # Whoever writes the output says what is wrong with its folder.
+    if place is None or not (is_remote(place) or place.parent.is_dir()):
         yield Reasons(None)
         return
-    if place.exists() and not force:
+    with reached(place, InputError):
+        there = place.exists()
+    if there and not force:
         raise InputError(f"expected no {place} beside a new output, found one; remove it, or replace both with --force")
+    if is_remote(place):
+        with tempfile.TemporaryFile() as file:
+            reasons = Reasons(file)  # type: ignore[arg-type]
+            yield reasons
+            file.seek(0)
+            if reasons.count:
+                with put_whole(place, InputError) as local, local.open("wb") as copy:
+                    shutil.copyfileobj(file, copy)
+            else:
+                place.unlink(missing_ok=True)
+        return
     with drafted_file(place) as draft:
         reasons = Reasons(draft)
         yield reasons

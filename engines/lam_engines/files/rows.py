@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any, NamedTuple, Protocol
 
 from ..contract import MAX_TEXT_BYTES, OnError
@@ -106,6 +107,18 @@ class RowReader(Iterator[Row], AbstractContextManager["RowReader"]):
         except BaseException:  # StopIteration too: there is nothing more to read
             self.close()
             raise
+
+    @property
+    def skips(self) -> bool:
+        """Whether a new reader can pass over rows without reading them. Left-out rows must not be counted for that."""
+        return self._reading.on_error != "skip" and hasattr(self._source, "skip")
+
+    def skip(self, rows: int) -> None:
+        """Pass over rows: without reading most of them if this is a new reader that :attr:`skips`."""
+        if self.skips and not self.row:
+            self.row = self._source.skip(rows)  # type: ignore[attr-defined]
+            rows -= self.row
+        next(islice(self, rows, rows), None)
 
     @property
     def position(self) -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from ..bundles.whole import drafted_file, put_file_in_place
 from ..embedding.texts import without_surrogates
 from ..errors import EngineError, LamError
+from ..storage import is_remote, put_whole, reached
 from .arrow import require_pyarrow
 from .kept import column, plain
 
@@ -193,7 +194,8 @@ def open_writer(
 
     The rows go to a temporary file in the same folder. At the end of the ``with`` block this file is renamed to
     ``path``. If the block ends with an exception, it is deleted, and ``path`` is unchanged. A process that is killed
-    leaves the temporary file, which is hidden and named ``*.partial``.
+    leaves the temporary file, which is hidden and named ``*.partial``. A remote file is written to the temporary folder
+    first, and then uploaded as a whole.
 
     Args:
         path: the file; its suffix decides the format. A symbolic link is followed.
@@ -239,6 +241,12 @@ def open_output(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     Raises:
         OutputError: no such folder, an existing file without ``force``, or a full disk at the end.
     """
+    if is_remote(path):
+        if not force and _there(path):
+            raise _taken(path)
+        with put_whole(path, OutputError) as local, local.open("wb") as draft:
+            yield draft
+        return
     target = Path(os.path.realpath(path))
     with ExitStack() as stack:
         try:
@@ -277,6 +285,15 @@ def _check_place(path: Path, target: Path, force: bool) -> None:
     if not target.parent.is_dir():
         raise OutputError(f"{path}: expected a folder at {target.parent}, found none; mkdir -p {target.parent}")
     if target.exists() and not force:
-        raise OutputError(
-            f"expected a new output file, found {path} in place; choose another name, or replace it with --force"
-        )
+        raise _taken(path)
+
+
+def _there(path: Path) -> bool:
+    with reached(path, OutputError):
+        return path.exists()
+
+
+def _taken(path: Path) -> OutputError:
+    return OutputError(
+        f"expected a new output file, found {path} in place; choose another name, or replace it with --force"
+    )

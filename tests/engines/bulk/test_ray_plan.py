@@ -1,15 +1,16 @@
 """The plan of a run, what takes it up, and the folder of its output. None of this needs Ray."""
 
+import hashlib
 import os
 from pathlib import Path
 
-import numpy as np
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
 from lam_engines.bulk.embedder import PartitionEmbedder, Places
-from lam_engines.bulk.output import PLAN, finished, locked, read_plan, remove_half_written, remove_run, write_plan
-from lam_engines.bulk.plan import BulkPlan, Work, check_same, make_plan
+from lam_engines.bulk.output import locked, read_plan, remove_half_written, remove_run, unfinished, write_plan
+from lam_engines.bulk.plan import PARTITION_CHARACTERS, PLAN, BulkPlan, Work, check_same, make_plan
 from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MANIFEST
 from lam_engines.errors import InputError, LamError
@@ -53,17 +54,20 @@ def output(tmp_path: Path, plan: BulkPlan) -> Path:
     return folder
 
 
-def worker(plan: BulkPlan, bundle: Path, source: Path, output: Path) -> PartitionEmbedder:
-    (scratch := output.parent / "scratch").mkdir(exist_ok=True)
-    return PartitionEmbedder(plan, Places(bundle, source, output, scratch, threads=1, batch_tokens=None))
+class Worker:
+    """An embedder, asked by the number of a partition."""
 
+    def __init__(self, plan: BulkPlan, bundle: Path, source: Path, output: Path) -> None:
+        self._partitions = plan.partitions()
+        self._plan_sha256 = hashlib.sha256((output / PLAN).read_bytes()).hexdigest()
+        self._embedder = PartitionEmbedder(plan.work, Places(bundle, source, output, threads=1, batch_tokens=None))
 
-def embed(worker: PartitionEmbedder, index: int) -> str:
-    return worker({"index": np.array([index])})["error"][0]
+    def embed(self, index: int) -> int:
+        return self._embedder.embed((self._partitions[index], self._plan_sha256)).rows
 
 
 def test_partitions_hold_all_texts_and_none_of_two_files(plan: BulkPlan) -> None:
-    found = [(p.name, p.file.path, p.first, p.rows) for p in plan.partitions()]
+    found = [(p.name, p.path, p.first, p.rows) for p in plan.partitions()]
     assert found == [
         ("part-000000.parquet", "a.txt", 0, 3),
         ("part-000001.parquet", "a.txt", 3, 3),
@@ -118,43 +122,71 @@ def test_other_inputs_are_refused(plan: BulkPlan, source: Path, output: Path) ->
 
 
 def test_workers_write_partitions_in_any_order(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
-    ready = worker(plan, tiny_bundle, source, output)
+    ready = Worker(plan, tiny_bundle, source, output)
     partitions = plan.partitions()
-    assert [embed(ready, index) for index in (0, 2, 1, 3)] == [""] * 4
-    assert all(finished(output, partition) for partition in partitions)
+    assert [ready.embed(index) for index in (0, 2, 1, 3)] == [3, 1, 3, 2]
+    assert not unfinished(output, partitions)
     texts = [pq.read_table(output / partition.name)["text"].to_pylist() for partition in partitions]
     assert texts == [["a 0", "a 1", "a 2"], ["a 3", "a 4", "a 5"], ["a 6"], ["c 0", "c 1"]]
     assert pq.read_table(output).num_rows == 9, "the plan is no obstacle to readers of the folder"
 
 
+def test_parquet_is_not_read_from_its_beginning(work: Work, tiny_bundle: Path, tmp_path: Path) -> None:
+    """The pages of the first row group are damaged, and the partitions after it do not meet them."""
+    source = tmp_path / "x.parquet"
+    texts = [f"text {i} {'long ' * 50}" for i in range(12)]
+    pq.write_table(pa.table({"text": texts}), source, row_group_size=4, compression=None, use_dictionary=False)
+    plan = make_plan(work, source)
+    write_plan(tmp_path / "out", plan)
+    content, about = bytearray(source.read_bytes()), source.stat()
+    content[4:300] = b"\xff" * 296
+    source.write_bytes(content)
+    os.utime(source, ns=(about.st_atime_ns, about.st_mtime_ns))
+    ready = Worker(plan, tiny_bundle, tmp_path, tmp_path / "out")
+    for index in (3, 2):
+        assert ready.embed(index) == 3
+        found = pq.read_table(tmp_path / "out" / f"part-00000{index}.parquet")["text"].to_pylist()
+        assert found == texts[3 * index : 3 * index + 3]
+    with pytest.raises(InputError, match=r"x\.parquet"):
+        ready.embed(0)
+
+
 def test_a_partition_that_is_damaged_is_not_finished(plan: BulkPlan, output: Path) -> None:
     first = plan.partitions()[0]
-    assert not finished(output, first)
+    assert unfinished(output, [first]) == [first]
     (output / first.name).write_bytes(b"PAR1 and no more")
-    assert not finished(output, first)
+    assert unfinished(output, [first]) == [first]
 
 
 def test_an_input_that_changes_on_the_way(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
     (source / "a.txt").write_text("one\n")
-    ready = worker(plan, tiny_bundle, source, output)
-    assert "a.txt has changed since the run began" in embed(ready, 0)
+    ready = Worker(plan, tiny_bundle, source, output)
+    with pytest.raises(InputError, match=r"a\.txt has changed since the run began"):
+        ready.embed(0)
     assert [path.name for path in output.iterdir()] == [PLAN]
-    assert embed(ready, 3) == ""
+    assert ready.embed(3) == 2
 
 
-def test_a_partition_that_ends_its_workers_is_given_up(
-    plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path
-) -> None:
-    for _ in range(3):
-        assert embed(worker(plan, tiny_bundle, source, output), 0) == ""
-    assert "3 workers were killed while they embedded part-000000" in embed(
-        worker(plan, tiny_bundle, source, output), 0
-    )
+def test_long_texts_make_short_partitions(work: Work, tmp_path: Path) -> None:
+    """A text is never split, and a partition holds one at least."""
+    long = "word " * (PARTITION_CHARACTERS // 12)
+    (tmp_path / "x.txt").write_text("\n".join([long] * 3 + ["short"] * 4 + [long * 4] + ["short"] * 2))
+    (file,) = make_plan(work, tmp_path / "x.txt").inputs
+    assert file.partitions == (2, 3, 2, 1, 2)
+
+
+def test_another_output_on_a_machine_is_refused(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
+    """As on a node of a cluster that has a disk of its own at the same path."""
+    ready = Worker(plan, tiny_bundle, source, output)
+    (output / PLAN).unlink()
+    with pytest.raises(OutputError, match="name a place that all machines share"):
+        ready.embed(0)
 
 
 def test_a_bundle_that_changes_on_the_way(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
     other = plan.model_copy(update={"work": plan.work.model_copy(update={"manifest_sha256": "1" * 64})})
-    assert "was changed while it was in use" in embed(worker(other, tiny_bundle, source, output), 0)
+    with pytest.raises(InputError, match="changed while it was in use, or differs between machines"):
+        Worker(other, tiny_bundle, source, output).embed(0)
 
 
 def test_half_written_files_go_and_others_stay(output: Path) -> None:

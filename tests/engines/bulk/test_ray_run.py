@@ -1,6 +1,7 @@
 """``lam-export embed --ray`` with a real Ray: what comes out, what is left running, and kills on the way."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -25,7 +26,7 @@ from lam_engines.files import Reading
 
 pytestmark = [
     pytest.mark.heavy,
-    pytest.mark.needs("ray", "pandas"),
+    pytest.mark.needs("ray"),
     pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="processes are looked for in /proc"),
 ]
 TEXTS = [f"the dog {'runs ' * (i % 5)}{i}" for i in range(2400)]
@@ -142,6 +143,33 @@ def test_killed_and_taken_up(tiny_bundle: Path, source: Path, tmp_path: Path) ->
     assert len(now) == 240
     assert rows(out)[0] == sorted(TEXTS)
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith("part-")) == ["_plan.json"]
+
+
+@pytest.mark.slow
+def test_memory_is_flat_over_a_thousand_partitions(tiny_bundle: Path, tmp_path: Path) -> None:
+    """Of the driver and of the worker, from the 200th partition on."""
+    source, out = tmp_path / "texts.txt", tmp_path / "out"
+    source.write_text("".join(f"the dog runs {i}\n" for i in range(10_000)))
+    command = ("embed", tiny_bundle, "--ray", "--input", source, "-o", out, "--workers", 1, "--partition-rows", 10)
+
+    def held() -> dict[str, int]:
+        """Kilobytes of the driver's and the worker's own memory."""
+        found = {}
+        for process in [Path(f"/proc/{driver.pid}"), *processes(run)]:
+            name = (process / "cmdline").read_bytes().partition(b"\0")[0].decode()
+            if process.name == str(driver.pid) or name.startswith("ray::PartitionEmbedder"):
+                status = (process / "status").read_text()
+                found[name.partition(".")[0]] = int(re.findall(r"RssAnon:\s+(\d+)", status)[0])
+        return found
+
+    with started(*command) as (driver, run):
+        wait_for(lambda: len(list(out.glob("part-*"))) >= 200)
+        before = held()
+        wait_for(lambda: len(list(out.glob("part-*"))) >= 950)
+        after = held()
+        driver.send_signal(signal.SIGINT)
+    assert len(before) == 2, before
+    assert all(after[name] < before[name] + 30_000 for name in before), (before, after)
 
 
 def test_an_error_of_a_worker_is_one_line(tiny_bundle: Path, tmp_path: Path) -> None:

@@ -1,10 +1,6 @@
 """Dockerfile, Compose file and Kubernetes manifests, checked by the tools that read them."""
 
-import os
 import re
-import shutil
-import subprocess
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -14,6 +10,7 @@ import kubernetes_validate
 import pytest
 import yaml
 from compose_spec import PyCompose
+from dockerfiles import lint
 from plan_bundle import bundle_with
 from tritonclient.grpc.service_pb2_grpc import GRPCInferenceServiceStub
 
@@ -52,12 +49,6 @@ def folder(deployment: Deployment) -> Path:
 
 def manifests(folder: Path) -> dict[str, dict[str, Any]]:
     return {found["kind"]: found for found in yaml.safe_load_all((folder / "kubernetes.yaml").read_text())}
-
-
-def lint(dockerfile: Path) -> "subprocess.CompletedProcess[str]":
-    hadolint = shutil.which("hadolint", path=f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}")
-    assert hadolint, "it comes with the dev extra"
-    return subprocess.run([hadolint, str(dockerfile)], capture_output=True, text=True)
 
 
 def test_all_files_are_there_and_nothing_else(folder: Path) -> None:

@@ -1,0 +1,86 @@
+"""A Ray cluster of three nodes and an S3 service, both real, and on loopback alone."""
+
+import os
+import signal
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
+"""Of the nodes. Ray takes 127.0.0.1 for the machine's own address, and would look for the cluster there."""
+_QUICK = {
+    "health_check_initial_delay_ms": 1000,
+    "health_check_period_ms": 1000,
+    "health_check_failure_threshold": 5,
+}
+BUCKET = "texts"
+KEYS = {
+    "AWS_ACCESS_KEY_ID": "test",
+    "AWS_SECRET_ACCESS_KEY": "test",
+    "AWS_DEFAULT_REGION": "us-east-1",
+    "AWS_EC2_METADATA_DISABLED": "true",
+}
+
+
+class Nodes:
+    """A cluster: a head, and two nodes with a core each."""
+
+    def __init__(self, work_on_head: bool) -> None:
+        from ray.cluster_utils import Cluster
+
+        head, *others = ADDRESSES
+        self._cluster = Cluster()
+        self._add(head, num_cpus=int(work_on_head), include_dashboard=False, _system_config=_QUICK)
+        for address in others:
+            self.add(address)
+        self._cluster.wait_for_nodes()
+        self.address: str = self._cluster.address
+
+    def add(self, address: str, cpus: int = 1) -> None:
+        self._add(address, num_cpus=cpus, wait=False)
+
+    def _add(self, address: str, **options: Any) -> None:
+        memory = 100 << 20
+        self._cluster.add_node(node_ip_address=address, num_gpus=0, object_store_memory=memory, **options)
+
+    def kill(self, address: str) -> None:
+        """End a node as a power cut does."""
+        (node,) = [node for node in self._cluster.list_all_nodes() if node.node_ip_address == address]
+        for processes in node.all_processes.values():
+            for found in processes:
+                os.kill(found.process.pid, signal.SIGKILL)
+
+    def close(self) -> None:
+        self._cluster.shutdown()
+
+
+@contextmanager
+def cluster(*, work_on_head: bool = False) -> Iterator[Nodes]:
+    """Start a cluster, and end it with all its processes."""
+    nodes = Nodes(work_on_head)
+    try:
+        yield nodes
+    finally:
+        nodes.close()
+
+
+@contextmanager
+def bucket() -> Iterator[str]:
+    """Start an S3 service with an empty bucket, named in this process's environment. Yields the bucket's URI."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    before = dict(os.environ)
+    server.start()
+    try:
+        host, port = server.get_host_and_port()
+        os.environ |= {**KEYS, "AWS_ENDPOINT_URL": f"http://{host}:{port}"}
+        import s3fs
+
+        s3fs.S3FileSystem.clear_instance_cache()
+        s3fs.S3FileSystem().mkdir(BUCKET)
+        yield f"s3://{BUCKET}"
+    finally:
+        server.stop()
+        os.environ.clear()
+        os.environ.update(before)
