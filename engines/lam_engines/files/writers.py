@@ -244,8 +244,8 @@ def open_output(path: Path, *, force: bool) -> Iterator[BinaryIO]:
     if is_remote(path):
         if not force and _there(path):
             raise _taken(path)
-        with put_whole(path, OutputError) as local, local.open("wb") as draft:
-            yield draft
+        with put_whole(path, OutputError) as local, local.open("wb") as file:
+            yield file
         return
     target = Path(os.path.realpath(path))
     with ExitStack() as stack:
