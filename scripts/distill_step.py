@@ -36,11 +36,34 @@ def equal_length_states(encoder: Encoder, input_ids: Tensor, product: torch.dtyp
 
 def equal_length_layer(layer: Layer, x: Tensor, product: torch.dtype, compiled: bool) -> Tensor:
     """``Layer.forward`` on whole rows: ``[B, L, M]`` to ``[B, L, M]``; ``product`` and ``compiled`` as above."""
-    return (_compiled_layer if compiled else _layer)(layer, x, product)
+    form, tokens = cast(Flat, layer.form), x.shape[1]
+    project, rule, finish = _COMPILED if compiled else _EAGER
+    convolved, gates, g = project(form, x, product)
+    chunk = min(form.chunk_size, tokens)
+    chunks = [naive.to_chunks(part, chunk).flatten(0, 1) for part in (convolved, gates)]
+    mixed = rule(*chunks, form.blend).unflatten(0, (len(x), -1))
+    return finish(layer, x, naive.from_chunks(mixed, tokens), g, product)
 
 
-def _layer(layer: Layer, x: Tensor, product: torch.dtype) -> Tensor:
-    heads = _heads(cast(Flat, layer.form), x, product)
+def _project(form: Flat, x: Tensor, product: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k, v ``[B, L, 3H, D]`` after convolution and silu, gates ``[B, L, 3H, 1]`` after sigmoid, g ``[B, L, M]``."""
+    hidden, size = form.conv_bias.shape[0] // 3, form.norm_weight.shape[0]
+    heads = hidden // size
+    # A product for each part: the gradients need not be put together.
+    of_qkv, of_g, of_gates = form.in_proj.weight[: 4 * hidden + 3 * heads].split([3 * hidden, hidden, 3 * heads])
+    convolved = F.silu(_Convolution.apply(_linear(x, of_qkv, None, product), form.conv_weight, form.conv_bias))
+    gates = _linear(x, of_gates, None, product).sigmoid()[..., None]
+    return convolved.unflatten(-1, (3 * heads, size)), gates, _linear(x, of_g, None, product)
+
+
+def _rule(qkv: Tensor, gates: Tensor, blend: Tensor) -> Tensor:
+    """``naive.flat_rule`` on ``[B, 3H, C, D]`` and ``[B, 3H, C, 1]``."""
+    return naive.flat_rule(*qkv.chunk(3, dim=1), *gates.chunk(3, dim=1), blend)
+
+
+def _finish(layer: Layer, x: Tensor, mixed: Tensor, g: Tensor, product: torch.dtype) -> Tensor:
+    """``naive.gated_norm`` and ``Layer.after_form``."""
+    heads = naive.gated_norm(mixed, g, cast(Flat, layer.form).norm_weight)
     x = layer.mixer_norm(x + _linear(heads, layer.o_proj.weight, None, product))
     inner = _linear(x, layer.ffn_in.weight, layer.ffn_in.bias, product)
     for _ in range(layer.activation_passes):
@@ -48,10 +71,13 @@ def _layer(layer: Layer, x: Tensor, product: torch.dtype) -> Tensor:
     return layer.ffn_norm(x + _linear(inner, layer.ffn_out.weight, layer.ffn_out.bias, product))
 
 
-# Sizes change with every batch: one graph for all of them up to a chunk, and one beyond. The compiler would compute a
-# gradient anew in each of the four taps that read it; the low thresholds make it keep such values.
-_compiled_layer = torch.compile(
-    _layer, dynamic=True, options={"realize_opcount_threshold": 4, "realize_reads_threshold": 2}
+_EAGER = (_project, _rule, _finish)
+# Sizes change with every batch: one graph for all of them. There are three functions because the compiler takes minutes
+# when it must divide a length into chunks. The low thresholds make it keep values that it would compute anew in each of
+# the convolution's four taps.
+_COMPILED = tuple(
+    torch.compile(function, dynamic=True, options={"realize_opcount_threshold": 4, "realize_reads_threshold": 2})
+    for function in _EAGER
 )
 
 
@@ -80,20 +106,3 @@ class _Convolution(torch.autograd.Function):
 
 def _sum(parts: Iterable[Tensor]) -> Tensor:
     return functools.reduce(torch.add, parts)
-
-
-def _heads(form: Flat, x: Tensor, product: torch.dtype) -> Tensor:
-    """What ``naive.fused_delta_rule`` gives without padding; one chunk needs no folding either."""
-    tokens, hidden, size = x.shape[1], form.conv_bias.shape[0] // 3, form.norm_weight.shape[0]
-    heads = hidden // size
-    # A product for each part: the gradients need not be put together.
-    of_qkv, of_g, of_gates = form.in_proj.weight[: 4 * hidden + 3 * heads].split([3 * hidden, hidden, 3 * heads])
-    convolved = F.silu(_Convolution.apply(_linear(x, of_qkv, None, product), form.conv_weight, form.conv_bias))
-    gates = _linear(x, of_gates, None, product).sigmoid()[..., None]
-    parts = convolved.unflatten(-1, (3 * heads, size)).chunk(3, dim=2) + gates.chunk(3, dim=2)
-    if tokens <= form.chunk_size:
-        mixed = naive.flat_rule(*(part.transpose(1, 2) for part in parts), form.blend).transpose(1, 2)
-    else:
-        chunks = (naive.to_chunks(part, form.chunk_size) for part in parts)
-        mixed = naive.from_chunks(naive.flat_rule(*chunks, form.blend), tokens)
-    return naive.gated_norm(mixed, _linear(x, of_g, None, product), form.norm_weight)
