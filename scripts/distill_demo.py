@@ -76,6 +76,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--steps", type=int, default=6000, help="of training, all stages together")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (which has not run yet)")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="run without torch.compile")
     parser.add_argument("--state", type=Path, required=True, help="folder of the run's state and targets")
     parser.add_argument("--output", type=Path, required=True, help="fp16 .safetensors")
@@ -99,9 +100,16 @@ def main() -> None:
         raise LamError("expected sentences in --texts, found none that --exclude leaves; name another file")
     print(f"{len(sentences)} sentences, {len(wide)} wider texts", flush=True)
     stages = STAGES if args.start else (*NEW, *STAGES)
-    plan = Plan(stages, args.steps, args.seed, args.compile, args.state, args.output)
+    plan = Plan(stages, args.steps, args.seed, args.compile, args.device, args.state, args.output)
     start = start_checkpoint(args.start, folder, args.seed)
-    run = Run(plan, Texts(sentences, wide), Teacher(folder), load_tokenizer(folder), start, args.sts_dev)
+    run = Run(
+        plan,
+        Texts(sentences, wide, excluded),
+        Teacher(folder, args.device),
+        load_tokenizer(folder),
+        start,
+        args.sts_dev,
+    )
 
     def stop(*_: object) -> None:
         run.stopped = True

@@ -35,7 +35,7 @@ WARM_UP_STEPS = 40
 EMA_DECAY = 0.998
 PRODUCT = torch.bfloat16
 LOG_EVERY = 50
-SCORE_EVERY = 250
+SCORE_EVERY = 500
 SAVE_EVERY = 300
 """Seconds."""
 
@@ -77,6 +77,7 @@ class Plan(NamedTuple):
     steps: int
     seed: int
     compiled: bool
+    device: str
     state: Path
     """Folder of the state and the teacher's targets."""
     output: Path
@@ -94,7 +95,7 @@ class Run:
             LamError: that state is of a run of another number of steps.
         """
         self.plan, self.texts, self.teacher, self.tokenizer, self.start = plan, texts, teacher, tokenizer, start
-        self.encoder = Encoder(start)
+        self.encoder = Encoder(start).to(plan.device)
         self.average = copy.deepcopy(self.encoder)
         self.encoder.layers.requires_grad_()
         self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
@@ -185,7 +186,7 @@ class Run:
                 if self.stopped:
                     return
                 self.pool_place += 1
-                yield pool[index]
+                yield Targets(*(tensor.to(self.plan.device) for tensor in pool[index]))
             self.pool_number, self.pool_place = self.pool_number + 1, 0
 
     def _new_targets(self, stage: Stage, rng: random.Random) -> Iterator[Targets]:
@@ -211,7 +212,7 @@ class Run:
         path = self.plan.state / "state.pt"
         if not path.exists():
             return
-        state: dict[str, Any] = torch.load(path, weights_only=True)
+        state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.plan.device)
         if state["steps"] != self.plan.steps:
             raise LamError(
                 f"expected --steps {state['steps']}, as the run in {self.plan.state} has, found {self.plan.steps}; "

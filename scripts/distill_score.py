@@ -43,7 +43,7 @@ class Scores:
         return text
 
     def _embedded(self, texts: list[str], teacher: Callable[[Tensor], Tensor]) -> Tensor:
-        return torch.cat([teacher(torch.tensor([self._tokenizer.encode(text).ids])) for text in texts])
+        return torch.cat([teacher(torch.tensor([self._tokenizer.encode(text).ids])) for text in texts]).cpu()
 
     def of(self, encoder: Encoder) -> dict[str, float]:
         """``spearman``, and mean cosines to the teacher: of sentences, and of texts of about 145 and 370 tokens."""
@@ -55,7 +55,8 @@ class Scores:
 
     @torch.no_grad()
     def _embeddings(self, encoder: Encoder, texts: list[str]) -> Tensor:
+        device = encoder.embeddings.word.device
         result = torch.empty(len(texts), encoder.config.hidden_size)
         for indices, ids, mask in padded_batches(texts, self._tokenizer):
-            result[indices] = encoder(ids, mask)[0].float()
+            result[indices] = encoder(ids.to(device), mask.to(device))[0].cpu()
         return result

@@ -25,16 +25,18 @@ class Targets(NamedTuple):
 class Teacher:
     """all-MiniLM-L6-v2, its products in bfloat16."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, device: str) -> None:
         from transformers import BertModel, logging
 
         logging.set_verbosity_error()  # it reports the unused pooler
         logging.disable_progress_bar()
-        self.bert = BertModel.from_pretrained(str(folder), add_pooling_layer=False).eval().requires_grad_(False)
+        bert = BertModel.from_pretrained(str(folder), add_pooling_layer=False)
+        self.bert = bert.eval().requires_grad_(False).to(device)
 
     @torch.no_grad()
     def __call__(self, input_ids: Tensor) -> Targets:
-        """``[B, L]`` without padding."""
+        """The targets of ``[B, L]`` without padding, on the teacher's device."""
+        input_ids = input_ids.to(self.bert.device)
         with torch.autocast(input_ids.device.type, torch.bfloat16):
             output = self.bert(input_ids, output_hidden_states=True)
         states = torch.stack(output.hidden_states)
@@ -74,8 +76,8 @@ class Pool:
         path.unlink(missing_ok=True)
         with path.with_suffix(".states").open("wb") as states:
             for target in targets:
-                states.write(target.states.contiguous().view(torch.int16).numpy())
-                batches.append((target.input_ids, target.embedding, offset))
+                states.write(target.states.cpu().contiguous().view(torch.int16).numpy())
+                batches.append((target.input_ids.cpu(), target.embedding.cpu(), offset))
                 offset += target.states.numel()
         with drafted_file(path) as draft:
             torch.save({"made_for": made_for, "batches": batches}, draft)

@@ -5,7 +5,7 @@ import itertools
 import random
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 
 import torch
@@ -49,8 +49,9 @@ class Texts:
     - ``joined``: 2 to 24 of both sorts in a row, for long texts.
     """
 
-    def __init__(self, sentences: list[str], wide: list[str]) -> None:
-        self.sentences, self.wide = sentences, wide or sentences
+    def __init__(self, sentences: list[str], wide: list[str], excluded: Set[str] = frozenset()) -> None:
+        """``excluded`` holds sentences, :func:`normalised`, that must not come about by chance either."""
+        self.sentences, self.wide, self.excluded = sentences, wide or sentences, excluded
         self.chain: dict[tuple[str, str], list[str]] = defaultdict(list)
         for sentence in sentences:
             for a, b, c in self._triples(sentence):
@@ -77,14 +78,25 @@ class Texts:
         words = self.sentence(rng).split()
         return " ".join([word for word in words if rng.random() > 0.2] or words)
 
+    def wide_text(self, rng: random.Random) -> str:
+        return rng.choice(self.wide)
+
     def joined(self, rng: random.Random) -> str:
         source = self.wide if rng.random() < 0.7 else self.sentences
         return " ".join(rng.choices(source, k=rng.choice((2, 3, 4, 6, 8, 12, 16, 24))))
 
     def of(self, mixture: Mapping[str, float], count: int, rng: random.Random) -> list[str]:
-        """``count`` texts; ``mixture`` gives the share of each kind (``wide`` is the collection itself)."""
+        """``count`` texts, without the excluded among them; ``mixture`` gives the share of each kind."""
+        makers = {
+            "sentence": self.sentence,
+            "blend": self.blend,
+            "dropped": self.dropped,
+            "wide": self.wide_text,
+            "joined": self.joined,
+        }
         kinds = rng.choices(list(mixture), list(mixture.values()), k=count)
-        return [rng.choice(self.wide) if kind == "wide" else getattr(self, kind)(rng) for kind in kinds]
+        texts = [makers[kind](rng) for kind in kinds]
+        return [text for text in texts if normalised(text) not in self.excluded]
 
 
 def grid_length(tokens: int) -> int:

@@ -68,13 +68,23 @@ def test_sentences_of_the_test_split_are_left_out_however_they_are_written(tmp_p
     assert sentences_of([path], {normalised("A man plays")}) == ["A dog runs."]
 
 
-def test_a_blend_follows_its_sentences(tiny_teacher_folder: Path) -> None:
+def test_a_blend_follows_its_sentences() -> None:
     from distill_texts import Texts
 
     sentences = ["a man is playing a guitar", "a girl is playing a flute", "the dog runs"]
     blends = {Texts(sentences, []).blend(random.Random(i)) for i in range(50)}
     assert "a man is playing a flute" in blends
     assert blends - set(sentences)
+
+
+def test_no_excluded_sentence_comes_about_by_chance() -> None:
+    from distill_texts import Texts, normalised
+
+    sentences = ["a man is playing a guitar", "a girl is playing a flute"]
+    texts = Texts(sentences, [], {normalised("A man is playing a flute.")})
+    made = texts.of({"blend": 1}, 100, random.Random(0))
+    assert "a girl is playing a guitar" in made
+    assert "a man is playing a flute" not in made
 
 
 @pytest.mark.heavy
@@ -110,10 +120,10 @@ def test_a_run_goes_on_where_it_was_stopped(
             return loss
 
     def run(folder: Path, stop_after: int = 0) -> Run:
-        plan = Plan(stages, 10, 0, False, folder / "state", folder / "student.safetensors")
+        plan = Plan(stages, 10, 0, False, "cpu", folder / "state", folder / "student.safetensors")
         start = load_checkpoint(tiny_checkpoint_folder)
         tokenizer = load_tokenizer(tiny_teacher_folder)
-        made = Stopped(plan, Texts(sentences, []), Teacher(tiny_teacher_folder), tokenizer, start, dev)
+        made = Stopped(plan, Texts(sentences, []), Teacher(tiny_teacher_folder, "cpu"), tokenizer, start, dev)
         made.stop_after = stop_after
         return made
 
