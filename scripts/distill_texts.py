@@ -1,24 +1,21 @@
-"""The texts of the distillation: read, augment, tokenise, batch."""
+"""The texts of the distillation: read, made anew, tokenised, and put into batches of equal length."""
 
 import csv
 import itertools
 import random
-from collections.abc import Iterator
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Set
 from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from torch.nn.utils.rnn import pad_sequence
 
-BATCH_TOKENS = 1536
-LONGEST = 200
+LONGEST = 512
 """Tokens; everything longer is cut."""
-POOL = 3000
-"""Texts sorted by length together."""
-
-Batch = tuple[Tensor, Tensor]
-"""``input_ids`` and ``attention_mask``, ``[B, L]`` int64 each, padded on the right."""
+EXACT = 32
+"""Tokens; up to this length a text stays as it is. A longer one is cut to the next lower length of a grid."""
 
 
 def read_sentences(path: Path) -> list[str]:
@@ -26,6 +23,11 @@ def read_sentences(path: Path) -> list[str]:
     with path.open(encoding="utf-8", newline="") as file:
         rows = [row[:2] for row in csv.reader(file)] if path.suffix == ".csv" else [[line] for line in file]
     return [sentence.strip() for sentence in itertools.chain.from_iterable(rows) if sentence.strip()]
+
+
+def normalised(sentence: str) -> str:
+    """The sentence's letters and digits in lower case: what tells whether two sentences are the same."""
+    return re.sub(r"[\W_]+", "", sentence).lower()
 
 
 def load_tokenizer(teacher: Path) -> Tokenizer:
@@ -36,40 +38,104 @@ def load_tokenizer(teacher: Path) -> Tokenizer:
     return tokenizer
 
 
-def augmented(sentences: list[str], rng: random.Random) -> str:
-    """One text: a sentence as it is (half of the time), or one made from several."""
-    kind = rng.random()
-    if kind < 0.50:
-        return rng.choice(sentences)
-    if kind < 0.65:
-        first, second = (rng.choice(sentences).split() for _ in range(2))
-        return " ".join(first[: (len(first) + 1) // 2] + second[len(second) // 2 :])
-    if kind < 0.80:
-        words = rng.choice(sentences).split()
-        return " ".join([w for w in words if rng.random() > 0.2] or words)
-    return " ".join(rng.choices(sentences, k=rng.randint(2, 4) if kind < 0.98 else rng.randint(5, 16)))
+class Texts:
+    """Endless texts of several kinds, made from sentences of two sorts.
+
+    - ``sentence``: a sentence like those of the STS benchmark, as it is.
+    - ``blend``: such sentences, crossed where they have a word in common: a chain of words in which three in a row
+      come from one sentence. It gives new sentences of the same manner.
+    - ``dropped``: such a sentence without 20 % of its words.
+    - ``wide``: a text of the wide collection, as it is.
+    - ``joined``: 2 to 24 of both sorts in a row, for long texts.
+    """
+
+    def __init__(self, sentences: list[str], wide: list[str], excluded: Set[str] = frozenset()) -> None:
+        """``excluded`` holds sentences, :func:`normalised`, that must not come about by chance either."""
+        self.sentences, self.wide, self.excluded = sentences, wide or sentences, excluded
+        self.chain: dict[tuple[str, str], list[str]] = defaultdict(list)
+        for sentence in sentences:
+            for a, b, c in self._triples(sentence):
+                self.chain[a, b].append(c)
+
+    @staticmethod
+    def _triples(sentence: str) -> Iterable[tuple[str, str, str]]:
+        words = ["", "", *sentence.split(), ""]
+        return zip(words, words[1:], words[2:], strict=False)
+
+    def sentence(self, rng: random.Random) -> str:
+        return rng.choice(self.sentences)
+
+    def blend(self, rng: random.Random) -> str:
+        words = ["", ""]
+        while len(words) < 60:
+            word = rng.choice(self.chain[words[-2], words[-1]])
+            if not word:
+                break
+            words.append(word)
+        return " ".join(words[2:])
+
+    def dropped(self, rng: random.Random) -> str:
+        words = self.sentence(rng).split()
+        return " ".join([word for word in words if rng.random() > 0.2] or words)
+
+    def wide_text(self, rng: random.Random) -> str:
+        return rng.choice(self.wide)
+
+    def joined(self, rng: random.Random) -> str:
+        source = self.wide if rng.random() < 0.7 else self.sentences
+        return " ".join(rng.choices(source, k=rng.choice((2, 3, 4, 6, 8, 12, 16, 24))))
+
+    def of(self, mixture: Mapping[str, float], count: int, rng: random.Random) -> list[str]:
+        """``count`` texts, without the excluded among them; ``mixture`` gives the share of each kind."""
+        makers = {
+            "sentence": self.sentence,
+            "blend": self.blend,
+            "dropped": self.dropped,
+            "wide": self.wide_text,
+            "joined": self.joined,
+        }
+        kinds = rng.choices(list(mixture), list(mixture.values()), k=count)
+        texts = [makers[kind](rng) for kind in kinds]
+        return [text for text in texts if normalised(text) not in self.excluded]
 
 
-def batches(texts: list[str], tokenizer: Tokenizer) -> list[tuple[list[int], Batch]]:
-    """Texts of like length together, at most ``BATCH_TOKENS`` padded tokens each: their indices, and the batch."""
-    ids = [encoding.ids for encoding in tokenizer.encode_batch(texts)]
-    groups: list[list[int]] = [[]]
-    for i in sorted(range(len(ids)), key=lambda i: len(ids[i])):
-        if (len(groups[-1]) + 1) * len(ids[i]) > BATCH_TOKENS:
-            groups.append([])
-        groups[-1].append(i)
-    padded = []
-    for group in groups:
-        rows = [torch.tensor(ids[i]) for i in group]
-        masks = [torch.ones_like(row) for row in rows]
-        padded.append((group, (pad_sequence(rows, batch_first=True), pad_sequence(masks, batch_first=True))))
-    return padded
+def grid_length(tokens: int) -> int:
+    """The length to which a text of so many tokens is cut: 1 to 32 as it is, then steps of about an eighth."""
+    if tokens <= EXACT:
+        return tokens
+    step = 1 << (tokens.bit_length() - 4)
+    return tokens // step * step
 
 
-def training_batches(sentences: list[str], tokenizer: Tokenizer, rng: random.Random) -> Iterator[Batch]:
-    """Fresh texts for ever, the batches in random order of length."""
-    while True:
-        texts = [augmented(sentences, rng) for _ in range(POOL)]
-        pool = [batch for _, batch in batches(texts, tokenizer)]
-        rng.shuffle(pool)
-        yield from pool
+def equal_length_batches(texts: Iterable[str], tokenizer: Tokenizer, tokens: int) -> Iterator[Tensor]:
+    """Batches ``[B, L]`` int64 of texts of one length each, without padding, so that no step needs a mask.
+
+    Args:
+        texts: as they come.
+        tokenizer: of :func:`load_tokenizer`.
+        tokens: of a batch, at most; a text that is longer is a batch by itself.
+    """
+    waiting: dict[int, list[list[int]]] = defaultdict(list)
+    for text in texts:
+        ids = tokenizer.encode(text).ids
+        length = grid_length(len(ids))
+        group = waiting[length]
+        group.append([*ids[: length - 1], ids[-1]])
+        if (len(group) + 1) * length > tokens:
+            yield torch.tensor(group)
+            waiting[length] = []
+    yield from (torch.tensor(group) for group in waiting.values() if group)
+
+
+def padded_batches(
+    texts: list[str], tokenizer: Tokenizer, tokens: int = 4096
+) -> Iterator[tuple[list[int], Tensor, Tensor]]:
+    """Texts of like length together: their indices, ``input_ids`` and ``attention_mask``, ``[B, L]`` int64."""
+    ids = [torch.tensor(encoding.ids) for encoding in tokenizer.encode_batch(texts)]
+    order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
+    while order:
+        size = max(1, tokens // len(ids[order[min(len(order), tokens // len(ids[order[0]])) - 1]]))
+        group, order = order[:size], order[size:]
+        rows = torch.nn.utils.rnn.pad_sequence([ids[i] for i in group], batch_first=True)
+        ones = torch.nn.utils.rnn.pad_sequence([torch.ones_like(ids[i]) for i in group], batch_first=True)
+        yield group, rows, ones
