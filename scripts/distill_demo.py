@@ -50,9 +50,9 @@ NEW = (
     Stage("mixers", 0.40, _STS, 8e-4, 0, 0.3),
 )
 STAGES = (
-    Stage("long", 0.35, {"joined": 0.4, "wide": 0.3, "sentence": 0.15, "blend": 0.15}, 7e-4, 2.5e-4, 0.3),
-    Stage("wide", 0.25, {"joined": 0.15, "wide": 0.35, "sentence": 0.2, "blend": 0.3}, 6e-4, 2.5e-4, 0.3),
-    Stage("sts", 0.40, _STS, 6e-4, 2.5e-4, 0.3),
+    Stage("long", 0.35, {"joined": 0.4, "wide": 0.3, "sentence": 0.15, "blend": 0.15}, 6e-4, 2e-4, 0.3),
+    Stage("wide", 0.25, {"joined": 0.15, "wide": 0.35, "sentence": 0.2, "blend": 0.3}, 4e-4, 1.5e-4, 0.3),
+    Stage("sts", 0.40, _STS, 4e-4, 1.5e-4, 0.3),
 )
 
 

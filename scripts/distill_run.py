@@ -32,7 +32,7 @@ BANK = 4096
 """Sentences whose embeddings by the teacher every batch is compared with."""
 BANK_TEMPERATURE = 0.05
 WARM_UP_STEPS = 40
-EMA_DECAY = 0.998
+EMA_DECAY = 0.995
 PRODUCT = torch.bfloat16
 LOG_EVERY = 50
 SCORE_EVERY = 500
