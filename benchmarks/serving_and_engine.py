@@ -5,7 +5,9 @@
     python benchmarks/serving_and_engine.py demo-bundle --triton
 
 Engine and server take turns. First, tokens a second with many clients of one text each, the processors' time for that,
-and the time of one short text alone. Then short and long texts at once: how long each kind takes beside the other.
+and the time of one short text alone. The engine gets all texts at once, and then as many at once as there are clients,
+which is what the server has. The clients compute on the same processors. Then short and long texts at once: how long
+each kind takes beside the other.
 Shows the tables in Markdown, and writes them to a file. Every answer is compared. Exit code 2 if one was wrong or a
 request failed.
 """
@@ -75,10 +77,11 @@ def processor_seconds(pids: Sequence[int]) -> float:
     return sum(int(found[11]) + int(found[12]) for found in fields) / os.sysconf("SC_CLK_TCK")
 
 
-def engine_turn(engine: EmbeddingEngine, mix: Mix) -> tuple[float, float]:
+def engine_turn(engine: EmbeddingEngine, mix: Mix, at_once: int) -> tuple[float, float]:
     """Tokens a second, and processor seconds for 1,000 tokens."""
     begun, used, tokens = time.perf_counter(), time.process_time(), sum(mix.tokens)
-    engine.embed(mix.texts)
+    for start in range(0, len(mix.texts), at_once):
+        engine.embed(mix.texts[start : start + at_once])
     return tokens / (time.perf_counter() - begun), (time.process_time() - used) / tokens * 1e3
 
 
@@ -106,13 +109,14 @@ def in_turns(
     rows: list[tuple[float, ...]] = []
     loads: list[Load] = []
     for turn in range(rounds):
-        (alone, cost), once = engine_turn(engine, mix), engine_once(engine, seconds / 4)
+        (alone, cost), once = engine_turn(engine, mix, len(mix.texts)), engine_once(engine, seconds / 4)
+        few, few_cost = engine_turn(engine, mix, clients)
         before = processor_seconds(pids)
         many = closed(asked, mix, clients=clients, seconds=seconds)
         spent = (processor_seconds(pids) - before) / max(1, many.tokens) * 1e3
         one = closed(asked, short, clients=1, seconds=seconds / 4)
         served = many.tokens / many.seconds
-        rows.append((alone, served, served / alone, cost, spent, once, p(one, 50), p(one, 50) / once))
+        rows.append((alone, few, served, served / alone, cost, few_cost, spent, once, p(one, 50), p(one, 50) / once))
         loads += [many, one]
         print(
             f"turn {turn + 1}: {served / alone:.2f} of the throughput, {p(one, 50) / once:.2f} of the time", flush=True
@@ -162,10 +166,11 @@ def main(
                 together = list(pool.map(lambda x: closed(asked, x[0], clients=x[1], seconds=seconds), both))
     loads += [*apart, *together]
     middle = tuple(map(median, zip(*rows, strict=True)))
-    figures = ("{:,.0f}", "{:,.0f}", "{:.2f}", "{:.3f}", "{:.3f}", "{:.1f}", "{:.1f}", "{:.2f}")
+    figures = (*["{:,.0f}"] * 3, "{:.2f}", *["{:.3f}"] * 3, "{:.1f}", "{:.1f}", "{:.2f}")
     cells = [tuple(f.format(x) for f, x in zip(figures, row, strict=True)) for row in (middle, *rows)]
     head = (
-        *("", "engine, tokens/s", "served", "ratio", "engine, processor s for 1,000 tokens", "server"),
+        *("", "engine, tokens/s", f"{clients} at once", "served", "ratio"),
+        *("engine, processor s for 1,000 tokens", f"{clients} at once", "server"),
         *("engine, one short text, p50 ms", "served", "ratio"),
     )
     names = ("median", *(f"turn {i + 1}" for i in range(rounds)))
