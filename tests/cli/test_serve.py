@@ -76,7 +76,9 @@ def test_it_ends_when_what_is_under_way_is_answered(
             asked.append(pool.submit(embed, url, ["late"]))
         for found in asked:
             assert len(found.result()) in (150, 1)
-        output, errors = process.communicate(timeout=30)
+        assert process.stdout is not None
+        output = process.stdout.read()  # communicate would lose what was read along with the first line
+        errors = process.communicate(timeout=30)[1]
     assert (process.returncode, output.count("\n")) == (0, 5)
     assert "rror" not in errors
     assert "Traceback" not in errors

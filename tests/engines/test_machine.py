@@ -73,15 +73,15 @@ def test_a_quota_counts(container: Path, files: dict[str, str], expected: int) -
 
 
 def test_a_quota_counts_wherever_processors_do(container: Path) -> None:
-    assert run._shared_out(run.BulkOptions(), 99) == (16, 4)
+    assert run.shared_out(run.BulkOptions(), 99) == (16, 4)
     write(container, {"groups/cpu.max": "600000 100000\n", "proc/cpuinfo": "processor\t: 0\nmodel name\t: A CPU\n"})
     setting = Setting.here(None)
     assert (setting.cores, setting.threads) == (6, 6)
     assert Setting.here(2).threads == 2
     assert description().startswith("A CPU, 6 cores, ")
-    assert run._shared_out(run.BulkOptions(), 99) == (1, 6)
-    assert run._shared_out(run.BulkOptions(workers=3), 99) == (3, 2)
-    assert run._shared_out(run.BulkOptions(workers=9), 99) == (9, 1)
+    assert run.shared_out(run.BulkOptions(), 99) == (1, 6)
+    assert run.shared_out(run.BulkOptions(workers=(3, 3)), 99) == (3, 2)
+    assert run.shared_out(run.BulkOptions(workers=(9, 9)), 99) == (9, 1)
 
 
 @pytest.mark.skipif(not hasattr(os, "sched_setaffinity"), reason="needs Linux")

@@ -5,6 +5,7 @@ import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
+from urllib.request import Request, urlopen
 
 ADDRESSES = ("127.0.0.2", "127.0.0.3", "127.0.0.4")
 """Of the nodes. Ray takes 127.0.0.1 for the machine's own address, and would look for the cluster there."""
@@ -78,7 +79,9 @@ def bucket() -> Iterator[str]:
         import s3fs
 
         s3fs.S3FileSystem.clear_instance_cache()
-        s3fs.S3FileSystem().mkdir(BUCKET)
+        # All of moto's servers in a process have the same buckets.
+        with urlopen(Request(f"http://{host}:{port}/moto-api/reset", method="POST")):
+            s3fs.S3FileSystem().mkdir(BUCKET)
         yield f"s3://{BUCKET}"
     finally:
         server.stop()

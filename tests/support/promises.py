@@ -16,7 +16,7 @@ from lam_engines.runtimes.registry import all_runtimes, runtime
 
 ODD_LENGTHS = (1, 2, 3, 16, 31, 63, 64, 65, 127, 128, 129, 255, 256, 257, 300, 512, 513, 600, 1000, 2000)
 """Around the chunk of 128 tokens and its multiples, and where kernels have their edges."""
-AGREES = {"fp32": 2e-5, "fp16": 2e-3, "bf16": 2e-2, "int8": 5e-2}
+AGREES = {"fp32": 2e-5, "fp16": 2e-3, "bf16": 4e-2, "int8": 5e-2}
 """How far an element may be off the reference in float64."""
 ITSELF = {"fp32": 1e-5, "fp16": 1e-3, "bf16": 1e-2, "int8": 1.5e-2}
 """How far an element may be off that of the same text in other surroundings."""

@@ -155,6 +155,13 @@ def embed_folder(
     return Done(plan.rows, len(partitions), len(partitions) - len(left), hidden_size, empty, errors)
 
 
+def shared_out(options: BulkOptions, pieces: int) -> tuple[int, int]:
+    """Workers of a run on this machine alone, and the threads of each."""
+    cores, (_, most) = processors(), options.workers or (0, 0)
+    workers = min(most or (1 if options.gpus else max(1, cores // 4)), pieces)
+    return workers, options.threads or max(1, cores // workers)
+
+
 class _Workers(ExitStack):
     """What reads and embeds: an engine in this process, or actors of a Ray that begins when it is first needed."""
 
@@ -199,14 +206,14 @@ class _Workers(ExitStack):
 
     def _started(self, pieces: int) -> ActorPool:
         if self._pool is None:
-            options, cores = self._options, processors()
+            options = self._options
             low, high = options.workers or (0, 0)
             if not self._cluster:
-                high = min(high or (1 if options.gpus else max(1, cores // 4)), pieces)
+                high, share = shared_out(options, pieces)
             self.enter_context(ray_at(options.address, high, options.gpus))
             import ray
 
-            threads = options.threads or (1 if self._cluster else max(1, cores // high))
+            threads = (options.threads or 1) if self._cluster else share
             cpus = threads if self._cluster else 1  # a Ray of the run's own has a CPU for each worker
             places = replace(self._places, threads=options.threads if options.gpus else threads)
             if self._cluster:
