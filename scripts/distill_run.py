@@ -121,6 +121,9 @@ class Run:
         total = sum(stage.share for stage in self.plan.stages)
         lengths = [round(self.plan.steps * stage.share / total) for stage in self.plan.stages]
         ends = list(itertools.accumulate(lengths, initial=0))
+        if not self.step:  # what is no better than the start is not written
+            self.best = self.scores.of(self.average)["spearman"]
+            print(f"the start: spearman {self.best:.4f}", flush=True)
         for stage, (begin, end) in zip(self.plan.stages, itertools.pairwise(ends), strict=True):
             if self.step < end and not self.stopped:
                 self._train_stage(stage, begin, end)

@@ -32,7 +32,8 @@ class BundleFacts:
     tools: dict[str, str]
     """Versions of what made it."""
     runs_here: dict[str, str]
-    """Each engine of this version: the precisions that it would run here, or why it cannot."""
+    """``auto``: the engine that it stands for here. Each engine of this version: the precisions that it would run here,
+    or why it cannot."""
 
     def to_dict(self) -> dict[str, Any]:
         """The facts as JSON values."""
@@ -66,8 +67,20 @@ def inspect_bundle(bundle: Path | str) -> BundleFacts:
         plans={name: str(plan) for name, plan in manifest.plans.items()},
         max_tokens_tested=manifest.max_tokens_tested,
         tools=manifest.tools,
-        runs_here={} if memory else {runtime.name: _runs(runtime, opened) for runtime in registry.all_runtimes()},
+        runs_here={} if memory else _runs_here(opened),
     )
+
+
+def _runs_here(bundle: Bundle) -> dict[str, str]:
+    runs = {runtime.name: _runs(runtime, bundle) for runtime in registry.all_runtimes()}
+    return {registry.AUTO: _chosen(bundle), **runs}
+
+
+def _chosen(bundle: Bundle) -> str:
+    try:
+        return registry.choose(registry.AUTO, bundle).said(bundle)
+    except LamError as error:
+        return f"none: {error}"
 
 
 def _runs(runtime: registry.Runtime, bundle: Bundle) -> str:

@@ -20,6 +20,7 @@ def test_inspect_describes_a_bundle(tiny_bundle: Path) -> None:
     assert found["graphs"][MODEL]["parity"] == opened.manifest.parity[MODEL]
     assert found["graphs"][MODEL]["precision"] == "fp32"
     assert found["plans"] == {}
+    assert found["runs_here"]["auto"].startswith("ONNX Runtime (OpenVINO: ")  # conftest.py switches the operators off
     assert found["runs_here"]["onnxruntime"].startswith("yes: fp32 in ONNX Runtime ")
     assert found["runs_here"]["tensorrt"].startswith("no: ")
     shown = lam_export("inspect", tiny_bundle).stdout

@@ -11,6 +11,7 @@ from shlex import join
 from ..bundles.whole import write_whole
 from ..errors import LamError
 from ..storage import extra_of
+from ..templates import templates_of
 
 FILES = ("rayjob.yaml", "raycluster.yaml", "Dockerfile")
 _RAY = "2.60.0"
@@ -56,8 +57,6 @@ def write_ray_job(folder: Path, job: RayJob, *, force: bool = False) -> None:
         raise LamError(
             f"{', '.join(there)} in {folder} would be replaced; allow it with --force, or name another folder"
         )
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     low, high = job.workers
     run = ["lam-export", "embed", *job.arguments, "--ray", "--address", "auto", "--workers", f"{low}..{high}"]
     per_pod = job.cpus
@@ -82,16 +81,9 @@ def write_ray_job(folder: Path, job: RayJob, *, force: bool = False) -> None:
         "extras": ",".join(["cpu" if job.gpus_per_worker is None else "gpu", *sorted(map(str, schemes))]),
         "folder": folder,
     }
-    # Jinja has no escaping for YAML and Dockerfiles, so the templates write strings with tojson.
-    environment = Environment(  # noqa: S701
-        loader=PackageLoader(__package__),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
+    templates = templates_of(__package__)
     try:
         for name in FILES:
-            write_whole(folder / name, environment.get_template(name).render(values).encode())
+            write_whole(folder / name, templates.get_template(name).render(values).encode())
     except OSError as error:
         raise LamError(f"cannot write to {folder} ({error.strerror}); name another folder with -o") from None

@@ -11,6 +11,7 @@ from ...bundles.bundle import Bundle
 from ...bundles.whole import write_whole
 from ...contract import ENSEMBLE
 from ...errors import LamError
+from ...templates import templates_of
 from ..triton.arguments import steady_arguments
 from ..triton.flavours import packages_of
 from ..triton.options import ServingOptions
@@ -111,8 +112,6 @@ def write_deployment(folder: Path, deployment: Deployment, *, force: bool = Fals
 
 
 def _render(folder: Path, deployment: Deployment) -> dict[str, str]:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
     repository = deployment.repository.resolve()
     image = deployment.image or image_for(deployment.tensorrt).name
     size = sum(file.stat().st_size for file in repository.rglob("*") if file.is_file())
@@ -134,16 +133,9 @@ def _render(folder: Path, deployment: Deployment) -> dict[str, str]:
         # A loaded graph takes about twice the size of its file, and three times while it is being loaded.
         "memory": f"{-(-(3 * size + _HEADROOM) // (1 << 20))}Mi",
     }
-    # Jinja has no escaping for YAML and Dockerfiles, so the templates write strings with tojson.
-    environment = Environment(  # noqa: S701
-        loader=PackageLoader(__package__),
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        keep_trailing_newline=True,
-    )
-    written = {name: environment.get_template(name).render(values, kserve=name == "kserve.yaml") for name in TEMPLATES}
-    written[".dockerignore"] = environment.get_template("dockerignore").render(values)
+    templates = templates_of(__package__)
+    written = {name: templates.get_template(name).render(values, kserve=name == "kserve.yaml") for name in TEMPLATES}
+    written[".dockerignore"] = templates.get_template("dockerignore").render(values)
     written["probe.py"] = (files(__package__) / "probe.py").read_text(encoding="utf-8")
     written["requirements.txt"] = requirements(deployment.packages)
     return written
