@@ -10,6 +10,8 @@ from commands import lam_export, lam_export_process, refusal
 
 from lam_engines.memories.engine import MemoryEngine
 
+pytestmark = pytest.mark.heavy
+
 
 def test_a_checkpoint_to_a_memory(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     result = lam_export("memory", tiny_checkpoint_folder, "-o", tmp_path / "memory", "--layer", 0)
@@ -30,7 +32,6 @@ def test_a_layer_that_is_not_there(tiny_checkpoint_folder: Path, tmp_path: Path)
     assert not list(tmp_path.iterdir())
 
 
-@pytest.mark.heavy
 def test_no_command_takes_a_memory_for_an_encoder(tiny_memory: Path, tiny_checkpoint_folder: Path) -> None:
     for command in (
         ("embed", tiny_memory, "a text"),
@@ -42,7 +43,6 @@ def test_no_command_takes_a_memory_for_an_encoder(tiny_memory: Path, tiny_checkp
         assert "found that of a memory; make one: lam-export onnx" in line
 
 
-@pytest.mark.heavy
 def test_the_example_of_the_page(tiny_memory: Path, tiny_bundle: Path, tmp_path: Path) -> None:
     page = (Path(__file__).parents[2] / "docs" / "memory.md").read_text(encoding="utf-8")
     example = re.findall(r"^```python\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)[0]

@@ -16,6 +16,8 @@ from lam_engines.bundles.bundle import Bundle
 from lam_engines.errors import installing
 from lam_export.validate.report.schema import Report
 
+pytestmark = pytest.mark.heavy
+
 
 @pytest.fixture(scope="module")
 def cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -94,7 +96,6 @@ def test_against_another_bundle(tiny_bundle: Path, tmp_path: Path) -> None:
     assert comparison.max_abs == 0
 
 
-@pytest.mark.heavy
 def test_another_checkpoint_is_said_to_be_another(
     tiny_bundle: Path, tiny_checkpoint_folder: Path, texts: tuple[str | Path, ...], tmp_path: Path
 ) -> None:
@@ -119,7 +120,6 @@ def test_another_checkpoint_is_said_to_be_another(
     assert not (tmp_path / "x").exists()
 
 
-@pytest.mark.heavy
 def test_an_interrupt_keeps_what_was_embedded(tiny_bundle: Path, tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     arguments = ["report", str(tiny_bundle), "--checkpoint", str(tiny_checkpoint_folder), "-o", str(tmp_path / "out")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "LAM_EXPORT_CACHE": str(tmp_path / "cache")}
@@ -151,7 +151,6 @@ def test_an_interrupt_keeps_what_was_embedded(tiny_bundle: Path, tiny_checkpoint
     assert len(after) > len(before)
 
 
-@pytest.mark.heavy
 def test_full_disks(tiny_bundle: Path, tmp_path: Path) -> None:
     """A full cache is said once, and is no error. A full output leaves no half file, and nothing is said to be kept."""
     cache, output = tmp_path / "cache", tmp_path / "out"
@@ -190,7 +189,6 @@ def test_a_report_that_cannot_be_written_says_what_is_kept(tiny_bundle: Path, ca
     assert list((cache / "results").glob("*.json"))
 
 
-@pytest.mark.heavy
 @pytest.mark.parametrize("module", ["scipy", "jinja2", "torch"])
 def test_without_its_extra(module: str) -> None:
     hidden = "import sys, importlib.util as u; find = u.find_spec\n"

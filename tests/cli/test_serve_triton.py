@@ -23,6 +23,8 @@ from lam_engines.serving.triton.installation import Installation
 from lam_engines.serving.triton.leftovers import sweep
 from lam_engines.serving.triton.wheel import wheel_installation
 
+pytestmark = pytest.mark.heavy
+
 PORTS = ("--http-port", "0", "--grpc-port", "0", "--metrics-port", "0")
 
 

@@ -23,6 +23,8 @@ from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
 from lam_export.pipelines.export_onnx import export_onnx
 
+pytestmark = pytest.mark.heavy
+
 Session = onnxruntime.InferenceSession
 
 INVARIANT, DEMO_INVARIANT = 0.9999, 0.9995
@@ -153,7 +155,6 @@ def test_padding_and_empty_columns(model: onnx.ModelProto) -> None:
     assert diff(found, embed(session_of(changed), texts(100)), THRESHOLDS["int8"])
 
 
-@pytest.mark.heavy
 def test_exported_with_the_others(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     checkpoint = load_checkpoint(tiny_checkpoint_folder)
     exported = export_onnx(checkpoint, tmp_path / "bundle", precisions=("int8", "fp16", "fp32"))
@@ -170,7 +171,6 @@ def test_token_embeddings_are_left_out(tiny_encoder: Encoder) -> None:
     assert [output.name for output in model.graph.output] == ["sentence_embedding"]
 
 
-@pytest.mark.heavy
 def test_the_command(tiny_checkpoint_folder: Path, tmp_path: Path) -> None:
     with pytest.raises(LamError, match="expected precision fp32, fp16 or int8, found fp8"):
         onnx_command.run(tiny_checkpoint_folder, tmp_path / "bundle", precision=["int8", "fp8"])

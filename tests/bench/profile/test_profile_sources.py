@@ -23,6 +23,8 @@ from lam_export.bench.profile.recorders.samples import Run
 from lam_export.bench.profile.recorders.tensorrt import layer_places
 from lam_export.model.encoder import Encoder
 
+pytestmark = pytest.mark.heavy
+
 BATCH, TOKENS = 2, 150
 IDS = np.random.default_rng(0).integers(0, tiny.VOCAB, (BATCH, TOKENS))
 PARTS = {"embeddings", "projections", "convolutions", "rule", "gates", "norms", "FFN", "pooling"}
@@ -50,7 +52,6 @@ def in_onnxruntime(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory, 
     return runs_of(OnnxRuntimeRecorder(Bundle(tiny_bundle), "fp32", 1, tmp_path_factory.mktemp("record")), expected)
 
 
-@pytest.mark.heavy
 def test_onnxruntime(in_onnxruntime: list[Run]) -> None:
     assert len(in_onnxruntime) == 3
     found = shares(in_onnxruntime)
