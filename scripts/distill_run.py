@@ -5,7 +5,7 @@ import itertools
 import math
 import random
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from distill_curve import Curve
 from distill_score import Scores
 from distill_step import equal_length_layer, equal_length_states
-from distill_student import save_student, student_tensors
+from distill_student import flat_groups, save_student, state_groups, student_tensors
 from distill_teacher import Pool, Targets, Teacher
 from distill_texts import Texts, equal_length_batches
 from tokenizers import Tokenizer
@@ -47,9 +47,8 @@ class Stage(NamedTuple):
     share: float
     """Of the steps of all stages that are run."""
     mixture: dict[str, float]
-    mixer_rate: float
-    other_rate: float
-    """Of the feed-forward parts and norms."""
+    rates: Sequence[float]
+    """Of the optimiser's groups: for a flat student the mixers, then the feed-forward parts and norms."""
     states_weight: float
     """Of the hidden states in the loss."""
     layerwise: bool = False
@@ -73,6 +72,9 @@ def cosine_errors(embedding: Tensor, target: Tensor, bank: Tensor) -> Tensor:
 class Plan(NamedTuple):
     """What a run shall do, and where it writes."""
 
+    form: str
+    """``flat``: everything but the embeddings is trained. ``recurrent``: decays and flux, which the flat form does not
+    use, so that one file holds both forms."""
     stages: Sequence[Stage]
     steps: int
     seed: int
@@ -81,6 +83,10 @@ class Plan(NamedTuple):
     state: Path
     """Folder of the state and the teacher's targets."""
     output: Path
+
+
+def _listed(scores: Mapping[str, float]) -> str:
+    return "  ".join(f"{name} {value:.4f}" for name, value in scores.items())
 
 
 class Run:
@@ -92,13 +98,14 @@ class Run:
         """Go on from the state on disk, if there is one.
 
         Raises:
-            LamError: that state is of a run of another number of steps.
+            LamError: that state is of a run of another form or number of steps.
         """
         self.plan, self.texts, self.teacher, self.tokenizer, self.start = plan, texts, teacher, tokenizer, start
-        self.encoder = Encoder(start).to(plan.device)
+        self.encoder = Encoder(start, plan.form).to(plan.device)
         self.average = copy.deepcopy(self.encoder)
-        self.encoder.layers.requires_grad_()
-        self.optimizer = torch.optim.AdamW(self._groups(), lr=0.0, betas=(0.9, 0.98), weight_decay=0.01, fused=True)
+        groups = state_groups(self.encoder) if plan.form == "recurrent" else flat_groups(self.encoder)
+        self.trained = [parameter for group in groups for parameter in group["params"]]
+        self.optimizer = torch.optim.AdamW(groups, lr=0.0, betas=(0.9, 0.98), fused=True)
         self.curve = Curve(plan.output)
         self.step, self.pool_number, self.pool_place, self.best = 0, 0, 0, 0.0
         self.stopped = False
@@ -109,21 +116,15 @@ class Run:
         some = random.Random(0).sample(texts.sentences, min(BANK, len(texts.sentences)))
         self.bank = torch.cat([teacher(ids).embedding for ids in equal_length_batches(some, tokenizer, 4096)])
 
-    def _groups(self) -> list[dict[str, Any]]:
-        """The mixers, and the feed-forward parts and norms: each has rates of its own."""
-        mixers, others = [], []
-        for name, parameter in self.encoder.layers.named_parameters():
-            (mixers if ".form." in name or ".o_proj." in name else others).append(parameter)
-        return [{"params": mixers}, {"params": others}]
-
     def train(self) -> None:
         """All steps that are left, unless :attr:`stopped` is set before. The state is written then too."""
         total = sum(stage.share for stage in self.plan.stages)
         lengths = [round(self.plan.steps * stage.share / total) for stage in self.plan.stages]
         ends = list(itertools.accumulate(lengths, initial=0))
         if not self.step:  # what is no better than the start is not written
-            self.best = self.scores.of(self.average)["spearman"]
-            print(f"the start: spearman {self.best:.4f}", flush=True)
+            scores = self.scores.of(self.average)
+            self.best = self._worth(scores)
+            print(f"the start: {_listed(scores)}", flush=True)
         for stage, (begin, end) in zip(self.plan.stages, itertools.pairwise(ends), strict=True):
             if self.step < end and not self.stopped:
                 self._train_stage(stage, begin, end)
@@ -150,12 +151,12 @@ class Run:
     def train_step(self, stage: Stage, targets: Targets, step: int, steps: int) -> float:
         """One step of the optimiser, the ``step``-th of the stage; returns the loss."""
         rate = min(1, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
-        for group, peak in zip(self.optimizer.param_groups, (stage.mixer_rate, stage.other_rate), strict=True):
+        for group, peak in zip(self.optimizer.param_groups, stage.rates, strict=True):
             group["lr"] = peak * rate
         loss = self._loss(stage, targets)
         self.optimizer.zero_grad()
         loss.backward()
-        nn.utils.clip_grad_norm_(self.encoder.layers.parameters(), 1.0)
+        nn.utils.clip_grad_norm_(self.trained, 1.0)
         self.optimizer.step()
         self.step += 1
         with torch.no_grad():
@@ -206,20 +207,26 @@ class Run:
         """Add a row to the curve, and write the average's weights if they are the best so far."""
         scores = self.scores.of(self.average)
         self.curve.add(self.step, stage.name, loss=loss, **scores)
-        print("  ".join(f"{name} {value:.4f}" for name, value in scores.items()), flush=True)
-        if scores["spearman"] > self.best:
-            self.best = scores["spearman"]
+        print(_listed(scores), flush=True)
+        if self._worth(scores) > self.best:
+            self.best = self._worth(scores)
             save_student(student_tensors(self.average, self.start), self.plan.output)
+
+    def _worth(self, scores: Mapping[str, float]) -> float:
+        """What decides which weights are kept. The recurrent form's states matter on long texts only."""
+        if self.plan.form == "recurrent":
+            return sum(score for name, score in scores.items() if name.startswith("cosine_"))
+        return scores["spearman"]
 
     def _resume(self) -> None:
         path = self.plan.state / "state.pt"
         if not path.exists():
             return
         state: dict[str, Any] = torch.load(path, weights_only=True, map_location=self.plan.device)
-        if state["steps"] != self.plan.steps:
+        if (state["form"], state["steps"]) != (self.plan.form, self.plan.steps):
             raise LamError(
-                f"expected --steps {state['steps']}, as the run in {self.plan.state} has, found {self.plan.steps}; "
-                "give that number to go on, or another --state for a new run"
+                f"expected --form {state['form']} --steps {state['steps']}, as the run in {self.plan.state} has, found "
+                f"{self.plan.form} and {self.plan.steps}; give those to go on, or another --state for a new run"
             )
         self.encoder.load_state_dict(state["encoder"])
         self.average.load_state_dict(state["average"])
@@ -231,6 +238,7 @@ class Run:
     def _save(self) -> None:
         """Write the run's state."""
         state = {
+            "form": self.plan.form,
             "steps": self.plan.steps,
             "encoder": self.encoder.state_dict(),
             "average": self.average.state_dict(),

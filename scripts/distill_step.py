@@ -1,4 +1,4 @@
-"""The encoder's training face: the same maths as the reference, on texts of equal length.
+"""The training face of the flat and the recurrent encoder: the same maths as the reference, on texts of equal length.
 
 Without padding there is nothing to mask. Products run in bfloat16 (four times as fast where the CPU has avx512_bf16);
 the rule, norms and sums stay float32. Compiled, the operator's many small steps become a few loops over the data.
@@ -14,6 +14,9 @@ from torch import Tensor
 
 from lam_export.model.encoder import Encoder, Layer
 from lam_export.model.forms.flat import Flat
+from lam_export.model.forms.packed import Packed
+from lam_export.model.forms.recurrent import Recurrent
+from lam_plugins.dual_state_delta_rule import naive as dual_state
 from lam_plugins.fused_delta_rule import naive
 
 
@@ -21,7 +24,7 @@ def equal_length_states(encoder: Encoder, input_ids: Tensor, product: torch.dtyp
     """The embeddings' output and every layer's, ``[B, L, M]`` each.
 
     Args:
-        encoder: in the flat form.
+        encoder: in the flat or the recurrent form.
         input_ids: ``[B, L]`` int64, without padding.
         product: dtype of the matrix products.
         compiled: compile a layer with torch.compile: about a minute at first, kept on disk.
@@ -36,34 +39,50 @@ def equal_length_states(encoder: Encoder, input_ids: Tensor, product: torch.dtyp
 
 def equal_length_layer(layer: Layer, x: Tensor, product: torch.dtype, compiled: bool) -> Tensor:
     """``Layer.forward`` on whole rows: ``[B, L, M]`` to ``[B, L, M]``; ``product`` and ``compiled`` as above."""
-    form, tokens = cast(Flat, layer.form), x.shape[1]
-    project, rule, finish = _COMPILED if compiled else _EAGER
-    convolved, gates, g = project(form, x, product)
-    chunk = min(form.chunk_size, tokens)
-    chunks = [naive.to_chunks(part, chunk).flatten(0, 1) for part in (convolved, gates)]
-    mixed = rule(*chunks, form.blend).unflatten(0, (len(x), -1))
+    form, tokens = cast(Packed, layer.form), x.shape[1]
+    project, flat, finish = _COMPILED if compiled else _EAGER
+    convolved, scalars, g = project(form, x, product)
+    if isinstance(form, Recurrent):
+        return finish(layer, x, _recurrent_rule(form, convolved, scalars), g, product)
+    chunk = min(cast(Flat, form).chunk_size, tokens)
+    chunks = [naive.to_chunks(part, chunk).flatten(0, 1) for part in (convolved, scalars)]
+    mixed = flat(*chunks, cast(Flat, form).blend).unflatten(0, (len(x), -1))
     return finish(layer, x, naive.from_chunks(mixed, tokens), g, product)
 
 
-def _project(form: Flat, x: Tensor, product: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
-    """q, k, v ``[B, L, 3H, D]`` after convolution and silu, gates ``[B, L, 3H, 1]`` after sigmoid, g ``[B, L, M]``."""
+def _project(form: Packed, x: Tensor, product: torch.dtype) -> tuple[Tensor, Tensor, Tensor]:
+    """q, k, v ``[B, L, 3H, D]`` after convolution and silu, gates and decays ``[B, L, 3H or 5H, 1]`` after sigmoid, and
+    g ``[B, L, M]``."""
     hidden, size = form.conv_bias.shape[0] // 3, form.norm_weight.shape[0]
     heads = hidden // size
+    scalars = heads * (5 if isinstance(form, Recurrent) else 3)
     # A product for each part: the gradients need not be put together.
-    of_qkv, of_g, of_gates = form.in_proj.weight[: 4 * hidden + 3 * heads].split([3 * hidden, hidden, 3 * heads])
-    convolved = F.silu(_Convolution.apply(_linear(x, of_qkv, None, product), form.conv_weight, form.conv_bias))
-    gates = _linear(x, of_gates, None, product).sigmoid()[..., None]
-    return convolved.unflatten(-1, (3 * heads, size)), gates, _linear(x, of_g, None, product)
+    parts = form.in_proj.weight[: 4 * hidden + scalars].split([3 * hidden, hidden, scalars])
+    of_qkv, of_g, of_scalars = (_linear(x, weight, None, product) for weight in parts)
+    if isinstance(form, Recurrent):
+        of_scalars = of_scalars + F.pad(form.decay_bias, (3 * heads, 0))
+    convolved = F.silu(_Convolution.apply(of_qkv, form.conv_weight, form.conv_bias))
+    return convolved.unflatten(-1, (3 * heads, size)), of_scalars.sigmoid()[..., None], of_g
 
 
-def _rule(qkv: Tensor, gates: Tensor, blend: Tensor) -> Tensor:
+def _flat_rule(qkv: Tensor, gates: Tensor, blend: Tensor) -> Tensor:
     """``naive.flat_rule`` on ``[B, 3H, C, D]`` and ``[B, 3H, C, 1]``."""
     return naive.flat_rule(*qkv.chunk(3, dim=1), *gates.chunk(3, dim=1), blend)
 
 
+def _recurrent_rule(form: Recurrent, qkv: Tensor, scalars: Tensor) -> Tensor:
+    """The heads ``[B, L, H, D]`` before normalisation. It is not compiled: its loop has a length for every text."""
+    tokens = qkv.shape[1]
+    valid = torch.ones(len(qkv), tokens, 1, 1, dtype=torch.bool, device=qkv.device)
+    parts = (*qkv.chunk(3, dim=2), *scalars.chunk(5, dim=2), valid)
+    chunks = dual_state.Chunks(*(naive.to_chunks(part, min(form.chunk_size, tokens)) for part in parts))
+    flux, before = dual_state.Flux(*form.flux()), dual_state.State.zero(chunks.q)
+    return naive.from_chunks(dual_state.recurrent_rule(chunks, flux, form.options, before)[0], tokens)
+
+
 def _finish(layer: Layer, x: Tensor, mixed: Tensor, g: Tensor, product: torch.dtype) -> Tensor:
     """``naive.gated_norm`` and ``Layer.after_form``."""
-    heads = naive.gated_norm(mixed, g, cast(Flat, layer.form).norm_weight)
+    heads = naive.gated_norm(mixed, g, cast(Packed, layer.form).norm_weight)
     x = layer.mixer_norm(x + _linear(heads, layer.o_proj.weight, None, product))
     inner = _linear(x, layer.ffn_in.weight, layer.ffn_in.bias, product)
     for _ in range(layer.activation_passes):
@@ -71,7 +90,7 @@ def _finish(layer: Layer, x: Tensor, mixed: Tensor, g: Tensor, product: torch.dt
     return layer.ffn_norm(x + _linear(inner, layer.ffn_out.weight, layer.ffn_out.bias, product))
 
 
-_EAGER = (_project, _rule, _finish)
+_EAGER = (_project, _flat_rule, _finish)
 # Sizes change with every batch: one graph for all of them. There are three functions because the compiler takes minutes
 # when it must divide a length into chunks. The low thresholds make it keep values that it would compute anew in each of
 # the convolution's four taps.

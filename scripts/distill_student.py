@@ -1,9 +1,9 @@
-"""The student of the distillation: its start from the teacher, and its tensors under their published names."""
+"""The student of the distillation: its start from the teacher, what is trained, and its tensors' published names."""
 
 import math
 from collections.abc import Mapping
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import torch
 from safetensors.torch import load_file, save
@@ -11,8 +11,8 @@ from torch import Tensor
 
 from lam_export.model.checkpoint import Checkpoint
 from lam_export.model.encoder import Encoder, Layer
-from lam_export.model.forms.flat import Flat
-from lam_export.model.forms.packed import PACKED
+from lam_export.model.forms.packed import DECAYS, FLUX, PACKED, Packed
+from lam_export.model.forms.recurrent import Recurrent
 
 HEADS = 12  # of all-MiniLM-L6-v2; its tensors do not show them
 
@@ -67,22 +67,59 @@ def _unused_by_flat(hidden: int) -> dict[str, Tensor]:
     return tensors
 
 
+def flat_groups(encoder: Encoder) -> list[dict[str, Any]]:
+    """The optimiser's groups of a flat encoder: the mixers, then the feed-forward parts and norms."""
+    encoder.layers.requires_grad_()
+    mixers, others = [], []
+    for name, parameter in encoder.layers.named_parameters():
+        (mixers if ".form." in name or ".o_proj." in name else others).append(parameter)
+    return [{"params": mixers, "weight_decay": 0.01}, {"params": others, "weight_decay": 0.01}]
+
+
+def state_groups(encoder: Encoder) -> list[dict[str, Any]]:
+    """The optimiser's groups of a recurrent encoder: what moves the states, and nothing else.
+
+    A flux whose weights are all zero has no gradient: its inner weights get random values, which leave psi as it is.
+    """
+    generator = torch.Generator().manual_seed(0)
+    trained = []
+    for layer in cast(list[Layer], list(encoder.layers)):
+        form = cast(Recurrent, layer.form)
+        heads = form.decay_bias.shape[0] // 2
+        first = 4 * form.conv_bias.shape[0] // 3 + 3 * heads
+        decays = torch.zeros_like(form.in_proj.weight)
+        decays[first : first + 2 * heads] = 1
+        form.in_proj.weight.requires_grad_().register_hook(decays.mul)
+        if not form.flux_out_weight.any() and not form.flux_in_weight.any():
+            form.flux_in_weight.normal_(0, 0.1, generator=generator)
+            form.flux_weight.normal_(0, 0.1, generator=generator)
+        trained += [form.in_proj.weight, form.decay_bias.requires_grad_()]
+        trained += [parameter.requires_grad_() for parameter in form.flux()]
+    return [{"params": trained, "weight_decay": 0.0}]
+
+
 def student_tensors(encoder: Encoder, start: Checkpoint) -> dict[str, Tensor]:
-    """A flat encoder's weights under their published names: the inverse of its packing.
+    """An encoder's weights under their published names: the inverse of its packing.
 
     Args:
-        encoder: built from ``start``, and trained since.
-        start: gives what the encoder does not hold (decays, flux).
+        encoder: flat or recurrent, built from ``start``, and trained since.
+        start: gives what the encoder does not hold.
 
     Returns:
         Every tensor of the checkpoint but the embeddings, which are the teacher's.
     """
     tensors = {name: t for name, t in start.tensors.items() if not name.startswith("embeddings.")}
     for i, layer in enumerate(cast(list[Layer], list(encoder.layers))):
-        mixer, form = f"deltanet_layers.{i}.", cast(Flat, layer.form)
-        heights = [tensors[f"{mixer}{name}.weight"].shape[0] for name in PACKED]
+        mixer, form = f"deltanet_layers.{i}.", cast(Packed, layer.form)
+        names = [*PACKED, *DECAYS] if isinstance(form, Recurrent) else list(PACKED)
+        heights = [tensors[f"{mixer}{name}.weight"].shape[0] for name in names]
         rows = form.in_proj.weight[: sum(heights)].split(heights)  # below them is alignment
-        tensors |= {f"{mixer}{name}.weight": row for name, row in zip(PACKED, rows, strict=True)}
+        tensors |= {f"{mixer}{name}.weight": row for name, row in zip(names, rows, strict=True)}
+        if isinstance(form, Recurrent):
+            for name, bias in zip(DECAYS, form.decay_bias.chunk(2), strict=True):
+                tensors[f"{mixer}{name.removesuffix('_proj')}_bias"] = bias - tensors[f"{mixer}{name}.bias"]
+            for parameter, name in FLUX.items():
+                tensors[f"{mixer}resonance_flux.{name}"] = form.get_parameter(parameter)
         for name, weight, bias in zip("qkv", form.conv_weight.chunk(3), form.conv_bias.chunk(3), strict=True):
             tensors[f"{mixer}{name}_conv1d.conv.weight"] = weight[:, None]
             tensors[f"{mixer}{name}_conv1d.conv.bias"] = bias

@@ -9,10 +9,10 @@ from lam_plugins.fused_delta_rule.naive import CONV_KERNEL
 from lam_plugins.memory_step.naive import Entry, State, recall, store
 
 from .checkpoint import Checkpoint, CheckpointError
+from .forms.packed import FLUX
 
 _OWN_TAP = CONV_KERNEL // 2
 """The tap of the short convolution that sees the token itself. A text of one token uses no other tap."""
-_FLUX = ("W_bilinear", "temp", "flux_net.0.weight", "flux_net.0.bias", "flux_net.2.weight", "flux_net.2.bias")
 
 
 class Memory(nn.Module):
@@ -43,7 +43,7 @@ class Memory(nn.Module):
         self.control_weight = nn.Parameter(torch.cat([tensors[f"{name}.weight"] for name in controls]))
         biases = [tensors[f"{name}_proj.bias"] + tensors[f"{name}_bias"] for name in ("fast_decay", "slow_decay")]
         self.decay_bias = nn.Parameter(torch.cat(biases))
-        self.flux = nn.ParameterList(tensors[f"resonance_flux.{name}"].clone() for name in _FLUX)
+        self.flux = nn.ParameterList(tensors[f"resonance_flux.{name}"].clone() for name in FLUX.values())
         self.eval().requires_grad_(False)
 
     def forward(

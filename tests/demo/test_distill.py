@@ -1,15 +1,21 @@
 """The scripts that make the demo model: the training face is the reference, and a run goes on where it was stopped."""
 
 import random
+from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
+from lam_engines.errors import LamError
 from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
+from lam_export.model.forms import CHUNK_SIZES
+from lam_export.model.forms.packed import FLUX
+from lam_export.model.forms.recurrent import Recurrent
+from lam_plugins.dual_state_delta_rule import naive as dual_state
 
 SCRIPTS = Path(__file__).parents[2] / "scripts"
 
@@ -19,11 +25,20 @@ def scripts(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(SCRIPTS))
 
 
+def _recurrent_forward(form: Recurrent, x: torch.Tensor, lengths: torch.Tensor) -> torch.Tensor:
+    weights = (form.conv_weight, form.conv_bias, form.norm_weight, form.decay_bias, dual_state.Flux(*form.flux()))
+    return dual_state.dual_state_delta_rule(form.in_proj(x), lengths, *weights, form.chunk_size, form.options)
+
+
+@pytest.mark.parametrize("form", ["flat", "recurrent"])
 @pytest.mark.parametrize("tokens", [1, 2, 31, 127, 128, 129, 300])
-def test_the_training_face_is_the_reference_forward_and_backward(tokens: int, tiny_checkpoint_folder: Path) -> None:
+def test_the_training_face_is_the_reference_forward_and_backward(
+    tokens: int, form: str, tiny_checkpoint_folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     from distill_step import equal_length_states
 
-    encoder = Encoder(load_checkpoint(tiny_checkpoint_folder)).double()
+    monkeypatch.setattr(Recurrent, "forward", _recurrent_forward)  # the operator itself has no backward
+    encoder = Encoder(load_checkpoint(tiny_checkpoint_folder), form).double()
     encoder.layers.requires_grad_()
     generator = torch.Generator().manual_seed(tokens)
     ids, mask = torch.randint(1, 100, (3, tokens), generator=generator), torch.ones(3, tokens, dtype=torch.int64)
@@ -87,17 +102,15 @@ def test_no_excluded_sentence_comes_about_by_chance() -> None:
     assert "a man is playing a flute" not in made
 
 
-@pytest.mark.heavy
-def test_a_run_goes_on_where_it_was_stopped(
+@pytest.fixture
+def small_runs(
     tiny_checkpoint_folder: Path, tiny_teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+) -> Callable[..., Any]:
+    """``small_runs(FOLDER, FORM, STAGES)``: runs of ten steps."""
     import distill_run
     import distill_score
     import distill_texts
-    from distill_curve import Curve
-    from distill_run import Plan, Run, Stage
     from distill_teacher import Teacher
-    from distill_texts import Texts, load_tokenizer
 
     for name, value in {"POOL_TOKENS": 60, "BATCH_TOKENS": 32, "LOG_EVERY": 2, "SCORE_EVERY": 2}.items():
         monkeypatch.setattr(distill_run, name, value)
@@ -106,36 +119,48 @@ def test_a_run_goes_on_where_it_was_stopped(
     sentences = [f"{a} {b} {c}" for a in ("a", "the") for b in ("man", "dog", "girl") for c in ("runs", "plays")]
     dev = tmp_path / "dev.csv"
     dev.write_text("".join(f"{s},{t},{i % 6}\n" for i, (s, t) in enumerate(pairwise(sentences))), "utf-8")
-    stages = (
-        Stage("layers", 0.3, {"sentence": 1}, 1e-3, 0, 1.0, layerwise=True),
-        Stage("all", 0.7, {"sentence": 0.5, "joined": 0.5}, 1e-3, 1e-3, 0.3),
-    )
 
-    class Stopped(Run):
+    class Stopped(distill_run.Run):
         stop_after = 0
 
         def train_step(self, *args: Any) -> float:
-            loss = super().train_step(*args)
+            loss: float = super().train_step(*args)
             self.stopped = self.step == self.stop_after
             return loss
 
-    def run(folder: Path, stop_after: int = 0) -> Run:
-        plan = Plan(stages, 10, 0, False, "cpu", folder / "state", folder / "student.safetensors")
+    def run(folder: Path, form: str, stages: Sequence[Any], stop_after: int = 0) -> Any:
+        output = folder / "student.safetensors"
+        plan = distill_run.Plan(form, stages, 10, 0, False, "cpu", folder / "state", output)
         start = load_checkpoint(tiny_checkpoint_folder)
-        tokenizer = load_tokenizer(tiny_teacher_folder)
-        made = Stopped(plan, Texts(sentences, []), Teacher(tiny_teacher_folder, "cpu"), tokenizer, start, dev)
+        tokenizer = distill_texts.load_tokenizer(tiny_teacher_folder)
+        teacher = Teacher(tiny_teacher_folder, "cpu")
+        made = Stopped(plan, distill_texts.Texts(sentences, []), teacher, tokenizer, start, dev)
         made.stop_after = stop_after
         return made
 
-    whole = run(tmp_path / "whole")
+    return run
+
+
+@pytest.mark.heavy
+def test_a_run_goes_on_where_it_was_stopped(small_runs: Callable[..., Any], tmp_path: Path) -> None:
+    from distill_curve import Curve
+    from distill_run import Stage
+
+    stages = (
+        Stage("layers", 0.3, {"sentence": 1}, (1e-3, 0), 1.0, layerwise=True),
+        Stage("all", 0.7, {"sentence": 0.5, "joined": 0.5}, (1e-3, 1e-3), 0.3),
+    )
+    whole = small_runs(tmp_path / "whole", "flat", stages)
     whole.train()
     assert whole.step == 10
 
     for steps in (2, 5):
-        cut = run(tmp_path / "cut", stop_after=steps)
+        cut = small_runs(tmp_path / "cut", "flat", stages, stop_after=steps)
         cut.train()
         assert cut.step == steps
-    cut = run(tmp_path / "cut")
+    with pytest.raises(LamError, match=r"expected --form flat --steps 10.*found recurrent and 10"):
+        small_runs(tmp_path / "cut", "recurrent", stages)
+    cut = small_runs(tmp_path / "cut", "flat", stages)
     cut.train()
 
     for name, expected in whole.average.state_dict().items():
@@ -146,3 +171,21 @@ def test_a_run_goes_on_where_it_was_stopped(
     assert rows[0] == rows[1]
     assert len(rows[0]) == 6
     assert (tmp_path / "cut" / "student.curve.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.heavy
+def test_training_the_recurrent_form_leaves_the_flat_one_as_it_is(
+    small_runs: Callable[..., Any], tiny_checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from distill_run import Stage
+    from distill_student import student_tensors
+
+    monkeypatch.setitem(cast(dict[str, int | None], CHUNK_SIZES), "recurrent", 4)  # so that the texts have several
+    run = small_runs(tmp_path, "recurrent", [Stage("states", 1, {"joined": 1}, (1e-2,), 0.3)])
+    run.train()
+    before = load_checkpoint(tiny_checkpoint_folder).tensors
+    after = student_tensors(run.average, run.start)
+    assert set(after) == {name for name in before if not name.startswith("embeddings.")}
+    for name, tensor in after.items():
+        moves_states = name.endswith(("decay_proj.weight", "decay_bias", *FLUX.values()))
+        assert torch.equal(tensor, before[name].float()) != moves_states, name

@@ -7,8 +7,8 @@ from torch import Tensor, nn
 
 # In the order in which the operators read the columns. The decays follow in the forms that use them.
 PACKED = ("q_proj", "k_proj", "v_proj", "g_proj", "b_proj", "fast_gate_proj", "slow_gate_proj")
-_DECAYS = ("fast_decay", "slow_decay")
-_FLUX = {
+DECAYS = ("fast_decay_proj", "slow_decay_proj")
+FLUX = {
     "flux_weight": "W_bilinear",
     "flux_temperature": "temp",
     "flux_in_weight": "flux_net.0.weight",
@@ -24,7 +24,7 @@ class Packed(nn.Module):
 
     def __init__(self, layer: Mapping[str, Tensor], *, decays: bool) -> None:
         super().__init__()
-        names = [*PACKED, *(f"{name}_proj" for name in _DECAYS if decays)]
+        names = [*PACKED, *(DECAYS if decays else ())]
         packed = torch.cat([layer[f"{name}.weight"].float() for name in names])
         packed = nn.functional.pad(packed, (0, 0, 0, -packed.shape[0] % _ALIGNMENT))
         self.in_proj = nn.Linear(packed.shape[1], packed.shape[0], bias=False)
@@ -40,11 +40,13 @@ class PackedWithFlux(Packed):
 
     def __init__(self, layer: Mapping[str, Tensor]) -> None:
         super().__init__(layer, decays=True)
-        biases = [layer[f"{name}_proj.bias"].float() + layer[f"{name}_bias"].float() for name in _DECAYS]
+        biases = [
+            layer[f"{name}.bias"].float() + layer[f"{name.removesuffix('_proj')}_bias"].float() for name in DECAYS
+        ]
         self.decay_bias = nn.Parameter(torch.cat(biases))
-        for parameter, name in _FLUX.items():
+        for parameter, name in FLUX.items():
             self.register_parameter(parameter, nn.Parameter(layer[f"resonance_flux.{name}"].float().clone()))
 
     def flux(self) -> tuple[Tensor, ...]:
         """The flux's weights in the order of ``dual_state_delta_rule.naive.Flux``."""
-        return tuple(self.get_parameter(name) for name in _FLUX)
+        return tuple(self.get_parameter(name) for name in FLUX)
