@@ -1,18 +1,29 @@
-"""What a student is worth: its score on an STS file, and its nearness to the teacher on short and long texts."""
+#!/usr/bin/env python3
+"""What a student is worth: its score on an STS file, and its nearness to the teacher on short and long texts.
 
+    python scripts/distill_score.py test.csv lam_export/demo/student.safetensors
+
+Prints the rows of a table in Markdown, for the flat and the recurrent form. A student's scores take half a minute.
+"""
+
+import argparse
 import csv
 import random
 from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from distill_texts import padded_batches
+from distill_teacher import Teacher
+from distill_texts import load_tokenizer, padded_batches
 from tokenizers import Tokenizer
 from torch import Tensor
 
+from lam_export.demo import teacher_folder
+from lam_export.evidence.tables import Table, markdown_table
+from lam_export.model.checkpoint import load_checkpoint
 from lam_export.model.encoder import Encoder
 
-LONG = (145, 370)
+LONG = (50, 145, 370)
 """Tokens of the long texts: sentences of the STS file in a row."""
 TEXTS = 24
 """Of each length; and of single sentences ten times as many."""
@@ -60,3 +71,25 @@ class Scores:
         for indices, ids, mask in padded_batches(texts, self._tokenizer):
             result[indices] = encoder(ids.to(device), mask.to(device))[0].cpu()
         return result
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("sts", type=Path, help="headerless STS .csv")
+    parser.add_argument("students", type=Path, nargs="+", help=".safetensors")
+    given = parser.parse_args()
+    folder = teacher_folder()
+    teacher = Teacher(folder, "cpu")
+    scores = Scores(given.sts, load_tokenizer(folder), lambda ids: teacher(ids).embedding)
+    rows = [
+        (student.name, form, *(f"{score:.4f}" for score in scores.of(Encoder(checkpoint, form)).values()))
+        for student in given.students
+        for checkpoint in [load_checkpoint(student, teacher=folder)]
+        for form in ("flat", "recurrent")
+    ]
+    head = ("student", "form", "Spearman", "cosine of sentences", *(f"about {tokens} tokens" for tokens in LONG))
+    print(markdown_table(Table(given.sts.name, head, tuple(rows), 2)))
+
+
+if __name__ == "__main__":
+    main()

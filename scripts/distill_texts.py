@@ -82,7 +82,7 @@ class Texts:
         return rng.choice(self.wide)
 
     def joined(self, rng: random.Random) -> str:
-        source = self.wide if rng.random() < 0.7 else self.sentences
+        source = self.wide if rng.random() < 0.5 else self.sentences
         return " ".join(rng.choices(source, k=rng.choice((2, 3, 4, 6, 8, 12, 16, 24))))
 
     def of(self, mixture: Mapping[str, float], count: int, rng: random.Random) -> list[str]:
