@@ -59,7 +59,7 @@ STAGES = (
     Stage("sts", 0.40, _STS, (4e-4, 1.5e-4), 0.3),
 )
 
-RECURRENT = (Stage("states", 1.0, {"joined": 0.6, "wide": 0.2, "sentence": 0.2}, (5e-3,), 0.3),)
+STATES = (Stage("states", 1.0, {"joined": 0.6, "wide": 0.2, "sentence": 0.2}, (5e-3,), 0.3),)
 
 
 def start_checkpoint(path: Path | None, teacher: Path, seed: int) -> Checkpoint:
@@ -81,6 +81,9 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--form", choices=("flat", "recurrent"), default="flat", help="recurrent: decays and flux only")
     parser.add_argument("--start", type=Path, help="continue from this student")
     parser.add_argument("--steps", type=int, default=6000, help="of training, all stages together")
+    names = [stage.name for stage in (*NEW, *STAGES)]
+    parser.add_argument("--stage", action="append", choices=names, help="run this stage only (repeatable)")
+    parser.add_argument("--rate", type=float, default=1.0, help="all rates times this: less where little is left")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--device", default="cpu", help="cpu or cuda (which has not run yet)")
@@ -106,7 +109,11 @@ def main() -> None:
     if not sentences:
         raise LamError("expected sentences in --texts, found none that --exclude leaves; name another file")
     print(f"{len(sentences)} sentences, {len(wide)} wider texts", flush=True)
-    stages = RECURRENT if args.form == "recurrent" else STAGES if args.start else (*NEW, *STAGES)
+    stages = [
+        stage._replace(rates=[rate * args.rate for rate in stage.rates])
+        for stage in (STATES if args.form == "recurrent" else STAGES if args.start else (*NEW, *STAGES))
+        if stage.name in (args.stage or [stage.name])
+    ]
     plan = Plan(args.form, stages, args.steps, args.seed, args.compile, args.device, args.state, args.output)
     start = start_checkpoint(args.start, folder, args.seed)
     run = Run(
