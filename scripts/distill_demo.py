@@ -48,7 +48,7 @@ from lam_engines.errors import LamError
 from lam_export.demo import teacher_folder
 from lam_export.model.checkpoint import Checkpoint, load_checkpoint
 
-_STS = {"sentence": 0.4, "blend": 0.3, "dropped": 0.1, "wide": 0.15, "joined": 0.05}
+_STS = {"sentence": 0.2, "blend": 0.25, "swapped": 0.25, "dropped": 0.05, "wide": 0.2, "joined": 0.05}
 NEW = (
     Stage("layers", 0.15, _STS, (1e-3, 0), 1.0, layerwise=True),
     Stage("mixers", 0.40, _STS, (8e-4, 0), 0.3),

@@ -16,6 +16,8 @@ LONGEST = 512
 """Tokens; everything longer is cut."""
 EXACT = 32
 """Tokens; up to this length a text stays as it is. A longer one is cut to the next lower length of a grid."""
+SWAPPED = 4
+"""Letters; shorter words are not exchanged."""
 
 
 def read_sentences(path: Path) -> list[str]:
@@ -45,6 +47,8 @@ class Texts:
     - ``blend``: such sentences, crossed where they have a word in common: a chain of words in which three in a row
       come from one sentence. It gives new sentences of the same manner.
     - ``dropped``: such a sentence without 20 % of its words.
+    - ``swapped``: a blend in which words of four letters and more are exchanged, each with probability 0.3, for any
+      word of both sorts with the same two last letters. It says something new, in the manner of the sentences.
     - ``wide``: a text of the wide collection, as it is.
     - ``joined``: 2 to 24 of both sorts in a row, for long texts.
     """
@@ -56,6 +60,10 @@ class Texts:
         for sentence in sentences:
             for a, b, c in self._triples(sentence):
                 self.chain[a, b].append(c)
+        self.endings: dict[str, list[str]] = defaultdict(list)
+        for word in sorted(set(itertools.chain.from_iterable(text.split() for text in (*sentences, *wide)))):
+            if word.isalpha() and len(word) >= SWAPPED:
+                self.endings[word[-2:]].append(word)
 
     @staticmethod
     def _triples(sentence: str) -> Iterable[tuple[str, str, str]]:
@@ -78,6 +86,13 @@ class Texts:
         words = self.sentence(rng).split()
         return " ".join([word for word in words if rng.random() > 0.2] or words)
 
+    def swapped(self, rng: random.Random) -> str:
+        words = self.blend(rng).split()
+        return " ".join(rng.choice(self.endings[w[-2:]]) if self._is_swapped(w, rng) else w for w in words)
+
+    def _is_swapped(self, word: str, rng: random.Random) -> bool:
+        return len(word) >= SWAPPED and word[-2:] in self.endings and rng.random() < 0.3
+
     def wide_text(self, rng: random.Random) -> str:
         return rng.choice(self.wide)
 
@@ -91,6 +106,7 @@ class Texts:
             "sentence": self.sentence,
             "blend": self.blend,
             "dropped": self.dropped,
+            "swapped": self.swapped,
             "wide": self.wide_text,
             "joined": self.joined,
         }
