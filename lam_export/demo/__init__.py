@@ -56,10 +56,10 @@ def teacher_folder() -> Path:
 
 
 def write_demo(folder: Path | str, *, force: bool = False) -> Path:
-    """Write the demo as a complete LAM checkpoint: ``config.json``, ``tokenizer.json``, ``model.safetensors`` (float32,
-    about 94 MB: ``teacher_model.embeddings.*`` and the student's tensors), and ``SHA256SUMS`` over the three.
+    """Write a small, trained LAM checkpoint, distilled from all-MiniLM-L6-v2. It appears whole or not at all.
 
-    The folder appears whole or not at all.
+    It holds ``config.json``, ``tokenizer.json``, ``model.safetensors`` (float32, about 94 MB:
+    ``teacher_model.embeddings.*`` and the student's tensors), and ``SHA256SUMS`` over the three.
 
     Args:
         folder: where to write it.
