@@ -5,7 +5,7 @@ from functools import partial
 
 import numpy as np
 
-from .schema import Correlation, Sts
+from .schema import Scores, Sts
 
 RESAMPLES = 2000
 SEED = 0
@@ -47,12 +47,10 @@ def sts(gold: Sequence[float], reference: np.ndarray, candidate: np.ndarray, *, 
         moved["pearson"].append(_difference(drawn))
         moved["spearman"].append(_difference(ranks(drawn)))
 
-    def correlation(name: str, values: np.ndarray) -> Correlation:
+    def correlation(name: str, values: np.ndarray) -> Scores:
         before, after = (float(_pearson(values[0], values[i])) for i in (1, 2))
         low, high = np.percentile(np.concatenate(moved[name]), [2.5, 97.5])
-        return Correlation(
-            reference=before, candidate=after, difference=after - before, low=float(low), high=float(high)
-        )
+        return Scores(reference=before, candidate=after, difference=after - before, low=float(low), high=float(high))
 
     return Sts(pairs=pairs, spearman=correlation("spearman", ranks(scores)), pearson=correlation("pearson", scores))
 

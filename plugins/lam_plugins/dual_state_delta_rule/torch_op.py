@@ -9,11 +9,11 @@ from lam_plugins.fused_delta_rule.naive import Steps
 
 from . import Options, naive
 
-
 _WEIGHTS_AND_OPTIONS = (
     "Tensor conv_weight, Tensor conv_bias, Tensor norm_weight, Tensor decay_bias, Tensor flux_weight, "
-    "Tensor flux_temperature, Tensor flux_in_weight, Tensor flux_in_bias, Tensor flux_out_weight, Tensor flux_out_bias, "
-    "int chunk_size, bool cross_coupling, bool final_norm, bool readout_norm, float? surprise_threshold"
+    "Tensor flux_temperature, Tensor flux_in_weight, Tensor flux_in_bias, Tensor flux_out_weight, "
+    "Tensor flux_out_bias, int chunk_size, bool cross_coupling, bool final_norm, bool readout_norm, "
+    "float? surprise_threshold"
 )
 """The last arguments of both operators, as PyTorch declares them."""
 
