@@ -207,8 +207,7 @@ def _compared(
     worst = diff(np.concatenate(found), np.concatenate(expected), thresholds)
     if not worst:
         raise FolderError(
-            f"{name} does not match the bundle and was not written: max-abs {worst.max_abs:.1e} (at most "
-            f"{thresholds.max_abs:.0e}), cosine {worst.cosine:.7f} (at least {thresholds.cosine}); this is a fault of "
+            f"{name} does not match the bundle and was not written: {thresholds.beside(worst)}; this is a fault of "
             f"lam-export with this runtime: report it"
         )
     return worst

@@ -236,7 +236,6 @@ def _failure(report: "ParityReport") -> str:
         else "try another --opset"
     )
     return (
-        f"the export does not match the reference and was not written: {row.graph}, {row.output}, {row.case}: max-abs "
-        f"{row.diff.max_abs:.1e} (at most {row.thresholds.max_abs:.0e}), cosine {row.diff.cosine:.7f} (at least "
-        f"{row.thresholds.cosine}); {remedy}"
+        f"the export does not match the reference and was not written: {row.graph}, {row.output}, {row.case}: "
+        f"{row.thresholds.beside(row.diff)}; {remedy}"
     )

@@ -57,8 +57,7 @@ def measure(
                 found = diff(embed(ids), expected, subject.thresholds or THRESHOLDS["fp32"])
                 about |= {"max_abs": found.max_abs, "cosine": found.cosine}
                 if not found:
-                    words = f"max-abs {found.max_abs:.1e}, 1 - cosine {1 - found.cosine:.1e}"
-                    about |= {"status": "mismatch", "note": f"{which}embeddings differ: {words}"}
+                    about |= {"status": "mismatch", "note": f"{which}embeddings differ: {found}"}
                     break
             else:
                 times = _timed(plain, recorded, ids, seconds)
