@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnx
 
     from lam_engines.contract import Precision
-    from lam_export.export.tensorrt.build import PluginOptions
+    from lam_export.export.tensorrt.worker import PluginOptions
     from lam_export.model.checkpoint import Checkpoint
 
 _LEVELS = range(6)
@@ -122,10 +122,11 @@ def build_plan(
     from lam_export.export.tensorrt.environment import find_environment, find_rtx
 
     environment = find_rtx(gpus) if rtx else find_environment(plugin=plugin)
-    from lam_export.export.tensorrt.build import BuildOptions, run_builder
+    from lam_export.export.tensorrt.build import run_builder
     from lam_export.export.tensorrt.graph import load_graph
     from lam_export.export.tensorrt.inspector import fused_tactics
     from lam_export.export.tensorrt.record import known_timing_cache, plan_source, record_plan
+    from lam_export.export.tensorrt.worker import BuildOptions
 
     if absent and checkpoint is not None:
         progress.begin("reading the checkpoint", None)
@@ -200,8 +201,8 @@ def _prepared(
         progress.begin("writing the layers as standard operators", None)
         return _Prepared(without_plugin(model))
     progress.begin(f"compiling the fused operator for {target}", None)
-    from lam_export.export.tensorrt.build import PluginOptions
     from lam_export.export.tensorrt.plugin import ready_plugin
+    from lam_export.export.tensorrt.worker import PluginOptions
 
     builds = ready_plugin(model, chunk_size, profiles, target)
     return _Prepared(
