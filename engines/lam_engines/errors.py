@@ -30,6 +30,16 @@ class SnapshotError(LamError):
     """A memory's snapshot is missing, broken, from another model or format version, or cannot be written."""
 
 
+def reason_of(error: Exception) -> str:
+    """What the system says of an error, without its number and path; of other errors all that they say."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what a library says, or the name of its error if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
+
+
 def installing(extras: str) -> str:
     """The command that installs extras of lam-export, such as ``cpu`` or ``export,cpu``.
 

@@ -78,6 +78,14 @@ class RowErrors:
     """Cosine of the two rows, at most 1; 1 where both rows are zero."""
 
 
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors ``[..., hidden]`` brought to unit length, in float64. Zeros stay zero."""
+    vectors = vectors.astype(np.float64)
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    found: np.ndarray = vectors / np.where(norms > 0, norms, 1.0)
+    return found
+
+
 def row_errors(found: np.ndarray, expected: np.ndarray) -> RowErrors:
     """Compare embeddings row by row, in float64. The errors of a row that holds NaN are NaN.
 

@@ -5,6 +5,7 @@ from functools import partial
 
 import numpy as np
 
+from .metrics import unit
 from .schema import Scores, Sts
 
 RESAMPLES = 2000
@@ -15,9 +16,7 @@ _BLOCK = 2_000_000
 
 def cosines(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """``[pairs]`` cosines of rows ``first`` with rows ``second`` of ``vectors [n, hidden]``; 0 for a row of zeros."""
-    a, b = vectors[first].astype(np.float64), vectors[second].astype(np.float64)
-    product = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    found: np.ndarray = (a * b).sum(axis=1) / np.where(product > 0, product, 1.0)
+    found: np.ndarray = (unit(vectors[first]) * unit(vectors[second])).sum(axis=1)
     return found
 
 

@@ -69,7 +69,7 @@ def config_from_shapes(
     if isinstance(pad, int) and not 0 <= pad < vocab_size:
         raise ValueError(f"expected pad_token_id in the vocabulary (0..{vocab_size - 1}), found {pad} in the config")
     try:
-        config = ModelInfo(**sizes, **_PUBLISHED | given)
+        config = ModelInfo.model_validate(sizes | _PUBLISHED | given)
     except ValidationError as error:
         name = str(error.errors()[0]["loc"][0])
         raise ValueError(f"the config's {name} = {given[name]!r} is not usable") from None
