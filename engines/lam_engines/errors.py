@@ -9,13 +9,13 @@ from urllib.parse import unquote, urlsplit
 class LamError(Exception):
     """Base of all errors that commands print as one line, without a traceback."""
 
-
-class BundleError(LamError):
-    """A bundle is missing, broken, changed since it was made, or has another format version."""
-
     def __init__(self, message: str) -> None:
         # Messages quote names found in foreign files, which may hold line breaks and terminal escapes.
         super().__init__("".join(c if c.isprintable() else " " for c in message))
+
+
+class BundleError(LamError):
+    """A bundle is missing, broken, changed since it was made, or has another format version."""
 
 
 class EngineError(LamError):

@@ -14,6 +14,9 @@ from .packed import Packed
 class Flat(Packed):
     """One product for all projections, then the fused operator. This form does not use decays and flux."""
 
+    rule = staticmethod(torch.ops.lam.fused_delta_rule)
+    """The operator. A compiler sees into :func:`naive.fused_delta_rule` in its place."""
+
     def __init__(self, config: ModelInfo, layer: Mapping[str, Tensor], chunk_size: int) -> None:
         super().__init__(layer, decays=False)
         self.chunk_size = chunk_size
@@ -21,6 +24,6 @@ class Flat(Packed):
 
     def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
         """``x [B, L, M]``, ``lengths [B]`` int32 to heads ``[B, L, M]``."""
-        return torch.ops.lam.fused_delta_rule(
+        return self.rule(
             self.in_proj(x), lengths, self.conv_weight, self.conv_bias, self.norm_weight, self.blend, self.chunk_size
         )
