@@ -10,8 +10,8 @@ class LamError(Exception):
     """Base of all errors that commands print as one line, without a traceback."""
 
     def __init__(self, message: str) -> None:
-        # Messages quote names found in foreign files, which may hold line breaks and terminal escapes.
-        super().__init__("".join(c if c.isprintable() else " " for c in message))
+        # Messages quote names of files and what is in them, which may hold line breaks and terminal escapes.
+        super().__init__("".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in message))
 
 
 class BundleError(LamError):

@@ -10,11 +10,6 @@ import typer
 from lam_engines.errors import LamError
 from lam_export.version import __version__
 
-_COMMANDS = (
-    *("demo", "inspect", "onnx", "memory", "validate", "report", "gate", "bench", "profile", "trt", "huggingface"),
-    *("embed", "ray-job", "triton", "serve", "web", "kernels", "doctor"),
-)
-"""In the order of the help. Each is a module of this name, with a function ``run`` and ``EXAMPLES``."""
 PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
 """Exit codes: success; bad input or usage, or something missing; a failed check; SIGHUP; Ctrl-C; SIGTERM."""
 
@@ -50,6 +45,13 @@ def main() -> None:
     if code in (HUNG_UP, INTERRUPTED, TERMINATED):
         _say("stopped; no file was left half written", code)
     sys.exit(code if isinstance(code, int) else PASSED)
+
+
+_COMMANDS = (
+    *("demo", "inspect", "onnx", "memory", "validate", "report", "gate", "bench", "profile", "trt", "huggingface"),
+    *("embed", "ray-job", "triton", "serve", "web", "kernels", "doctor"),
+)
+"""In the order of the help. Each is a module of this name, with a function ``run`` and ``EXAMPLES``."""
 
 
 def _app() -> typer.Typer:
