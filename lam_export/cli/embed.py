@@ -62,7 +62,7 @@ def run(
         typer.Option(
             "--format",
             help="Format of the input: txt, jsonl, csv, tsv or parquet; csv.gz for a compressed pipe; openai-batch for "
-            "requests of OpenAI's Batch API, to answers of it.",
+            "requests of OpenAI's Batch API, which are answered in its format.",
             show_default="by its name; txt for -",
         ),
     ] = None,
@@ -130,7 +130,7 @@ def run(
     workers: Annotated[
         str | None,
         typer.Option(
-            help="Number of engines, with --ray, or as few and as many as: 4..64.",
+            help="Number of engines, with --ray; 4..64 lets it vary between 4 and 64.",
             show_default="one for every four cores; all of a cluster",
         ),
     ] = None,

@@ -32,7 +32,7 @@ def run(
     gpu: Annotated[
         list[str] | None,
         several(
-            "With --rtx: compute capabilities to build for, such as 8.6,8.9.", default="all that one plan can be for"
+            "With --rtx: compute capabilities to build for, such as 8.6,8.9.", default="all that one plan supports"
         ),
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Build from model.fp16.onnx; this is the default.")] = False,
