@@ -71,7 +71,7 @@ def config_from_shapes(
     try:
         config = ModelInfo.model_validate(sizes | _PUBLISHED | given)
     except ValidationError as error:
-        name = str(error.errors()[0]["loc"][0])
+        name = str((*error.errors()[0]["loc"], "pad_token_id")[0])  # what has no place is about the padding token
         raise ValueError(f"the config's {name} = {given[name]!r} is not usable") from None
     if config.layer_norm_eps <= 0:
         raise ValueError(f"expected layer_norm_eps above 0, found {config.layer_norm_eps}")

@@ -5,17 +5,7 @@ import reprlib
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import (
-    AfterValidator,
-    BaseModel,
-    ConfigDict,
-    Field,
-    StrictBool,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
 
 from ..errors import BundleError
 
@@ -196,12 +186,11 @@ class ModelInfo(_Strict):
     """The flux, from 0.01 to 0.99, above which the recurrent form's slow state takes up a chunk. If null, it takes up
     every chunk."""
 
-    @field_validator("pad_token_id")
-    @classmethod
-    def _is_a_token(cls, token: int, info: ValidationInfo) -> int:
-        if token >= (tokens := info.data.get("vocab_size", token + 1)):
-            raise ValueError(f"must be below vocab_size ({tokens})")
-        return token
+    @model_validator(mode="after")
+    def _pad_is_a_token(self) -> "ModelInfo":
+        if self.pad_token_id >= self.vocab_size:
+            raise ValueError(f"pad_token_id must be below vocab_size ({self.vocab_size})")
+        return self
 
     @property
     def head_size(self) -> int:

@@ -247,7 +247,7 @@ def test_paths_that_lead_out_are_refused_whatever_the_hashes(bundle: Path, name:
         (lambda m: m.pop("form"), "'form': Field required"),
         (lambda m: m["model"].update(hidden_size=0), "'model.hidden_size': Input should be greater than 0"),
         (lambda m: m["model"].update(hidden_size="wide"), "'model.hidden_size': Input should be a valid integer"),
-        (lambda m: m["model"].update(pad_token_id=32), "model.pad_token_id': Value error, must be below"),
+        (lambda m: m["model"].update(pad_token_id=32), "pad_token_id must be below vocab_size (32)"),
         (lambda m: m["model"].update(pad_token_id=-1), "greater than or equal to 0"),
         (lambda m: m["files"]["model.onnx"].update(bytes=-1), "'files.model.onnx.bytes': Input should be greater"),
         (lambda m: m["files"]["model.onnx"].update(sha256="0" * 63), "'files.model.onnx.sha256': String should match"),
