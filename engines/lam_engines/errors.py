@@ -9,13 +9,13 @@ from urllib.parse import unquote, urlsplit
 class LamError(Exception):
     """Base of all errors that commands print as one line, without a traceback."""
 
+    def __init__(self, message: str) -> None:
+        # Messages quote names of files and what is in them, which may hold line breaks and terminal escapes.
+        super().__init__("".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in message))
+
 
 class BundleError(LamError):
     """A bundle is missing, broken, changed since it was made, or has another format version."""
-
-    def __init__(self, message: str) -> None:
-        # Messages quote names found in foreign files, which may hold line breaks and terminal escapes.
-        super().__init__("".join(c if c.isprintable() else " " for c in message))
 
 
 class EngineError(LamError):
@@ -28,6 +28,16 @@ class InputError(LamError, ValueError):
 
 class SnapshotError(LamError):
     """A memory's snapshot is missing, broken, from another model or format version, or cannot be written."""
+
+
+def reason_of(error: Exception) -> str:
+    """What the system says of an error, without its number and path; of other errors all that they say."""
+    return getattr(error, "strerror", None) or str(error)
+
+
+def first_line(error: Exception) -> str:
+    """The beginning of what a library says, or the name of its error if it says nothing."""
+    return next(iter(str(error).strip().splitlines()), type(error).__name__)[:300]
 
 
 def installing(extras: str) -> str:

@@ -1,6 +1,7 @@
 """Variants of an exported model: with its inner values as outputs, and cut at each inner value."""
 
 from collections.abc import Collection, Iterator, Mapping
+from copy import deepcopy
 from typing import TYPE_CHECKING
 
 from lam_plugins.fused_delta_rule import OP_DOMAIN
@@ -24,7 +25,7 @@ def open_operators(model: "onnx.ModelProto", results: Collection[str], steps: Co
             result.
         steps: names of values in the function. Names that the function lacks are left out.
     """
-    opened = _copy(model)
+    opened = deepcopy(model)
     for function in _operators(opened):
         calls = list(_calls(opened, function))
         if all(node.output[0] in results for node in calls):
@@ -38,7 +39,7 @@ def with_outputs(model: "onnx.ModelProto", names: Collection[str]) -> "onnx.Mode
     """A copy whose outputs are the values ``names``. The runtime infers their types and shapes."""
     import onnx
 
-    shown = _copy(model)
+    shown = deepcopy(model)
     del shown.graph.output[:]
     shown.graph.output.extend(onnx.ValueInfoProto(name=name) for name in names)
     return shown
@@ -66,12 +67,6 @@ def cut(model: "onnx.ModelProto", types: Mapping[str, int]) -> "onnx.ModelProto"
     _rename_results(own.graph, types)
     own.graph.input.extend(helper.make_tensor_value_info(name, kind, None) for name, kind in types.items())
     return own
-
-
-def _copy(model: "onnx.ModelProto") -> "onnx.ModelProto":
-    copy = type(model)()
-    copy.CopyFrom(model)
-    return copy
 
 
 def _operators(model: "onnx.ModelProto") -> "Iterator[onnx.FunctionProto]":

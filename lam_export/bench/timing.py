@@ -9,6 +9,9 @@ import numpy as np
 
 from lam_export.evidence.metrics import Thresholds, diff
 
+REST = 0.01
+"""Seconds of rest before a run. The threads of the run before spin for some milliseconds before they sleep."""
+
 
 def side_by_side(
     candidates: Mapping[str, Callable[[], np.ndarray]], *, repeats: int, thresholds: Thresholds = Thresholds()
@@ -31,7 +34,7 @@ def side_by_side(
     for name in others:
         if not (found := diff(results[name], results[first], thresholds)):
             raise ValueError(f"{name} does not equal {first}: {found}")
-    return in_turn({name: partial(_seconds, call) for name, call in candidates.items()}, repeats=repeats)
+    return in_turn({name: partial(seconds_of, call) for name, call in candidates.items()}, repeats=repeats)
 
 
 def in_turn(
@@ -55,7 +58,9 @@ def in_turn(
     return seconds
 
 
-def _seconds(call: Callable[[], object]) -> float:
+def seconds_of(call: Callable[[], object], rest: float = 0.0) -> float:
+    """The seconds that a call takes, after some seconds of rest."""
+    time.sleep(rest)
     start = time.perf_counter()
     call()
     return time.perf_counter() - start

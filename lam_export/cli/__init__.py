@@ -3,6 +3,7 @@
 import io
 import signal
 import sys
+from importlib import import_module
 
 import typer
 
@@ -46,27 +47,14 @@ def main() -> None:
     sys.exit(code if isinstance(code, int) else PASSED)
 
 
+_COMMANDS = (
+    *("demo", "inspect", "onnx", "memory", "validate", "report", "gate", "bench", "profile", "trt", "huggingface"),
+    *("embed", "ray-job", "triton", "serve", "web", "kernels", "doctor"),
+)
+"""In the order of the help. Each is a module of this name, with a function ``run`` and ``EXAMPLES``."""
+
+
 def _app() -> typer.Typer:
-    from . import (
-        bench,
-        demo,
-        doctor,
-        embed,
-        gate,
-        huggingface,
-        inspect,
-        kernels,
-        memory,
-        onnx,
-        profile,
-        ray_job,
-        report,
-        serve,
-        triton,
-        trt,
-        validate,
-        web,
-    )
     from ._command import Command
 
     app = typer.Typer(
@@ -88,29 +76,9 @@ def _app() -> typer.Typer:
             typer.echo(f"lam-export {__version__}")
             raise typer.Exit
 
-    for command in (
-        demo,
-        inspect,
-        onnx,
-        memory,
-        validate,
-        report,
-        gate,
-        bench,
-        profile,
-        trt,
-        huggingface,
-        embed,
-        ray_job,
-        triton,
-        serve,
-        web,
-        kernels,
-        doctor,
-    ):
-        app.command(name=command.__name__.rpartition(".")[2].replace("_", "-"), cls=Command, epilog=command.EXAMPLES)(
-            command.run
-        )
+    for name in _COMMANDS:
+        command = import_module(f".{name.replace('-', '_')}", __package__)
+        app.command(name=name, cls=Command, epilog=command.EXAMPLES)(command.run)
     return app
 
 

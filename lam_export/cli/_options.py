@@ -3,13 +3,13 @@
 import csv
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
 from lam_engines.contract import MOST_THREADS
 from lam_engines.errors import InputError, LamError
-from lam_engines.runtimes.registry import REFERENCE, Runtime, all_runtimes, engines, one_of, precisions
+from lam_engines.runtimes.registry import Runtime, all_runtimes, engines, one_of, precisions
 from lam_engines.storage import place_of
 
 
@@ -31,20 +31,32 @@ def _defaults(of: Callable[[Runtime], str]) -> str:
     return "; ".join([of(first), *(f"{other.name} {of(other)}" for other in others if of(other) != of(first))])
 
 
-def listed(values: list[str] | None) -> list[str] | None:
-    """What a list option was given, repeated or with commas. The callback of every such option."""
-    return None if values is None else [part for value in values for part in value.split(",") if part]
-
-
 REPEATED = "May be repeated."
 LISTED = "Separated by commas, or repeated."
+
+
+def several(help: str, name: str | None = None, *, default: str | bool = False) -> Any:
+    """An option of several values, separated by commas or repeated. ``default`` is what the help shows for none."""
+
+    def split(values: list[str] | None) -> list[str] | None:
+        return None if values is None else [part.strip() for value in values for part in value.split(",") if part]
+
+    names = () if name is None else (name,)
+    return typer.Option(*names, help=f"{help} {LISTED}", show_default=default, callback=split)
+
+
+def results_in(default: str) -> Any:
+    """The option that names the folder of a record; ``default`` is the one in the bundle."""
+    return typer.Option("--output", "-o", help="Folder to write to.", show_default=default)
+
+
 ENGINE = f"Engine to run: {one_of(engines())}."
 PRECISION = f"Precision to run: {one_of(precisions())}."
 DEFAULT_PRECISIONS = _defaults(lambda runtime: runtime.precisions[0])
 DEFAULT_DEVICES = _defaults(lambda runtime: runtime.devices[0])
 THREADS = "CPU threads for each batch."
-BATCH_TOKENS = "Most tokens in a batch."
 MADE_FROM = "The checkpoint that the bundle was made from"
+BECOMES_REFERENCE = f"{MADE_FROM}. It becomes the reference."
 
 BundleArgument = Annotated[Path, typer.Argument(help="The bundle's folder.", show_default=False)]
 BundlePlace = Annotated[
@@ -74,10 +86,11 @@ Opset = Annotated[
     typer.Option(min=18, max=23, help="ONNX opset. 20 is the lowest with a Gelu operator; below, Gelu is five nodes."),
 ]
 Engine = Annotated[str, typer.Option(help=ENGINE)]
-Engines = Annotated[
-    list[str] | None, typer.Option("--engine", help=f"{ENGINE} {LISTED}", show_default=REFERENCE, callback=listed)
-]
+Precision = Annotated[str | None, typer.Option(help=PRECISION, show_default=DEFAULT_PRECISIONS)]
 Device = Annotated[str | None, typer.Option(help="Device to run on: cpu or cuda.", show_default=DEFAULT_DEVICES)]
+BatchTokens = Annotated[
+    int | None, typer.Option(min=1, help="Most tokens in a batch.", show_default="512; 16384 on a GPU")
+]
 Threads = Annotated[int | None, typer.Option(min=1, max=MOST_THREADS, help=THREADS, show_default="one per core")]
 Column = Annotated[str | None, typer.Option(help="Column that holds the texts.", show_default="text")]
 Force = Annotated[bool, typer.Option("--force", help="Replace an existing output.")]

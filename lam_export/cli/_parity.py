@@ -12,7 +12,6 @@ if TYPE_CHECKING:
 
     from rich.console import Group
 
-    from lam_export.evidence.metrics import EmbeddingDiff
     from lam_export.pipelines.validate_bundle import Bisection
     from lam_export.validate.bisect import PrecisionSearch
     from lam_export.validate.parity import ParityReport
@@ -58,19 +57,19 @@ def show_bisection(found: "Bisection", checkpoint: "Path", bundle: "Path") -> No
     """Print which parts must stay in float32, and the command that keeps them in float32."""
     search = found.search
     if search.keep is None:
-        say(out, f"Even all parts in float32 exceed these thresholds (worst {_figures(search.proposed)}).")
+        say(out, f"Even all parts in float32 exceed these thresholds (worst {search.proposed}).")
         return
     if found.confirmed is None:
-        say(out, f"No part has to stay in float32: all parts in float16 give {_figures(search.all_half)}.")
+        say(out, f"No part has to stay in float32: all parts in float16 give {search.all_half}.")
         return
     _show_harm(search)
     say(out, "Parts to keep in float32; each of them is needed:", style="bold")
     for part in search.keep:
         say(out, f"  {part}")
     verdict = "passes" if found.confirmed else "FAILS"
-    say(out, f"  PyTorch in half precision: all parts in float16 {_figures(search.all_half)}")
-    say(out, f"  PyTorch in half precision: with these in float32 {_figures(search.proposed)}")
-    say(out, f"  ONNX Runtime: with these in float32 {_figures(found.confirmed)}, {verdict}")
+    say(out, f"  PyTorch in half precision: all parts in float16 {search.all_half}")
+    say(out, f"  PyTorch in half precision: with these in float32 {search.proposed}")
+    say(out, f"  ONNX Runtime: with these in float32 {found.confirmed}, {verdict}")
     options = " ".join(f"--keep-fp32 {part}" for part in search.keep)
     paths = f"{quote(str(checkpoint))} -o {quote(str(bundle))}"
     say(out, f"Apply it: lam-export onnx {paths} --precision fp16 {options} --force")
@@ -89,7 +88,3 @@ def _show_harm(search: "PrecisionSearch") -> None:
     for part, found in search.alone[:_SHOWN]:
         table.add_row(part, f"{found.max_abs:.1e}", f"{1 - found.cosine:.1e}")
     out.print(table)
-
-
-def _figures(found: "EmbeddingDiff") -> str:
-    return f"max-abs {found.max_abs:.1e}, 1 - cosine {1 - found.cosine:.1e}"

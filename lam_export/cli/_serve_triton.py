@@ -20,20 +20,12 @@ OPTIONS = ("http_port", "grpc_port", "metrics_port", "tritonserver", "log", "sta
 _PANEL = "With --triton"
 
 
-def _port(what: str) -> Any:
-    return typer.Option(min=0, max=65535, help=f"Port of Triton's {what}; 0 for any free port.", rich_help_panel=_PANEL)
+def _port(what: str, default: str | bool = True) -> Any:
+    help = f"Port of Triton's {what}; 0 for any free port."
+    return typer.Option(min=0, max=65535, help=help, show_default=default, rich_help_panel=_PANEL)
 
 
-HttpPort = Annotated[
-    int | None,
-    typer.Option(
-        min=0,
-        max=65535,
-        help="Port of Triton's HTTP; 0 for any free port.",
-        show_default="8000; shut in servers older than 25.07",
-        rich_help_panel=_PANEL,
-    ),
-]
+HttpPort = Annotated[int | None, _port("HTTP", "8000; shut in servers older than 25.07")]
 GrpcPort = Annotated[int, _port("gRPC")]
 MetricsPort = Annotated[int, _port("metrics")]
 Program = Annotated[

@@ -11,7 +11,7 @@ from lam_engines.errors import InputError
 from lam_engines.runtimes.registry import DEFAULT
 
 from ._console import out, say
-from ._options import BATCH_TOKENS, DEFAULT_PRECISIONS, PRECISION, THREADS, Device, Engine
+from ._options import THREADS, BatchTokens, Device, Engine, Precision
 
 if TYPE_CHECKING:
     from lam_engines.serving.triton import ServingOptions
@@ -25,7 +25,7 @@ def _shared(
         ),
     ] = "python",
     engine: Engine = DEFAULT,
-    precision: Annotated[str | None, typer.Option(help=PRECISION, show_default=DEFAULT_PRECISIONS)] = None,
+    precision: Precision = None,
     device: Device = None,
     plan: Annotated[
         str | None, typer.Option(help="The bundle's plan to run, with tensorrt.", show_default="the only one")
@@ -39,9 +39,7 @@ def _shared(
     max_batch: Annotated[
         int, typer.Option(min=1, help="Most texts in a request to Triton, and most texts taken from its queue at once.")
     ] = 64,
-    batch_tokens: Annotated[
-        int | None, typer.Option(min=1, help=BATCH_TOKENS, show_default="512; 16384 on a GPU")
-    ] = None,
+    batch_tokens: BatchTokens = None,
     instances: Annotated[int, typer.Option(min=1, help="Batches that run at the same time.")] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help=THREADS, show_default="all but one")] = None,
     queue_size: Annotated[int, typer.Option(min=1, help="Requests that may wait in Triton. More are refused.")] = 256,
@@ -90,6 +88,12 @@ def given(context: typer.Context, *names: str) -> dict[str, Any]:
     return {name: context.params[name] for name in names}
 
 
+def was_given(context: typer.Context, name: str) -> bool:
+    """Whether the user gave an option on the command line."""
+    source = context.get_parameter_source(name)
+    return source is not None and source.name == "COMMANDLINE"
+
+
 def refuse_given(context: typer.Context, names: Iterable[str], where: str) -> None:
     """Refuse options that have no meaning where they were given.
 
@@ -97,8 +101,7 @@ def refuse_given(context: typer.Context, names: Iterable[str], where: str) -> No
         InputError: names the first.
     """
     for name in names:
-        source = context.get_parameter_source(name)
-        if source is not None and source.name == "COMMANDLINE":
+        if was_given(context, name):
             option = f"--{name.replace('_', '-')}"
             raise InputError(f"{option} does not apply {where}; leave it out, or see: lam-export serve --help")
 

@@ -10,6 +10,7 @@ from lam_engines.errors import InputError
 
 from ._console import out, say
 from ._progress import shown_progress
+from ._serving import was_given
 
 if TYPE_CHECKING:
     from lam_engines.bundles.bundle import Bundle
@@ -34,7 +35,7 @@ def check_options(context: typer.Context, *, memory: bool) -> None:
     Raises:
         InputError: some options do not apply; the message names them all.
     """
-    given = [name for name in context.params if _was_given(context, name)]
+    given = [name for name in context.params if was_given(context, name)]
     fitting = ("bundle", "output", "force", *_SERVING)
     strange = [name for name in given if (name not in fitting if memory else name in _OF_MEMORIES)]
     if strange:
@@ -56,8 +57,3 @@ def write_memory(context: typer.Context, bundle: "Bundle", output: Path, *, forc
     say(out, f"Wrote {output}", style="green")
     say(out, f"  lam_memory keeps a memory for each sequence, until {chosen.idle_timeout:g} s pass without a request")
     say(out, f"Serve it: tritonserver --model-repository={quote(str(output))}")
-
-
-def _was_given(context: typer.Context, name: str) -> bool:
-    source = context.get_parameter_source(name)
-    return source is not None and source.name == "COMMANDLINE"

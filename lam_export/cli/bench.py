@@ -6,7 +6,17 @@ from typing import Annotated
 import typer
 
 from ._console import examples, note, out
-from ._options import ENGINE, LISTED, MADE_FROM, PRECISION, BundleArgument, Json, Teacher, Threads, listed
+from ._options import (
+    BECOMES_REFERENCE,
+    ENGINE,
+    PRECISION,
+    BundleArgument,
+    Json,
+    Teacher,
+    Threads,
+    results_in,
+    several,
+)
 from ._progress import shown_progress
 from ._record import print_record
 
@@ -20,14 +30,8 @@ EXAMPLES = examples(
 
 def run(
     bundle: BundleArgument,
-    engines: Annotated[
-        list[str] | None,
-        typer.Option("--engine", help=f"{ENGINE} {LISTED}", show_default="all that run here", callback=listed),
-    ] = None,
-    precisions: Annotated[
-        list[str] | None,
-        typer.Option("--precision", help=f"{PRECISION} {LISTED}", show_default="all in the bundle", callback=listed),
-    ] = None,
+    engines: Annotated[list[str] | None, several(ENGINE, "--engine", default="all that run here")] = None,
+    precisions: Annotated[list[str] | None, several(PRECISION, "--precision", default="all in the bundle")] = None,
     against: Annotated[
         list[str] | None,
         typer.Option(
@@ -36,10 +40,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    checkpoint: Annotated[
-        Path | None,
-        typer.Option(help=f"{MADE_FROM}. It becomes the reference.", show_default=False),
-    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help=BECOMES_REFERENCE, show_default=False)] = None,
     teacher: Teacher = None,
     transformer: Annotated[
         Path | None,
@@ -49,8 +50,7 @@ def run(
         ),
     ] = None,
     lengths: Annotated[
-        list[str] | None,
-        typer.Option(help=f"Tokens of the single texts, such as 128. {LISTED}", show_default="128 to 65536"),
+        list[str] | None, several("Tokens of the single texts, such as 128.", default="128 to 65536")
     ] = None,
     quick: Annotated[
         bool, typer.Option("--quick", help="Measure few lengths and batches, each for a short time.")
@@ -60,10 +60,7 @@ def run(
         typer.Option(min=0, help="Seconds to measure each shape; at least 3 runs.", show_default="10; 3 with --quick"),
     ] = None,
     threads: Threads = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder to write to.", show_default="BUNDLE/reports/bench"),
-    ] = None,
+    output: Annotated[Path | None, results_in("BUNDLE/reports/bench")] = None,
     json: Json = False,
 ) -> None:
     """Time a bundle in every engine that runs here: by length, in batches, and on a mix of lengths.

@@ -15,15 +15,14 @@ from ._embed_batch import check_batch, embed_requests
 from ._embed_file import Job, embed_arguments, embed_source, embed_whole_files
 from ._embed_folder import embed_into_folder
 from ._options import (
-    BATCH_TOKENS,
-    DEFAULT_PRECISIONS,
     LISTED,
-    PRECISION,
+    BatchTokens,
     BundlePlace,
     Column,
     Device,
     Engine,
     Force,
+    Precision,
     Threads,
     low_to_high,
     place,
@@ -63,7 +62,7 @@ def run(
         typer.Option(
             "--format",
             help="Format of the input: txt, jsonl, csv, tsv or parquet; csv.gz for a compressed pipe; openai-batch for "
-            "requests of OpenAI's Batch API, to answers of it.",
+            "requests of OpenAI's Batch API, which are answered in its format.",
             show_default="by its name; txt for -",
         ),
     ] = None,
@@ -102,13 +101,10 @@ def run(
         ),
     ] = None,
     engine: Engine = DEFAULT,
-    precision: Annotated[str | None, typer.Option(help=PRECISION, show_default=DEFAULT_PRECISIONS)] = None,
+    precision: Precision = None,
     device: Device = None,
     threads: Threads = None,
-    batch_tokens: Annotated[
-        int | None,
-        typer.Option(min=1, help=BATCH_TOKENS, show_default="512; 16384 on a GPU"),
-    ] = None,
+    batch_tokens: BatchTokens = None,
     force: Force = False,
     stream: Annotated[
         bool,
@@ -134,7 +130,7 @@ def run(
     workers: Annotated[
         str | None,
         typer.Option(
-            help="Number of engines, with --ray, or as few and as many as: 4..64.",
+            help="Number of engines, with --ray; 4..64 lets it vary between 4 and 64.",
             show_default="one for every four cores; all of a cluster",
         ),
     ] = None,

@@ -5,19 +5,14 @@ from typing import Annotated
 import typer
 
 from ._console import examples, out
-from ._options import LISTED, listed
+from ._options import several
 from ._progress import shown_progress
 
 EXAMPLES = examples("lam-export kernels", "lam-export kernels --target sm_90 --target sm_80")
 
 
 def run(
-    target: Annotated[
-        list[str] | None,
-        typer.Option(
-            help=f"GPU to compile for, such as sm_90. {LISTED}", show_default="all supported", callback=listed
-        ),
-    ] = None,
+    target: Annotated[list[str] | None, several("GPU to compile for, such as sm_90.", default="all supported")] = None,
 ) -> None:
     """Compile every variant of the fused delta rule, in the published model's sizes, and report what it costs.
 

@@ -9,7 +9,7 @@ from lam_engines.contract import SENTENCE_EMBEDDING, TOKEN_EMBEDDINGS
 from lam_engines.errors import LamError
 
 from ._console import examples, out, say
-from ._options import LISTED, CheckpointArgument, Force, Opset, OutputBundle, Teacher, Verbose, listed
+from ._options import CheckpointArgument, Force, Opset, OutputBundle, Teacher, Verbose, several
 from ._parity import parity_tables, say_what_was_checked
 from ._progress import shown_progress
 
@@ -41,13 +41,7 @@ def run(
     ] = None,
     opset: Opset = 20,
     output_names: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--output",
-            help=f"Additional output: {TOKEN_EMBEDDINGS} (not in int8).",
-            show_default=False,
-            callback=listed,
-        ),
+        list[str] | None, several(f"Additional output: {TOKEN_EMBEDDINGS} (not in int8).", "--output")
     ] = None,
     inline: Annotated[
         bool, typer.Option("--inline", help="Also write model.inlined.onnx, for runtimes without local functions.")
@@ -61,21 +55,14 @@ def run(
     ] = False,
     precision: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Also write this precision: fp16 (model.fp16.onnx, for GPUs) or int8 (model.int8.onnx, for CPUs). "
-            f"{LISTED}",
-            show_default="fp32 only",
-            callback=listed,
+        several(
+            "Also write this precision: fp16 (model.fp16.onnx, for GPUs) or int8 (model.int8.onnx, for CPUs).",
+            default="fp32 only",
         ),
     ] = None,
     keep_fp32: Annotated[
         list[str] | None,
-        typer.Option(
-            help="Part to keep in float32 in model.fp16.onnx, as validate --bisect names it: layers.3.ffn_in. "
-            f"{LISTED}",
-            show_default=False,
-            callback=listed,
-        ),
+        several("Part to keep in float32 in model.fp16.onnx, as validate --bisect names it: layers.3.ffn_in."),
     ] = None,
     force: Force = False,
     verbose: Verbose = False,

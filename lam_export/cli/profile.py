@@ -8,7 +8,17 @@ import typer
 from lam_engines.runtimes.registry import DEFAULT, engines, one_of
 
 from ._console import examples, note
-from ._options import DEFAULT_PRECISIONS, LISTED, MADE_FROM, PRECISION, BundleArgument, Json, Teacher, Threads, listed
+from ._options import (
+    DEFAULT_PRECISIONS,
+    MADE_FROM,
+    PRECISION,
+    BundleArgument,
+    Json,
+    Teacher,
+    Threads,
+    results_in,
+    several,
+)
 from ._progress import shown_progress
 from ._record import print_record
 
@@ -25,17 +35,9 @@ def run(
     bundle: BundleArgument,
     engines: Annotated[
         list[str] | None,
-        typer.Option(
-            "--engine",
-            help=f"Engine to run: {one_of((*engines(), 'pytorch'))}. {LISTED}",
-            show_default=DEFAULT,
-            callback=listed,
-        ),
+        several(f"Engine to run: {one_of((*engines(), 'pytorch'))}.", "--engine", default=DEFAULT),
     ] = None,
-    precisions: Annotated[
-        list[str] | None,
-        typer.Option("--precision", help=f"{PRECISION} {LISTED}", show_default=DEFAULT_PRECISIONS, callback=listed),
-    ] = None,
+    precisions: Annotated[list[str] | None, several(PRECISION, "--precision", default=DEFAULT_PRECISIONS)] = None,
     checkpoint: Annotated[
         Path | None,
         typer.Option(help=f"{MADE_FROM}. The engine pytorch needs it.", show_default=False),
@@ -43,20 +45,12 @@ def run(
     teacher: Teacher = None,
     shapes: Annotated[
         list[str] | None,
-        typer.Option(
-            "--shape",
-            help=f"Texts x tokens of a batch, such as 32x128. {LISTED}",
-            show_default="1x128, 32x32, 1x512, 1x4096",
-            callback=listed,
-        ),
+        several("Texts x tokens of a batch, such as 32x128.", "--shape", default="1x128, 32x32, 1x512, 1x4096"),
     ] = None,
     layers: Annotated[bool, typer.Option("--layers", help="Also show each layer.")] = False,
     seconds: Annotated[float, typer.Option(min=0, help="Seconds to measure each shape; at least 5 runs.")] = 5,
     threads: Threads = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder to write to.", show_default="BUNDLE/reports/profile"),
-    ] = None,
+    output: Annotated[Path | None, results_in("BUNDLE/reports/profile")] = None,
     json: Json = False,
 ) -> None:
     """Show how much time each part of the model takes: projections, convolutions, rule, gates, norms, FFN and others.

@@ -22,7 +22,7 @@ def run(
         typer.Argument(metavar="-- BUNDLE --input URI -o URI ...", help="Arguments of embed.", show_default=False),
     ],
     to: Annotated[Path, typer.Option("--to", help="Folder to write the files to.", show_default=False)],
-    workers: Annotated[str, typer.Option(help="Number of engines, or as few and as many as: 4..64.")] = "4..16",
+    workers: Annotated[str, typer.Option(help="Number of engines; 4..64 lets it vary between 4 and 64.")] = "4..16",
     image: Annotated[str, typer.Option(help="Name of the image that the Dockerfile makes.")] = "lam-export-ray:latest",
     cpus: Annotated[int, typer.Option(min=1, max=1024, help="CPUs of a pod, with an engine on each.")] = 4,
     memory: Annotated[str, typer.Option(help="Memory of a pod.")] = "8Gi",
@@ -31,7 +31,7 @@ def run(
         typer.Option(
             min=0.01,
             max=1,
-            help="GPUs of each engine; a pod has one, for 1 / so many engines.",
+            help="GPUs of each engine. A pod has one GPU; 0.5 lets two engines share it.",
             show_default="CPUs alone",
         ),
     ] = None,

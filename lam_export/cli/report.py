@@ -8,9 +8,21 @@ from typing import Annotated
 import typer
 
 from lam_engines.contract import CACHE_VARIABLE
+from lam_engines.runtimes.registry import REFERENCE
 
 from ._console import err, examples, note, say
-from ._options import LISTED, MADE_FROM, PRECISION, BundleArgument, Column, Device, Engines, Json, Teacher, listed
+from ._options import (
+    BECOMES_REFERENCE,
+    ENGINE,
+    PRECISION,
+    BundleArgument,
+    Column,
+    Device,
+    Json,
+    Teacher,
+    results_in,
+    several,
+)
 from ._progress import shown_progress
 from ._record import print_record
 
@@ -24,9 +36,7 @@ EXAMPLES = examples(
 
 def run(
     bundle: BundleArgument,
-    checkpoint: Annotated[
-        Path | None, typer.Option(help=f"{MADE_FROM}. It becomes the reference.", show_default=False)
-    ] = None,
+    checkpoint: Annotated[Path | None, typer.Option(help=BECOMES_REFERENCE, show_default=False)] = None,
     teacher: Teacher = None,
     reference: Annotated[
         str, typer.Option(help="PyTorch's precision for the reference: float64 or float32.")
@@ -39,11 +49,8 @@ def run(
         Path | None,
         typer.Option(help="Embeddings of a reference, from results/ of an earlier report.", show_default=False),
     ] = None,
-    candidates: Annotated[
-        list[str] | None,
-        typer.Option("--candidate", help=f"{PRECISION} {LISTED}", show_default="all in the bundle", callback=listed),
-    ] = None,
-    engines: Engines = None,
+    candidates: Annotated[list[str] | None, several(PRECISION, "--candidate", default="all in the bundle")] = None,
+    engines: Annotated[list[str] | None, several(ENGINE, "--engine", default=REFERENCE)] = None,
     device: Device = None,
     texts: Annotated[
         Path | None,
@@ -62,10 +69,7 @@ def run(
             show_default=False,
         ),
     ] = None,
-    output: Annotated[
-        Path | None,
-        typer.Option("--output", "-o", help="Folder to write to.", show_default="BUNDLE/reports/accuracy"),
-    ] = None,
+    output: Annotated[Path | None, results_in("BUNDLE/reports/accuracy")] = None,
     thresholds: Annotated[
         Path | None, typer.Option(help="TOML file with thresholds.", show_default="built-in ones")
     ] = None,

@@ -9,7 +9,7 @@ import typer
 from lam_engines.errors import LamError
 
 from ._console import examples, out, say
-from ._options import MADE_FROM, REPEATED, BundleArgument, Teacher, Verbose
+from ._options import MADE_FROM, REPEATED, BundleArgument, Teacher, Verbose, several
 from ._progress import shown_progress
 
 EXAMPLES = examples(
@@ -31,9 +31,8 @@ def run(
     ] = False,
     gpu: Annotated[
         list[str] | None,
-        typer.Option(
-            help=f"With --rtx: compute capabilities to build for, such as 8.6,8.9. {REPEATED}",
-            show_default="all that one plan can be for",
+        several(
+            "With --rtx: compute capabilities to build for, such as 8.6,8.9.", default="all that one plan supports"
         ),
     ] = None,
     fp16: Annotated[bool, typer.Option("--fp16", help="Build from model.fp16.onnx; this is the default.")] = False,
@@ -88,7 +87,7 @@ def run(
         added = build_plan(
             bundle,
             rtx=rtx,
-            gpus=[one.strip() for several in gpu or () for one in several.split(",")],
+            gpus=gpu or (),
             precision="fp32" if fp32 else "fp16" if fp16 else None,
             profiles=profile or (),
             max_tokens=max_tokens,

@@ -8,6 +8,7 @@ from pathlib import Path
 from lam_engines.bundles.whole import FolderKind, check_place, drafted_folder, put_folder_in_place
 from lam_engines.contract import CHECKSUMS, TOKENIZER
 from lam_engines.errors import LamError, installing
+from lam_export.requirements import require
 
 STUDENT = Path(__file__).parent / "student.safetensors"
 """The trained weights, in fp16. Embeddings and tokenizer come from the teacher, all-MiniLM-L6-v2."""
@@ -54,11 +55,11 @@ def teacher_folder() -> Path:
     return Path(package.get_model_path())
 
 
-def write_demo(folder: Path, force: bool = False) -> Path:
-    """Write the demo as a complete LAM checkpoint: ``config.json``, ``tokenizer.json``, ``model.safetensors`` (float32,
-    about 94 MB: ``teacher_model.embeddings.*`` and the student's tensors), and ``SHA256SUMS`` over the three.
+def write_demo(folder: Path | str, *, force: bool = False) -> Path:
+    """Write a small, trained LAM checkpoint, distilled from all-MiniLM-L6-v2. It appears whole or not at all.
 
-    The folder appears whole or not at all.
+    It holds ``config.json``, ``tokenizer.json``, ``model.safetensors`` (float32, about 94 MB:
+    ``teacher_model.embeddings.*`` and the student's tensors), and ``SHA256SUMS`` over the three.
 
     Args:
         folder: where to write it.
@@ -68,9 +69,11 @@ def write_demo(folder: Path, force: bool = False) -> Path:
         ``folder``.
 
     Raises:
+        LamError: a package is missing.
         DemoError: the teacher's package is missing, the folder is taken, or it cannot be written.
     """
-    teacher = teacher_folder()
+    require("torch", "safetensors", extra="demo")
+    teacher, folder = teacher_folder(), Path(folder)
     place = check_place(folder, DEMO, force)
     with drafted_folder(place, DEMO) as draft:
         _write_files(draft, teacher)

@@ -2,6 +2,7 @@
 
 import math
 from collections import OrderedDict
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -19,6 +20,13 @@ class Thresholds:
     """Largest allowed difference of an element."""
     cosine: float = 0.999999
     """Smallest allowed cosine."""
+
+    def beside(self, found: "EmbeddingDiff") -> str:
+        """What was found and what is allowed, in words."""
+        return (
+            f"max-abs {found.max_abs:.1e} (at most {self.max_abs:.0e}), cosine {found.cosine:.7f} (at least "
+            f"{self.cosine})"
+        )
 
 
 THRESHOLDS = {
@@ -48,6 +56,15 @@ class EmbeddingDiff:
     def __bool__(self) -> bool:
         return self.passed
 
+    def __str__(self) -> str:
+        """What differs most, in words."""
+        return f"max-abs {self.max_abs:.1e}, 1 - cosine {1 - self.cosine:.1e}"
+
+    @property
+    def figures(self) -> dict[str, float]:
+        """The measures by name, as a manifest keeps them."""
+        return {"max_abs": self.max_abs, "relative_rms": self.relative_rms, "cosine": self.cosine}
+
 
 @dataclass(frozen=True)
 class RowErrors:
@@ -59,6 +76,14 @@ class RowErrors:
     """Length of the difference, divided by the reference row's length."""
     cosine: np.ndarray
     """Cosine of the two rows, at most 1; 1 where both rows are zero."""
+
+
+def unit(vectors: np.ndarray) -> np.ndarray:
+    """Vectors ``[..., hidden]`` brought to unit length, in float64. Zeros stay zero."""
+    vectors = vectors.astype(np.float64)
+    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
+    found: np.ndarray = vectors / np.where(norms > 0, norms, 1.0)
+    return found
 
 
 def row_errors(found: np.ndarray, expected: np.ndarray) -> RowErrors:
@@ -99,6 +124,16 @@ def diff(found: np.ndarray, expected: np.ndarray, thresholds: Thresholds) -> Emb
         float(rows.relative_rms.max()),
         cosine,
         passed=max_abs <= thresholds.max_abs and cosine >= thresholds.cosine,
+    )
+
+
+def worst_of(diffs: Sequence[EmbeddingDiff]) -> EmbeddingDiff:
+    """The worst value of each measure, NaN if one is NaN. It is true if all are."""
+    return EmbeddingDiff(
+        float(np.max([found.max_abs for found in diffs])),
+        float(np.max([found.relative_rms for found in diffs])),
+        float(np.min([found.cosine for found in diffs])),
+        passed=all(diffs),
     )
 
 

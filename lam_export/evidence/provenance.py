@@ -51,6 +51,22 @@ def tools() -> dict[str, str]:
     return found
 
 
+def now() -> str:
+    """The time in UTC, as ISO 8601 writes it."""
+    return datetime.now(timezone.utc).isoformat(timespec="seconds")
+
+
+def made(bundle: "Bundle") -> dict[str, Any]:
+    """The fields of :class:`~lam_export.evidence.schema.Made`."""
+    return {
+        "created": now(),
+        "bundle": bundle.path.resolve().name,
+        "manifest_sha256": bundle.manifest_sha256,
+        "machine": machine(),
+        "tools": tools(),
+    }
+
+
 _BUSY = 0.5
 """Load per core from which on the machine counts as busy."""
 
@@ -73,21 +89,12 @@ class Setting:
         """The setting now. ``threads`` is what the user asked for; None means one per core."""
         cores = processors()
         load = os.getloadavg()[0] if hasattr(os, "getloadavg") else None
-        created = datetime.now(timezone.utc).isoformat(timespec="seconds")
-        return Setting(created, load, threads or cores, cores)
+        return Setting(now(), load, threads or cores, cores)
 
     def head(self, bundle: "Bundle", subjects: "Sequence[Subject]") -> dict[str, Any]:
         """The fields of :class:`~lam_export.evidence.schema.Measured` that are known before the first result."""
-        return {
-            "created": self.created,
-            "bundle": bundle.path.resolve().name,
-            "manifest_sha256": bundle.manifest_sha256,
-            "machine": machine(),
-            "load": self.load,
-            "threads": self.threads,
-            "tools": tools(),
-            "subjects": tuple(subject.info for subject in subjects),
-        }
+        own = {"created": self.created, "load": self.load, "threads": self.threads}
+        return {**made(bundle), **own, "subjects": tuple(subject.info for subject in subjects)}
 
     def warning(self) -> str:
         """A sentence about what makes the figures doubtful; usually empty."""

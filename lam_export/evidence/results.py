@@ -20,7 +20,7 @@ from lam_engines.bundles.manifest import Sha256
 from lam_engines.bundles.whole import write_whole
 from lam_engines.contract import CACHE_VARIABLE, SENTENCE_EMBEDDING
 from lam_engines.embedding.batching import DEFAULT_BATCH_TOKENS, batches, pad
-from lam_engines.errors import LamError
+from lam_engines.errors import LamError, first_line
 from lam_engines.machine import cache_folder
 
 from .schema import Record, SubjectInfo
@@ -162,10 +162,9 @@ def load_results(path: Path, texts_sha256: str) -> Results:
             f"expected results of lam-export report at {path}, found none ({error.strerror}); check the path"
         ) from None
     except Exception as error:  # parsers of foreign bytes may raise anything
-        reason = (str(error).splitlines() or [type(error).__name__])[0][:120]
         raise LamError(
             f"expected results of lam-export report in {path}, found a file that is damaged or of another kind "
-            f"({reason}); copy it again, or save them again"
+            f"({first_line(error)}); copy it again, or save them again"
         ) from None
     if results.texts_sha256 != texts_sha256:
         raise LamError(

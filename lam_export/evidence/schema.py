@@ -32,43 +32,9 @@ class SubjectInfo(Record):
     """Size of the file ``artefact`` in bytes."""
 
 
-class Correlation(Record):
-    """How well the cosines of reference and candidate correlate with the gold scores."""
+class Scores(Record):
+    """A score of reference and candidate, and how sure their difference is."""
 
-    reference: float
-    """Correlation of the reference's cosines with the gold scores."""
-    candidate: float
-    """Correlation of the candidate's cosines with the gold scores."""
-    difference: float
-    """The candidate's correlation minus the reference's."""
-    low: float
-    """Lower end of the difference's 95 % interval, from a bootstrap over the pairs."""
-    high: float
-    """Upper end of the difference's 95 % interval, from a bootstrap over the pairs."""
-
-
-class Sts(Record):
-    """The semantic textual similarity benchmark."""
-
-    pairs: int
-    """Number of pairs of texts with a gold score."""
-    spearman: Correlation
-    """Spearman's rank correlation with the gold scores."""
-    pearson: Correlation
-    """Pearson's linear correlation with the gold scores."""
-
-
-class TaskScore(Record):
-    """The score of reference and candidate on one task of similarity or retrieval."""
-
-    task: str
-    """Name of the task: that of its folder."""
-    measure: Literal["Spearman", "nDCG@10"]
-    """Spearman's correlation with gold scores, or the normalised discounted cumulative gain of the 10 nearest."""
-    cases: int
-    """Number of pairs, or of queries with relevant documents."""
-    documents: int | None
-    """Number of documents that were searched; null for a task of similarity."""
     reference: float
     """Score of the reference."""
     candidate: float
@@ -79,6 +45,30 @@ class TaskScore(Record):
     """Lower end of the difference's 95 % interval, from a bootstrap over pairs or queries."""
     high: float
     """Upper end of the difference's 95 % interval, from a bootstrap over pairs or queries."""
+
+
+class Sts(Record):
+    """The semantic textual similarity benchmark."""
+
+    pairs: int
+    """Number of pairs of texts with a gold score."""
+    spearman: Scores
+    """Spearman's rank correlation of the cosines with the gold scores."""
+    pearson: Scores
+    """Pearson's linear correlation of the cosines with the gold scores."""
+
+
+class TaskScore(Scores):
+    """The score of reference and candidate on one task of similarity or retrieval."""
+
+    task: str
+    """Name of the task: that of its folder."""
+    measure: Literal["Spearman", "nDCG@10"]
+    """Spearman's correlation with gold scores, or the normalised discounted cumulative gain of the 10 nearest."""
+    cases: int
+    """Number of pairs, or of queries with relevant documents."""
+    documents: int | None
+    """Number of documents that were searched; null for a task of similarity."""
 
 
 class ShapeInfo(Record):
@@ -113,8 +103,8 @@ class Outcome(Record):
     """Cosine with the reference, of the worst text; null for another model."""
 
 
-class Measured(Record):
-    """A record of a measurement: subjects, machine, time, tools and results."""
+class Made(Record):
+    """A record about a bundle: when, where and with what it was made."""
 
     created: str
     """Time at which the record was made, in UTC, as ISO 8601 writes it."""
@@ -124,12 +114,17 @@ class Measured(Record):
     """SHA-256 of the bundle's manifest."""
     machine: str
     """Processor, cores and operating system of the machine, without its host name."""
+    tools: dict[str, str]
+    """Versions of the packages that the figures depend on, by name."""
+
+
+class Measured(Made):
+    """A record of a measurement: subjects, machine, time, tools and results."""
+
     load: float | None
     """Average load of the machine (runnable processes) in the minute before the first measurement; null if unknown."""
     threads: int
     """Number of threads of each subject that runs on a CPU."""
-    tools: dict[str, str]
-    """Versions of the packages that the figures depend on, by name."""
     reference: str
     """Name of the subject that all embeddings were compared with."""
     subjects: tuple[SubjectInfo, ...]

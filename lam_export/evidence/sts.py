@@ -5,7 +5,8 @@ from functools import partial
 
 import numpy as np
 
-from .schema import Correlation, Sts
+from .metrics import unit
+from .schema import Scores, Sts
 
 RESAMPLES = 2000
 SEED = 0
@@ -15,9 +16,7 @@ _BLOCK = 2_000_000
 
 def cosines(vectors: np.ndarray, first: np.ndarray, second: np.ndarray) -> np.ndarray:
     """``[pairs]`` cosines of rows ``first`` with rows ``second`` of ``vectors [n, hidden]``; 0 for a row of zeros."""
-    a, b = vectors[first].astype(np.float64), vectors[second].astype(np.float64)
-    product = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
-    found: np.ndarray = (a * b).sum(axis=1) / np.where(product > 0, product, 1.0)
+    found: np.ndarray = (unit(vectors[first]) * unit(vectors[second])).sum(axis=1)
     return found
 
 
@@ -47,12 +46,10 @@ def sts(gold: Sequence[float], reference: np.ndarray, candidate: np.ndarray, *, 
         moved["pearson"].append(_difference(drawn))
         moved["spearman"].append(_difference(ranks(drawn)))
 
-    def correlation(name: str, values: np.ndarray) -> Correlation:
+    def correlation(name: str, values: np.ndarray) -> Scores:
         before, after = (float(_pearson(values[0], values[i])) for i in (1, 2))
         low, high = np.percentile(np.concatenate(moved[name]), [2.5, 97.5])
-        return Correlation(
-            reference=before, candidate=after, difference=after - before, low=float(low), high=float(high)
-        )
+        return Scores(reference=before, candidate=after, difference=after - before, low=float(low), high=float(high))
 
     return Sts(pairs=pairs, spearman=correlation("spearman", ranks(scores)), pearson=correlation("pearson", scores))
 

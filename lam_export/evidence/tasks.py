@@ -6,6 +6,7 @@ from itertools import chain
 
 import numpy as np
 
+from .metrics import unit
 from .schema import TaskScore
 from .sts import RESAMPLES, SEED, cosines, sts
 
@@ -83,12 +84,12 @@ class RetrievalTask:
         names = sorted(self.documents, reverse=True)
         # A text that several documents have is compared once, so that they are equally near to the last bit.
         rows, place = np.unique([index[self.documents[name]] for name in names], return_inverse=True)
-        documents = _unit(vectors[rows])
+        documents = unit(vectors[rows])
         discounts = 1 / np.log2(np.arange(2, DEPTH + 2))
         found = []
         for query, text in self.queries.items():
             relevance = self.relevance[query]
-            nearest = _nearest((documents @ _unit(vectors[index[text]]))[place])
+            nearest = _nearest((documents @ unit(vectors[index[text]]))[place])
             gains = [max(relevance.get(names[i], 0.0), 0.0) for i in nearest]
             ideal = _gain(sorted((max(gain, 0.0) for gain in relevance.values()), reverse=True), discounts)
             found.append(_gain(gains, discounts) / ideal if ideal else 0.0)
@@ -108,10 +109,3 @@ def _nearest(similarity: np.ndarray) -> np.ndarray:
 def _gain(gains: Sequence[float], discounts: np.ndarray) -> float:
     first = gains[:DEPTH]
     return float(np.dot(first, discounts[: len(first)]))
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    vectors = vectors.astype(np.float64)
-    norms = np.linalg.norm(vectors, axis=-1, keepdims=True)
-    unit: np.ndarray = vectors / np.where(norms > 0, norms, 1.0)
-    return unit

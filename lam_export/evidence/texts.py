@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from lam_engines.embedding.texts import without_surrogates
+
 SHOWN = 200
 """Characters of a text that a report shows."""
 _QUOTED = 60
@@ -23,7 +25,7 @@ def zero_unless_finite(vectors: np.ndarray) -> np.ndarray:
 
 def readable(text: str, characters: int = SHOWN) -> str:
     """The beginning of a text. Lone surrogates become U+FFFD, because UTF-8 cannot hold them."""
-    return text[:characters].encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return without_surrogates(text[:characters])
 
 
 def in_words(text: str) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lam_engines.contract import ATTENTION_MASK, INPUT_IDS, INPUTS, SENTENCE_EMBEDDING
-from lam_engines.errors import LamError
+from lam_engines.errors import LamError, first_line
 
 WEIGHTS = "model.safetensors"
 
@@ -96,9 +96,8 @@ def export_transformer(transformer: Transformer, path: Path) -> None:
             transformer.folder, local_files_only=True, add_pooling_layer=False, attn_implementation="eager"
         )
     except (OSError, RuntimeError, ValueError) as error:
-        reason = next(iter(str(error).splitlines()), "no details")
         raise LamError(
-            f"transformers cannot load {transformer.folder} ({reason}); name another: --transformer FOLDER"
+            f"transformers cannot load {transformer.folder} ({first_line(error)}); name another: --transformer FOLDER"
         ) from None
     model = SentenceEncoder(bert).eval()
     ids = torch.randint(transformer.vocab_size, (3, 12), generator=torch.Generator().manual_seed(0))

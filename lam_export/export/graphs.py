@@ -1,6 +1,7 @@
 """Checks exported models, writes their files, and describes them for the manifest."""
 
 from collections.abc import Mapping
+from copy import deepcopy
 from pathlib import Path
 from typing import cast
 
@@ -54,8 +55,7 @@ def with_named_functions(model: onnx.ModelProto) -> onnx.ModelProto:
     runtime that inlines the function may add a prefix and a suffix, but the name stays recognisable. The function's
     inputs keep their names.
     """
-    copy = type(model)()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     functions = {function.name: function for function in model.functions}
     del copy.functions[:]
     for node in copy.graph.node:

@@ -5,6 +5,7 @@ other texts of its batch (cosine 0.98). Here each row (one token) has its own sc
 """
 
 from collections.abc import Iterable, Mapping, Sequence
+from copy import deepcopy
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,7 @@ def int8_model(model: onnx.ModelProto, calibration: Iterable[Mapping[str, np.nda
         calibration: inputs of the model, without padding. Only the ratios between channels are measured on them, so
             nothing is clipped at run time. The same inputs give the same model.
     """
-    quantised = onnx.ModelProto()
-    quantised.CopyFrom(model)
+    quantised = deepcopy(model)
     graph = quantised.graph
     outputs = [output for output in graph.output if output.name == SENTENCE_EMBEDDING]
     tensors = {tensor.name: tensor for tensor in graph.initializer}
@@ -100,8 +100,7 @@ def _largest_by_channel(
     """The largest magnitude in each channel, ``[hidden]``, of each named value."""
     import onnxruntime
 
-    tapped = onnx.ModelProto()
-    tapped.CopyFrom(model)
+    tapped = deepcopy(model)
     tapped.graph.output.extend(onnx.ValueInfoProto(name=value) for value in values)
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4

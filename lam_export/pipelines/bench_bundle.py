@@ -17,7 +17,6 @@ from lam_export.requirements import require
 from .inputs import path_or_none
 
 if TYPE_CHECKING:
-    from lam_export.bench.speed.schema import SpeedResult
     from lam_export.evidence.record import Shown, Written
 
 FOLDER = Path(REPORTS, "bench")
@@ -72,7 +71,7 @@ def bench_bundle(
     from lam_engines.embedding.tokenizer import tokenizer_of
     from lam_export.bench.speed import shapes as work
     from lam_export.bench.speed.measure import measure
-    from lam_export.bench.speed.record import record
+    from lam_export.bench.speed.schema import Benchmark, SpeedResult
     from lam_export.bench.speed.speed_page import shown
     from lam_export.evidence.provenance import Setting
     from lam_export.evidence.record import check_folder, write_record
@@ -110,7 +109,17 @@ def bench_bundle(
         if len(set(names)) < len(names):
             raise LamError(f"expected bundles with different names, found {', '.join(names)}; rename a folder")
         baselines = () if len(subjects) == 1 else names[-len(held) :] if held else names[:1]
-        summary = partial(record, opened, setting, reference, baselines, subjects, shapes, results)
+
+        def found() -> Benchmark:
+            done = {result.shape for result in results}
+            return Benchmark(
+                **setting.head(opened, subjects),
+                reference=f"{reference.info.name} ({reference.info.runtime})",
+                baselines=tuple(baselines),
+                shapes=tuple(shape.info for shape in shapes if shape.info.name in done),
+                results=tuple(results),
+            )
+
         try:
             for shape in shapes:
                 results += measure(
@@ -123,8 +132,8 @@ def bench_bundle(
                 )
         except (KeyboardInterrupt, SystemExit):
             if results:
-                interrupted(shown(summary()))
+                interrupted(shown(found()))
             raise
     if all(result.status == "not run" for result in results):
         raise LamError(f"nothing could be timed; {results[0].subject}: {results[0].note}")
-    return write_record(folder, "bench", shown(summary()))
+    return write_record(folder, "bench", shown(found()))

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     import onnx
 
     from lam_engines.contract import Precision
-    from lam_export.export.tensorrt.build import PluginOptions
+    from lam_export.export.tensorrt.worker import PluginOptions
     from lam_export.model.checkpoint import Checkpoint
 
 _LEVELS = range(6)
@@ -101,7 +101,8 @@ def build_plan(
     before = bundle if isinstance(bundle, Bundle) else Bundle(bundle, kind=None)
     memory = before.manifest.memory_layer is not None
     if memory:
-        shapes = _of_memory(before, shapes if profiles else (MEMORY_PROFILE,), precision, max_tokens)
+        _check_memory_options(before, precision, max_tokens)
+        shapes = shapes if profiles else (MEMORY_PROFILE,)
     precision = precision or ("fp32" if memory else "fp16")
     chunk_size = before.manifest.chunk_size if plugin and not rtx and before.manifest.form == "flat" else None
     plugin = chunk_size is not None
@@ -122,10 +123,11 @@ def build_plan(
     from lam_export.export.tensorrt.environment import find_environment, find_rtx
 
     environment = find_rtx(gpus) if rtx else find_environment(plugin=plugin)
-    from lam_export.export.tensorrt.build import BuildOptions, run_builder
+    from lam_export.export.tensorrt.build import run_builder
     from lam_export.export.tensorrt.graph import load_graph
     from lam_export.export.tensorrt.inspector import fused_tactics
     from lam_export.export.tensorrt.record import known_timing_cache, plan_source, record_plan
+    from lam_export.export.tensorrt.worker import BuildOptions
 
     if absent and checkpoint is not None:
         progress.begin("reading the checkpoint", None)
@@ -164,14 +166,10 @@ def _check_options(
         raise PlanError(f"expected optimization level {_LEVELS[0]} to {_LEVELS[-1]}, found {optimization_level}")
 
 
-def _of_memory(
-    bundle: Bundle, shapes: tuple[OptimizationProfile, ...], precision: str | None, max_tokens: int | None
-) -> tuple[OptimizationProfile, ...]:
-    """The profiles of a memory, after checking the options that are for encoders."""
+def _check_memory_options(bundle: Bundle, precision: str | None, max_tokens: int | None) -> None:
     if precision == "fp16" or max_tokens is not None:
         found = "fp16" if precision == "fp16" else "--max-tokens"
         raise PlanError(f"{found} does not apply to a memory's bundle, {bundle.path}; leave it out, or see --profile")
-    return shapes
 
 
 @dataclass(frozen=True)
@@ -200,8 +198,8 @@ def _prepared(
         progress.begin("writing the layers as standard operators", None)
         return _Prepared(without_plugin(model))
     progress.begin(f"compiling the fused operator for {target}", None)
-    from lam_export.export.tensorrt.build import PluginOptions
     from lam_export.export.tensorrt.plugin import ready_plugin
+    from lam_export.export.tensorrt.worker import PluginOptions
 
     builds = ready_plugin(model, chunk_size, profiles, target)
     return _Prepared(

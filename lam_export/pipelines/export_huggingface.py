@@ -207,8 +207,7 @@ def _compared(
     worst = diff(np.concatenate(found), np.concatenate(expected), thresholds)
     if not worst:
         raise FolderError(
-            f"{name} does not match the bundle and was not written: max-abs {worst.max_abs:.1e} (at most "
-            f"{thresholds.max_abs:.0e}), cosine {worst.cosine:.7f} (at least {thresholds.cosine}); this is a fault of "
+            f"{name} does not match the bundle and was not written: {thresholds.beside(worst)}; this is a fault of "
             f"lam-export with this runtime: report it"
         )
     return worst
@@ -241,7 +240,7 @@ def _card(bundle: Bundle, name: str, parity: "Mapping[str, EmbeddingDiff]", toke
                 f"against PyTorch in float64, on texts of up to {manifest.max_tokens_tested} tokens",
             )
         )
-    scores: list[Score] = []
+    score = None
     if (report := _report_of(bundle)) is not None:
         for comparison in report.comparisons:
             if (sts := comparison.sts) is None:
@@ -255,9 +254,9 @@ def _card(bundle: Bundle, name: str, parity: "Mapping[str, EmbeddingDiff]", toke
                     f"cosines of the {sts.pairs} pairs of `{source}` with people's scores; lam-export report",
                 )
             )
-            if candidate.precision == "fp32" and not scores:
-                scores.append(Score(source, sts.spearman.candidate))
-    return model_card(name, manifest, figures, scores, int8=INT8_GRAPH in parity, openvino=OPENVINO_GRAPH in parity)
+            if candidate.precision == "fp32" and score is None:
+                score = Score(source, sts.spearman.candidate)
+    return model_card(name, manifest, figures, score, int8=INT8_GRAPH in parity, openvino=OPENVINO_GRAPH in parity)
 
 
 def _report_of(bundle: Bundle) -> "Report | None":

@@ -62,10 +62,11 @@ def gate(
         ```
     """
     require("scipy", "polygraphy", "jinja2", "onnxruntime", extra="report,cpu")
-    from lam_export.bench.gate.history import HISTORY, add_trial, new_trial, read_history
+    from lam_export.bench.gate.history import HISTORY, History, Trial, read_history
     from lam_export.bench.gate.history_page import shown
     from lam_export.bench.gate.protocol import compare_speed, objections
     from lam_export.evidence.corpus import read_corpus
+    from lam_export.evidence.provenance import machine, now
     from lam_export.evidence.record import write_record
 
     from .reported_score import read_score, score_of, scored
@@ -87,14 +88,18 @@ def gate(
         load_engine(opened.path, engine, precision=precision, threads=threads) as after,
     ):
         speed = compare_speed(before, after, repeats=repeats, on_step=lambda step: progress.begin(step, None))
-    trial = new_trial(
-        change,
-        held.subject,
-        scored(opened, engine, precision, score),
-        speed,
-        objections(held.subject.score, score, speed),
+    reasons = objections(held.subject.score, score, speed)
+    trial = Trial(
+        **speed.model_dump(),
+        change=change,
+        created=now(),
+        machine=machine(),
+        baseline=held.subject,
+        candidate=scored(opened, engine, precision, score),
+        accepted=not reasons,
+        reasons=reasons,
     )
-    grown = shown(add_trial(history, trial))
+    grown = shown(History(trials=(*history.trials, trial)))
     for folder in {held.bundle.path.resolve(), opened.path.resolve()}:
         write_record(folder / HISTORY.parent, HISTORY.stem, grown, "let the bundle be written to, or make room")
     return trial

@@ -16,11 +16,11 @@ from lam_engines.embedding.tokenizer import tokenizer_of
 from lam_engines.progress import Progress
 from lam_engines.runtimes import registry
 from lam_export.evidence.cases import Case, parity_cases
-from lam_export.evidence.metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds
+from lam_export.evidence.metrics import THRESHOLDS, CompareEmbeddings, EmbeddingDiff, Thresholds, worst_of
 from lam_export.evidence.same_model import check_same_model
 from lam_export.model.encoder import Encoder
 
-from .runners import EngineRunner, ReferenceRunner, StreamRunner, runner_from_graph
+from .runners import runner_from_encoder, runner_from_engine, runner_from_graph, runner_from_stream
 
 
 @dataclass(frozen=True)
@@ -55,14 +55,7 @@ class ParityReport:
     def worst(self) -> dict[str, dict[str, float]]:
         """For each graph, the worst figure of each measure over all its rows."""
         diffs = {row.graph: [other.diff for other in self.rows if other.graph == row.graph] for row in self.rows}
-        return {
-            graph: {
-                "max_abs": max(diff.max_abs for diff in found),
-                "relative_rms": max(diff.relative_rms for diff in found),
-                "cosine": min(diff.cosine for diff in found),
-            }
-            for graph, found in diffs.items()
-        }
+        return {graph: worst_of(found).figures for graph, found in diffs.items()}
 
     def to_dict(self) -> dict[str, Any]:
         return {"passed": self.passed, "worst": self.worst(), **asdict(self)}
@@ -107,7 +100,7 @@ def check_parity(
         else:
             progress.begin(f"loading {engine}", None)
             loaded = stack.enter_context(load_engine(bundle.path, engine, precision=precision))
-            runners = {loaded.file: EngineRunner(loaded, engine)}
+            runners = {loaded.file: runner_from_engine(loaded, engine)}
             if loaded.max_tokens is not None:
                 progress.begin(
                     f"leaving out texts of more than {loaded.max_tokens} tokens, which {loaded.file} does not take",
@@ -115,7 +108,7 @@ def check_parity(
                 )
                 cases = [case for case in cases if case.input_ids.shape[1] <= loaded.max_tokens]
         progress.begin("running the reference in PyTorch, float64", None)
-        reference = Comparator.run([ReferenceRunner(encoder)], data_loader=_loader(cases))
+        reference = Comparator.run([runner_from_encoder(encoder)], data_loader=_loader(cases))
         rows: list[ParityRow] = []
         for file, runner in runners.items():
             progress.begin(f"running {file} in {engine}", None)
@@ -128,7 +121,7 @@ def _graph_runners(bundle: Bundle, precision: str | None) -> dict[str, BaseRunne
     if precision is not None:
         bundle.graph(precision)
     return {
-        graph: StreamRunner(bundle) if graph == STREAM_MODEL else runner_from_graph(bundle, graph)
+        graph: runner_from_stream(bundle) if graph == STREAM_MODEL else runner_from_graph(bundle, graph)
         for graph, entry in bundle.manifest.graphs.items()
         if precision in (None, entry.precision)
     }

@@ -2,7 +2,7 @@
 
 import time
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import numpy as np
 import onnxruntime
@@ -26,69 +26,61 @@ from lam_engines.runtimes.onnxruntime.session import provider_of
 from lam_export.model.encoder import Encoder
 
 
-class ReferenceRunner(BaseRunner):
-    """The PyTorch reference in float64 on the CPU. (Polygraphy's own PyTorch runner needs CUDA.)"""
+class FunctionRunner(BaseRunner):
+    """A function of an encoder's inputs, by name, that gives its outputs by name."""
 
-    def __init__(self, encoder: Encoder) -> None:
-        super().__init__(name="PyTorch float64")
-        self._encoder = encoder.double()
+    def __init__(self, name: str, function: Callable[[Mapping[str, np.ndarray]], dict[str, np.ndarray]]) -> None:
+        super().__init__(name=name)
+        self._function = function
 
     def get_input_metadata_impl(self) -> TensorMetadata:
-        return _inputs()
+        metadata = TensorMetadata()
+        for name in INPUTS:
+            metadata.add(name, np.int64, (None, None))
+        return metadata
+
+    def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
+        start = time.perf_counter()
+        outputs = OrderedDict(self._function(feed_dict))
+        self.inference_time = time.perf_counter() - start
+        return outputs
+
+
+def runner_from_encoder(encoder: Encoder) -> FunctionRunner:
+    """The PyTorch reference in float64 on the CPU. (Polygraphy's own PyTorch runner needs CUDA.)"""
+    encoder.double()
 
     @torch.inference_mode()
-    def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
-        start = time.perf_counter()
-        sentence, tokens = self._encoder(*(torch.from_numpy(np.ascontiguousarray(feed_dict[name])) for name in INPUTS))
-        self.inference_time = time.perf_counter() - start
-        return OrderedDict([(SENTENCE_EMBEDDING, sentence.numpy()), (TOKEN_EMBEDDINGS, tokens.numpy())])
+    def infer(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        sentence, tokens = encoder(*(torch.from_numpy(np.ascontiguousarray(feed[name])) for name in INPUTS))
+        return {SENTENCE_EMBEDDING: sentence.numpy(), TOKEN_EMBEDDINGS: tokens.numpy()}
+
+    return FunctionRunner("PyTorch float64", infer)
 
 
-class EngineRunner(BaseRunner):
+def runner_from_engine(engine: EmbeddingEngine, name: str) -> FunctionRunner:
     """An engine as it serves, with its checks, batches and padding. It gives only sentence embeddings."""
 
-    def __init__(self, engine: EmbeddingEngine, name: str) -> None:
-        super().__init__(name=f"{name} {engine.file}")
-        self._engine = engine
+    def infer(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        return {SENTENCE_EMBEDDING: engine.embed_ids(*(feed[name] for name in INPUTS))}
 
-    def get_input_metadata_impl(self) -> TensorMetadata:
-        return _inputs()
-
-    def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
-        start = time.perf_counter()
-        vectors = self._engine.embed_ids(*(feed_dict[name] for name in INPUTS))
-        self.inference_time = time.perf_counter() - start
-        return OrderedDict([(SENTENCE_EMBEDDING, vectors)])
+    return FunctionRunner(f"{name} {engine.file}", infer)
 
 
-class StreamRunner(BaseRunner):
+def runner_from_stream(bundle: Bundle) -> FunctionRunner:
     """A bundle's ``model.stream.onnx``, each text alone in windows of two chunks. It gives only sentence embeddings."""
+    chunk_size = bundle.manifest.chunk_size or 1
+    stream = RecurrentStream(bundle, chunk_size, provider_of("cpu"), None)
 
-    def __init__(self, bundle: Bundle) -> None:
-        super().__init__(name=f"ONNX Runtime {STREAM_MODEL}")
-        self._chunk_size = bundle.manifest.chunk_size or 1
-        self._stream = RecurrentStream(bundle, self._chunk_size, provider_of("cpu"), None)
+    def infer(feed: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+        lengths = feed[ATTENTION_MASK].sum(axis=1).tolist()
+        texts = [ids[:length] for ids, length in zip(feed[INPUT_IDS], lengths, strict=True)]
+        return {SENTENCE_EMBEDDING: np.stack([stream.embed([text], len(text), 2 * chunk_size) for text in texts])}
 
-    def get_input_metadata_impl(self) -> TensorMetadata:
-        return _inputs()
-
-    def infer_impl(self, feed_dict: Mapping[str, np.ndarray]) -> "OrderedDict[str, np.ndarray]":
-        start = time.perf_counter()
-        lengths = feed_dict[ATTENTION_MASK].sum(axis=1).tolist()
-        texts = [ids[:length] for ids, length in zip(feed_dict[INPUT_IDS], lengths, strict=True)]
-        vectors = np.stack([self._stream.embed([text], len(text), 2 * self._chunk_size) for text in texts])
-        self.inference_time = time.perf_counter() - start
-        return OrderedDict([(SENTENCE_EMBEDDING, vectors)])
+    return FunctionRunner(f"ONNX Runtime {STREAM_MODEL}", infer)
 
 
 def runner_from_graph(bundle: Bundle, graph: str) -> OnnxrtRunner:
     """ONNX Runtime on the CPU with one of the bundle's files, whose hash is checked."""
     onnxruntime.set_default_logger_severity(4)  # errors are raised, so they need not be logged too
     return OnnxrtRunner(SessionFromOnnx(bundle.read(graph), providers=["cpu"]), name=f"ONNX Runtime {graph}")
-
-
-def _inputs() -> TensorMetadata:
-    metadata = TensorMetadata()
-    for name in INPUTS:
-        metadata.add(name, np.int64, (None, None))
-    return metadata

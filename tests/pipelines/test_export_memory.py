@@ -22,7 +22,7 @@ def test_the_bundle_says_what_it_is(tiny_memory: Path, tiny_checkpoint_folder: P
     manifest, checkpoint = bundle.manifest, load_checkpoint(tiny_checkpoint_folder)
     assert (manifest.form, manifest.memory_layer) == ("memory", tiny.LAYERS - 1)
     assert manifest.checkpoint.sha256 == checkpoint.sha256
-    assert manifest.model.model_dump() == checkpoint.config.to_dict()
+    assert manifest.model.model_dump() == checkpoint.config.model_dump()
     assert manifest.parity[MEMORY_MODEL]["max_abs"] <= 5e-5
     assert set(manifest.files) == set(manifest.graphs) == {MEMORY_MODEL}
     shapes = {spec.name: spec.shape for spec in manifest.graphs[MEMORY_MODEL].inputs}
@@ -35,6 +35,10 @@ def a_little_louder(state: naive.State, q: Tensor) -> Tensor:
     return recall(state, q) * 1.0001
 
 
+def no_number(state: naive.State, q: Tensor) -> Tensor:
+    return recall(state, q) * float("nan")
+
+
 def coupled_as_in_the_recurrent_form(state: naive.State, entry: naive.Entry, flux: naive.Flux) -> naive.State:
     after = store(state, entry, flux)
     psi = after.psi[..., None, None]
@@ -45,20 +49,24 @@ def coupled_as_in_the_recurrent_form(state: naive.State, entry: naive.Entry, flu
 
 
 store, recall = naive.store, naive.recall
-FAULTS: dict[str, Callable[..., object]] = {"store": coupled_as_in_the_recurrent_form, "recall": a_little_louder}
+FAULTS = [("store", coupled_as_in_the_recurrent_form), ("recall", a_little_louder), ("recall", no_number)]
 
 
 @pytest.mark.heavy
-@pytest.mark.parametrize("fault", FAULTS)
+@pytest.mark.parametrize(("place", "fault"), FAULTS)
 def test_an_export_that_does_not_match_is_not_written(
-    fault: str, tiny_checkpoint_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    place: str,
+    fault: Callable[..., object],
+    tiny_checkpoint_folder: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """The fault is in what is exported and not in the reference."""
     exporting = memory_step.onnx_from_memory
 
     def faulty(*arguments: object, **options: object) -> object:
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr(f"lam_export.model.memory_step.{fault}", FAULTS[fault])
+            patch.setattr(f"lam_export.model.memory_step.{place}", fault)
             return exporting(*arguments, **options)
 
     monkeypatch.setattr(memory_step, "onnx_from_memory", faulty)

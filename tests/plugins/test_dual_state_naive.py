@@ -6,20 +6,11 @@ import by_hand_forms
 import numpy as np
 import pytest
 import torch
-from dual_state import HEADS, Case, oracle
+from dual_state import HEADS, OPTIONS, Case, oracle
 from torch import Tensor
 
 from lam_plugins.dual_state_delta_rule import Options, naive, op_type, torch_op
 from lam_plugins.fused_delta_rule.naive import convolve, to_chunks, valid_rows
-
-OPTIONS = {
-    "published": Options(),
-    "uncoupled": Options(cross_coupling=False),
-    "unnormed": Options(final_norm=False),
-    "raw readout": Options(readout_norm=False),
-    "surprise": Options(surprise_threshold=0.75),
-    "all removed": Options(False, False, False, 0.75),
-}
 
 
 @pytest.mark.parametrize("shared", [False, True], ids=["per-head", "shared"])

@@ -6,21 +6,13 @@ import onnx.inliner
 import onnxruntime
 import pytest
 import torch
-from dual_state import HEADS, Case, oracle
+from dual_state import HEADS, OPTIONS, Case, oracle
 from onnx import TensorProto, helper, numpy_helper
 
 from lam_plugins.dual_state_delta_rule import Options
 from lam_plugins.dual_state_delta_rule.onnx_function import FUNCTION_INPUTS, dual_state_delta_rule_function
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
-OPTIONS = {
-    "published": Options(),
-    "uncoupled": Options(cross_coupling=False),
-    "unnormed": Options(final_norm=False),
-    "raw readout": Options(readout_norm=False),
-    "surprise": Options(surprise_threshold=0.75),
-    "all removed": Options(False, False, False, 0.75),
-}
 LAYOUTS = pytest.mark.parametrize("shared", [False, True], ids=["per-head", "shared"])
 
 

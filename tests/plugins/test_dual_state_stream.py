@@ -7,7 +7,7 @@ import onnx
 import onnxruntime
 import pytest
 import torch
-from dual_state import HEADS, Case
+from dual_state import HEADS, OPTIONS, Case
 from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor
 
@@ -15,14 +15,6 @@ from lam_plugins.dual_state_delta_rule import Options, naive
 from lam_plugins.dual_state_delta_rule.onnx_function import STREAM_FUNCTION_INPUTS, dual_state_delta_rule_function
 from lam_plugins.fused_delta_rule import OP_DOMAIN
 
-OPTIONS = {
-    "published": Options(),
-    "uncoupled": Options(cross_coupling=False),
-    "unnormed": Options(final_norm=False),
-    "raw readout": Options(readout_norm=False),
-    "surprise": Options(surprise_threshold=0.75),
-    "all removed": Options(False, False, False, 0.75),
-}
 EVERY_OPTION = pytest.mark.parametrize("options", OPTIONS.values(), ids=OPTIONS)
 LAYOUTS = pytest.mark.parametrize("shared", [False, True], ids=["per-head", "shared"])
 Window = Callable[[Tensor, Tensor, Tensor, Tensor, Tensor], tuple[Tensor, Tensor]]

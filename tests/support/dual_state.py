@@ -8,6 +8,14 @@ from torch import Tensor
 from lam_plugins.dual_state_delta_rule import Options, naive
 
 HEADS = 3
+OPTIONS = {
+    "published": Options(),
+    "uncoupled": Options(cross_coupling=False),
+    "unnormed": Options(final_norm=False),
+    "raw readout": Options(readout_norm=False),
+    "surprise": Options(surprise_threshold=0.75),
+    "all removed": Options(False, False, False, 0.75),
+}
 
 
 def layer_tensors(head_size: int = 16, heads: int = HEADS, *, shared: bool = False, seed: int = 0) -> dict[str, Tensor]:

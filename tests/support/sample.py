@@ -4,7 +4,7 @@ import math
 import random
 from statistics import fmean
 
-from lam_export.evidence.schema import Correlation, Sts, SubjectInfo
+from lam_export.evidence.schema import Scores, Sts, SubjectInfo
 from lam_export.validate.report.schema import (
     Bucket,
     Check,
@@ -165,9 +165,9 @@ def _check(name: str, holds_if: str, threshold: float, found: float, detail: str
 
 
 def _sts(random_: random.Random, error: float) -> Sts:
-    def correlation(value: float) -> Correlation:
+    def correlation(value: float) -> Scores:
         moved = random_.gauss(0, error / 50)
-        return Correlation(
+        return Scores(
             reference=value,
             candidate=value + moved,
             difference=moved,

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Literal
 
 from ..contract import CHECKSUMS, GRAPHS, MANIFEST
-from ..errors import BundleError
+from ..errors import BundleError, reason_of
 from .checksums import AGAIN, Checksums
 from .graph_file import check_graph
 from .manifest import FileEntry, Manifest
@@ -137,7 +137,7 @@ class Bundle:
                 raise self._differs(name, f"{size} bytes, found {found}")
             return path.read_bytes()
         except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-            raise BundleError(f"{path} cannot be read ({_reason(error)}); copy the bundle again") from None
+            raise BundleError(f"{path} cannot be read ({reason_of(error)}); copy the bundle again") from None
 
     def _differs(self, name: str, what: str) -> BundleError:
         return BundleError(
@@ -172,7 +172,3 @@ def _is_missing(path: Path) -> bool:
         return not path.exists()
     except OSError:  # the error on reading will say why
         return False
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -16,7 +16,7 @@ from glob import escape
 from pathlib import Path
 from typing import BinaryIO
 
-from ..errors import LamError
+from ..errors import LamError, reason_of
 
 DRAFT_NAME = re.compile(r"\..+\.[0-9a-f]{32}\.partial")
 """The name of a file's draft: hidden, begun with the file's name, and unique."""
@@ -137,7 +137,7 @@ def check_place(path: Path, kind: FolderKind, force: bool) -> Path:
         if place.exists() and (os.path.ismount(place) or Path.cwd().is_relative_to(place)):
             raise kind.error(f"{path} is a mount or the working folder and cannot be replaced; {kind.remedy}")
     except (OSError, RuntimeError) as error:  # RuntimeError: a loop of links, before Python 3.13
-        raise kind.error(f"cannot look at {path} ({_reason(error)}); {kind.remedy}") from None
+        raise kind.error(f"cannot look at {path} ({reason_of(error)}); {kind.remedy}") from None
     return place
 
 
@@ -161,7 +161,7 @@ def drafted_folder(place: Path, kind: FolderKind) -> Iterator[Path]:
             shutil.rmtree(draft, ignore_errors=True)
     except OSError as error:
         raise kind.error(
-            f"{place} was not written: {_reason(error)}; what was there is unchanged; {kind.remedy}"
+            f"{place} was not written: {reason_of(error)}; what was there is unchanged; {kind.remedy}"
         ) from error
 
 
@@ -214,7 +214,3 @@ def _sync(path: Path, flags: int) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

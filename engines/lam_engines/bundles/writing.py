@@ -24,7 +24,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from ..contract import CHECKSUMS, MANIFEST, NEXT_MANIFEST, REPORTS
-from ..errors import BundleError
+from ..errors import BundleError, reason_of
 from .bundle import Bundle, entry_of
 from .checksums import Checksums
 from .manifest import Manifest
@@ -126,7 +126,7 @@ def extend_bundle(
                     (folder / name).unlink(missing_ok=True)
             return Bundle(folder, kind=None)
     except OSError as error:
-        raise BundleError(f"{folder} was not changed: {_reason(error)}; make room, or copy it elsewhere") from error
+        raise BundleError(f"{folder} was not changed: {reason_of(error)}; make room, or copy it elsewhere") from error
 
 
 def _extended(
@@ -192,7 +192,3 @@ def _one_writer(folder: Path) -> Iterator[None]:
     finally:
         if handle is not None:
             os.close(handle)
-
-
-def _reason(error: Exception) -> str:
-    return getattr(error, "strerror", None) or str(error)

@@ -1,6 +1,5 @@
 """The changes that were tried on a model, kept and rejected: ``reports/history.json`` of a bundle."""
 
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import Literal
 
@@ -9,10 +8,7 @@ from pydantic import ValidationError
 from lam_engines.bundles.manifest import Precision, Sha256
 from lam_engines.contract import REPORTS
 from lam_engines.errors import LamError
-from lam_export.evidence.provenance import machine
 from lam_export.evidence.schema import Record
-
-from .protocol import Speed
 
 HISTORY = Path(REPORTS, "history.json")
 
@@ -32,7 +28,20 @@ class ScoredSubject(Record):
     """Spearman's correlation on the STS benchmark."""
 
 
-class Trial(Record):
+class Speed(Record):
+    """How many times as fast a candidate is as its baseline."""
+
+    speedups: dict[str, float]
+    """Speedup of the candidate by shape of the batch: the median of the ratios of neighbouring runs."""
+    speedup: float
+    """Geometric mean of the speedups of all shapes."""
+    low: float
+    """Lower end of the speedup's 95 % interval, from a bootstrap over the runs."""
+    high: float
+    """Upper end of the speedup's 95 % interval, from a bootstrap over the runs."""
+
+
+class Trial(Speed):
     """One change, and whether it was kept."""
 
     change: str
@@ -45,14 +54,6 @@ class Trial(Record):
     """Subject before the change."""
     candidate: ScoredSubject
     """Subject with the change."""
-    speedups: dict[str, float]
-    """Speedup of the candidate by shape of the batch: the median of the ratios of neighbouring runs."""
-    speedup: float
-    """Geometric mean of the speedups of all shapes."""
-    low: float
-    """Lower end of the speedup's 95 % interval, from a bootstrap over the runs."""
-    high: float
-    """Upper end of the speedup's 95 % interval, from a bootstrap over the runs."""
     accepted: bool
     """Whether the change was kept."""
     reasons: tuple[str, ...]
@@ -82,27 +83,3 @@ def read_history(bundle: Path) -> History:
     except (OSError, UnicodeDecodeError, ValidationError) as error:
         reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
         raise LamError(f"expected the history of a bundle in {path}, found: {reason}; move the file away") from None
-
-
-def new_trial(
-    change: str, baseline: ScoredSubject, candidate: ScoredSubject, speed: Speed, reasons: tuple[str, ...]
-) -> Trial:
-    """The trial of a comparison that was just made on this machine."""
-    return Trial(
-        change=change,
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        machine=machine(),
-        baseline=baseline,
-        candidate=candidate,
-        speedups=dict(speed.shapes),
-        speedup=speed.overall,
-        low=speed.low,
-        high=speed.high,
-        accepted=not reasons,
-        reasons=reasons,
-    )
-
-
-def add_trial(history: History, trial: Trial) -> History:
-    """The history with one more trial, the latest."""
-    return History(trials=(*history.trials, trial))

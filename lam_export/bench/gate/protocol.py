@@ -1,8 +1,7 @@
 """The optimisation protocol: a change is kept if it keeps the score and is faster. Any other change is rejected."""
 
 import math
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from functools import partial
 from statistics import median
 
@@ -13,26 +12,14 @@ from lam_export.bench.timing import side_by_side
 from lam_export.evidence.cases import text_of
 from lam_export.evidence.metrics import Thresholds
 
+from .history import Speed
+
 SCORE_TOLERANCE = 0.001
 """Largest loss of STS score that a change may cost."""
 SHAPES = ((1, 16), (1, 128), (32, 32), (8, 128), (1, 1024))
 """Texts and tokens of each batch that is timed: queries, bulk work, a long document."""
 _RESAMPLES = 2000
 _ANY = Thresholds(max_abs=math.inf, cosine=-math.inf)
-
-
-@dataclass(frozen=True)
-class Speed:
-    """How many times as fast the candidate is."""
-
-    shapes: Mapping[str, float]
-    """Speedup by shape."""
-    overall: float
-    """Geometric mean of the speedups of all shapes."""
-    low: float
-    """Lower end of the overall speedup's 95 % interval, from a bootstrap over the runs."""
-    high: float
-    """Upper end of that interval."""
 
 
 def compare_speed(
@@ -69,7 +56,8 @@ def compare_speed(
     means = np.median(log_ratios[:, draws], axis=2).mean(axis=0)
     low, high = np.exp(np.percentile(means, [2.5, 97.5]))
     overall = math.exp(float(np.median(log_ratios, axis=1).mean()))
-    return Speed({name: median(r.tolist()) for name, r in ratios.items()}, overall, float(low), float(high))
+    speedups = {name: median(found.tolist()) for name, found in ratios.items()}
+    return Speed(speedups=speedups, speedup=overall, low=float(low), high=float(high))
 
 
 def objections(baseline_score: float, candidate_score: float, speed: Speed) -> tuple[str, ...]:
@@ -86,7 +74,7 @@ def objections(baseline_score: float, candidate_score: float, speed: Speed) -> t
         )
     if speed.low <= 1:
         found.append(
-            f"{speed.overall:.2f} times as fast as the baseline, with a 95 % interval of {speed.low:.2f} to "
+            f"{speed.speedup:.2f} times as fast as the baseline, with a 95 % interval of {speed.low:.2f} to "
             f"{speed.high:.2f}: not faster beyond doubt"
         )
     return tuple(found)

@@ -1,7 +1,6 @@
 """Measure one engine at one shape: compare its embeddings, then time plain and profiled runs in turn."""
 
 import tempfile
-import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -13,7 +12,7 @@ import numpy as np
 
 from lam_engines.errors import LamError
 from lam_export.anatomy.parts import Part, Place
-from lam_export.bench.timing import in_turn
+from lam_export.bench.timing import REST, in_turn, seconds_of
 from lam_export.evidence.metrics import THRESHOLDS, diff
 from lam_export.evidence.subject import Subject
 
@@ -22,8 +21,6 @@ from .recorders.samples import Run
 from .schema import Cell, ProfileResult
 
 FEWEST, MOST = 5, 50
-_REST = 0.01
-"""Seconds of rest before a run. The threads of the run before spin for some milliseconds before they sleep."""
 
 Embed = Callable[[np.ndarray], np.ndarray]
 """A function that embeds ids ``[B, L]`` to ``[B, hidden]`` as a subject serves."""
@@ -57,8 +54,7 @@ def measure(
                 found = diff(embed(ids), expected, subject.thresholds or THRESHOLDS["fp32"])
                 about |= {"max_abs": found.max_abs, "cosine": found.cosine}
                 if not found:
-                    words = f"max-abs {found.max_abs:.1e}, 1 - cosine {1 - found.cosine:.1e}"
-                    about |= {"status": "mismatch", "note": f"{which}embeddings differ: {words}"}
+                    about |= {"status": "mismatch", "note": f"{which}embeddings differ: {found}"}
                     break
             else:
                 times = _timed(plain, recorded, ids, seconds)
@@ -70,7 +66,8 @@ def measure(
 
 
 def _timed(plain: Embed, recorder: Recorder, ids: np.ndarray, seconds: float) -> dict[str, Any]:
-    clocks = {"plain": partial(_seconds, plain, ids), "profiled": partial(_seconds, recorder.record, ids)}
+    calls = {"plain": plain, "profiled": recorder.record}
+    clocks = {name: partial(seconds_of, partial(call, ids), REST) for name, call in calls.items()}
     once = sum(runs[0] for runs in in_turn(clocks, repeats=1).values())
     repeats = int(np.clip(seconds / once, FEWEST, MOST))
     taken = in_turn(clocks, repeats=repeats)
@@ -105,10 +102,3 @@ def summed(runs: Sequence[Run]) -> tuple[tuple[Cell, ...], dict[Part, float]]:
         for (place, kind), found in sums.items()
     )
     return cells, dict(operations)
-
-
-def _seconds(embed: Embed, ids: np.ndarray) -> float:
-    time.sleep(_REST)
-    start = time.perf_counter()
-    embed(ids)
-    return time.perf_counter() - start

@@ -36,9 +36,9 @@ def _parts(result: ProfileResult) -> Table:
 
     def row(part: Part) -> tuple[str, ...]:
         count = result.operations.get(part, 0.0)
-        rate = f"{count / seconds[part] / 1e9:,.1f}" if count and seconds[part] else NONE
         share = _percent(count, arithmetic) if part != "runtime" else NONE
-        return (part, _mostly(result, part), milliseconds(seconds[part]), _percent(seconds[part], total), share, rate)
+        times = milliseconds(seconds[part]), _percent(seconds[part], total)
+        return (part, _mostly(result, part), *times, share, _rate(count, seconds[part]))
 
     rows = [row(part) for part in MEANING if part in seconds]
     rows.append(("all", "", milliseconds(total), "100 %", NONE, _rate(arithmetic, total)))

@@ -122,7 +122,7 @@ def _judge(vectors: np.ndarray, expected: np.ndarray | None, subject: Subject, v
     found = verdict.found = diff(vectors, expected, subject.thresholds)
     if not found:
         verdict.mismatch = True
-        verdict.note = f"embeddings differ: max-abs {found.max_abs:.1e}, 1 - cosine {1 - found.cosine:.1e}"
+        verdict.note = f"embeddings differ: {found}"
 
 
 def _time(

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from lam_export.evidence.page.drawing import Axis, Line, Plot, Points, count_axis, dots, linear_axis, log_axis, polyline
 from lam_export.evidence.record import Shown, measured
@@ -38,45 +39,29 @@ def summary(benchmark: Benchmark) -> str:
 
 def plots(benchmark: Benchmark) -> tuple[Plot, ...]:
     """Time, tokens per second and memory against length; no plots if no single text was timed."""
-
-    def seconds(result: SpeedResult) -> float | None:
-        return None if result.times is None else result.times.median
-
-    def speed(result: SpeedResult) -> float | None:
-        return None if result.times is None else result.times.tokens_per_second
-
-    def peak(result: SpeedResult) -> float | None:
-        return None if result.memory is None else result.memory.peak
-
-    def from_zero(label: str, values: list[float]) -> Axis:
-        return linear_axis(label, 0, 1.05 * max(values), vertical=True)
-
-    def decades(label: str, values: list[float]) -> Axis:
-        return log_axis(label, values, vertical=True)
-
     found = (
         _plot(
             benchmark,
             "Time against length",
             "Both axes are logarithmic: where cost is linear, ten times the tokens take ten times as long.",
-            lambda values: decades("ms", values),
-            lambda result: _scaled(seconds(result), 1e3),
+            partial(log_axis, "ms", vertical=True),
+            lambda result: None if result.times is None else 1e3 * result.times.median,
             lambda value: f"{milliseconds(value / 1e3)} ms",
         ),
         _plot(
             benchmark,
             "Tokens per second against length",
             "The line is level where cost is linear.",
-            lambda values: from_zero("tokens/s", values),
-            speed,
+            lambda values: linear_axis("tokens/s", 0, 1.05 * max(values), vertical=True),
+            lambda result: None if result.times is None else result.times.tokens_per_second,
             lambda value: f"{value:,.0f} tokens/s",
         ),
         _plot(
             benchmark,
             "Memory against length",
             "The peak of a process that runs only this, with its libraries and the model.",
-            lambda values: decades("MiB", values),
-            lambda result: _scaled(peak(result), 1 / 2**20),
+            partial(log_axis, "MiB", vertical=True),
+            lambda result: None if result.memory is None else result.memory.peak / 2**20,
             lambda value: f"{mebibytes(round(value * 2**20))} MiB",
         ),
     )
@@ -119,7 +104,3 @@ def _plot(
         points=tuple(points),
         legend=tuple(legend),
     )
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor

@@ -5,7 +5,6 @@ import pickle
 import signal
 import subprocess
 import sys
-import time
 import traceback
 from collections.abc import Callable
 from contextlib import suppress
@@ -16,13 +15,12 @@ import numpy as np
 
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.errors import LamError
+from lam_export.bench.timing import REST, seconds_of
 from lam_export.evidence import process_memory as memory
 
 from .schema import ProcessMemory
 from .shapes import Shape
 
-_REST = 0.01
-"""Seconds of rest before a timed run. The threads of the run before spin for some milliseconds before they sleep."""
 _PATIENCE = 2
 """Seconds that a process has to end before it is killed."""
 
@@ -120,10 +118,7 @@ class _Server:
         return vectors
 
     def seconds(self) -> float:
-        time.sleep(_REST)
-        start = time.perf_counter()
-        self._shape.run(self._engine)
-        return time.perf_counter() - start
+        return seconds_of(partial(self._shape.run, self._engine), REST)
 
     def memory(self) -> ProcessMemory | None:
         peak = memory.peak()

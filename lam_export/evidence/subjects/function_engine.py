@@ -6,7 +6,7 @@ import numpy as np
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.embedding.engine import EmbeddingEngine
-from lam_engines.errors import EngineError
+from lam_engines.errors import EngineError, first_line
 
 Embed = Callable[[np.ndarray, np.ndarray], np.ndarray]
 """A function of ``input_ids`` and ``attention_mask``, ``[B, L]`` int64 each, that gives ``[B, hidden]``."""
@@ -34,11 +34,10 @@ class FunctionEngine(EmbeddingEngine):
         try:
             return self._function(input_ids, attention_mask)
         except Exception as error:  # a runtime or a compiler may raise anything
-            reason = next(iter(str(error).strip().splitlines()), type(error).__name__)
             rows, tokens = input_ids.shape
             raise EngineError(
-                f"{self._name} failed on a batch of {rows} x {tokens} tokens: {reason[:300]}; if memory is short, cut "
-                f"the longest texts"
+                f"{self._name} failed on a batch of {rows} x {tokens} tokens: {first_line(error)}; if memory is "
+                f"short, cut the longest texts"
             ) from None
 
     def close(self) -> None:

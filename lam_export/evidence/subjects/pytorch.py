@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from lam_export.model.checkpoint import Checkpoint
-    from lam_export.model.encoder import Encoder
 
 _PRECISIONS = {"float64": "fp64", "float32": "fp32"}
 
@@ -91,13 +90,17 @@ def pytorch_subject(
 def _load(bundle: Path, files: CheckpointFiles, *, dtype: str, compiled: bool, threads: int | None) -> FunctionEngine:
     import torch
 
+    from lam_plugins.fused_delta_rule import naive
+
     if threads is not None:
         torch.set_num_threads(threads)
     opened, checkpoint = Bundle(bundle), files.load()
     model: Any = encoder_of(opened, checkpoint).to(getattr(torch, dtype))
     if compiled:
         torch._inductor.config.compile_threads = 1  # more than one would start processes that outlive this one
-        model = torch.compile(_transparent(model))
+        for layer in model.layers:  # a compiler sees into plain PyTorch; only the flat form has this attribute
+            layer.form.rule = naive.fused_delta_rule
+        model = torch.compile(model)
     name = "torch.compile" if compiled else "PyTorch"
     return FunctionEngine(opened, checkpoint.weights.name, partial(in_torch, lambda *x: model(*x)[0]), name)
 
@@ -113,7 +116,7 @@ def in_torch(model: "Callable[..., Any]", input_ids: np.ndarray, attention_mask:
 def _fingerprint(bundle: Bundle, checkpoint: "Checkpoint", info: SubjectInfo, compiled: bool) -> tuple[Any, ...]:
     manifest = bundle.manifest
     # Hash the tensors, not the weights file: some tensors come from a teacher or from the config.
-    model = (_tensors_sha256(checkpoint), checkpoint.config.to_dict(), manifest.form, manifest.chunk_size)
+    model = (_tensors_sha256(checkpoint), checkpoint.config.model_dump(), manifest.form, manifest.chunk_size)
     return (*model, info.precision, compiled, info.runtime, _source_sha256(), processor_name(), platform.machine())
 
 
@@ -134,26 +137,3 @@ def _source_sha256() -> str:
         for path in sorted(Path(str(package.__file__)).parent.rglob("*.py")):
             digest.update(path.read_bytes())
     return digest.hexdigest()
-
-
-def _transparent(encoder: "Encoder") -> "Encoder":
-    """Replace the custom operator by plain PyTorch, which a compiler can look into and make faster."""
-    from torch import Tensor, nn
-
-    from lam_export.model.forms.flat import Flat
-    from lam_plugins.fused_delta_rule import naive
-
-    class Plain(nn.Module):
-        def __init__(self, form: Flat) -> None:
-            super().__init__()
-            self.form = form
-
-        def forward(self, x: Tensor, lengths: Tensor) -> Tensor:
-            form: Any = self.form
-            weights = (form.conv_weight, form.conv_bias, form.norm_weight, form.blend)
-            return naive.fused_delta_rule(form.in_proj(x), lengths, *weights, form.chunk_size)
-
-    for layer in encoder.layers:
-        if isinstance(layer.form, Flat):
-            layer.form = Plain(layer.form)
-    return encoder

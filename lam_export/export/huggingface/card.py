@@ -103,7 +103,7 @@ class Score:
 
 
 def model_card(
-    name: str, manifest: Manifest, figures: Sequence[Figure], scores: Sequence[Score], *, int8: bool, openvino: bool
+    name: str, manifest: Manifest, figures: Sequence[Figure], score: Score | None, *, int8: bool, openvino: bool
 ) -> str:
     """The content of ``README.md``.
 
@@ -111,7 +111,7 @@ def model_card(
         name: the model's name.
         manifest: the bundle's.
         figures: what was measured, and how.
-        scores: of the float32 graph.
+        score: of the float32 graph, if it was measured.
         int8: whether the folder has the int8 graph.
         openvino: whether it has OpenVINO's files.
     """
@@ -122,27 +122,26 @@ def model_card(
         checkpoint=manifest.checkpoint.file,
         sha256=manifest.checkpoint.sha256,
         figures="\n".join(f"| {row.what} | {row.figure} | {row.how} |" for row in figures),
-        index=_index(name, scores),
+        index=_index(name, score),
         openvino=_OPENVINO if openvino else "",
         q8=', where `"q8"` is the int8 graph' if int8 else "",
         dtype="q8" if int8 else "fp32",
     )
 
 
-def _index(name: str, scores: Sequence[Score]) -> str:
-    """The results as hubs read them."""
-    if not scores:
+def _index(name: str, score: Score | None) -> str:
+    """The result as hubs read it."""
+    if score is None:
         return ""
-    lines = ["model-index:", f'- name: "{name}"', "  results:"]
-    for score in scores:
-        lines += [
-            "  - task:",
-            "      type: semantic-similarity",
-            "    dataset:",
-            f'      name: "{score.dataset}"',
-            "      type: sts",
-            "    metrics:",
-            "    - type: spearman_cosine",
-            f"      value: {score.spearman:.4f}",
-        ]
-    return "\n".join(lines) + "\n"
+    return f"""model-index:
+- name: "{name}"
+  results:
+  - task:
+      type: semantic-similarity
+    dataset:
+      name: "{score.dataset}"
+      type: sts
+    metrics:
+    - type: spearman_cosine
+      value: {score.spearman:.4f}
+"""

@@ -14,6 +14,11 @@ GRAPH, INT8_GRAPH = "onnx/model.onnx", "onnx/model_quantized.onnx"
 OPENVINO_GRAPH = "openvino/openvino_model.xml"
 MAKER = "lam_export"
 """Key of ``config.json`` that tells our folders from other people's. It holds lam-export's version."""
+_AS_IN_BERT = {
+    *("hidden_size", "num_hidden_layers", "num_attention_heads", "intermediate_size"),
+    *("vocab_size", "type_vocab_size", "layer_norm_eps", "pad_token_id"),
+}
+"""Sizes and constants that a BERT's config has under the same names."""
 
 
 def small_files(model: ModelInfo, tokenizer: Tokenizer) -> Mapping[str, str]:
@@ -31,15 +36,8 @@ def small_files(model: ModelInfo, tokenizer: Tokenizer) -> Mapping[str, str]:
         "model_type": "bert",
         "architectures": ["BertModel"],
         "hidden_act": "gelu",
-        "hidden_size": model.hidden_size,
-        "num_hidden_layers": model.num_hidden_layers,
-        "num_attention_heads": model.num_attention_heads,
-        "intermediate_size": model.intermediate_size,
-        "vocab_size": model.vocab_size,
-        "type_vocab_size": model.type_vocab_size,
         "max_position_embeddings": LONGEST_ELSEWHERE,
-        "layer_norm_eps": model.layer_norm_eps,
-        "pad_token_id": model.pad_token_id,
+        **model.model_dump(include=_AS_IN_BERT),
         MAKER: __version__,
     }
     pooling = {

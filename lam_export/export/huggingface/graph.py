@@ -1,5 +1,7 @@
 """A bundle's graph with the outputs that other people's tools read."""
 
+from copy import deepcopy
+
 import onnx
 
 from lam_engines.contract import LAST_HIDDEN_STATE, SENTENCE_EMBEDDING
@@ -20,8 +22,7 @@ def with_last_hidden_state(model: onnx.ModelProto, layers: int, hidden_size: int
     Raises:
         BundleError: the graph was not written by ``lam-export onnx``.
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
+    copy = deepcopy(model)
     graph = copy.graph
     last = f"layers.{layers - 1}.ffn_norm"
     sentence = [value for value in graph.output if value.name == SENTENCE_EMBEDDING]

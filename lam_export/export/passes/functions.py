@@ -24,6 +24,7 @@ class AttachFunction(ir.passes.InPlacePass):
         model.opset_imports[OP_DOMAIN] = 1
         for node in model.graph:
             if node.domain == OP_DOMAIN and self._operator.plugin:
+                # TensorRT's parser reads these. aot asks for a kernel that is compiled into the plan.
                 node.attributes["plugin_namespace"] = ir.AttrString("plugin_namespace", PLUGIN_NAMESPACE)
                 node.attributes["plugin_version"] = ir.AttrString("plugin_version", "1")
                 node.attributes["aot"] = ir.AttrInt64("aot", 1)

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import onnx
@@ -17,33 +16,10 @@ from lam_engines.progress import Progress
 from . import PlanError
 from .environment import BuildEnvironment
 from .record import BuiltPlan
-from .worker import GRAPH, INSPECTOR, JOB, PLAN, TIMING_CACHE, BuildJob
+from .worker import GRAPH, INSPECTOR, JOB, JOBS, PLAN, TIMING_CACHE, BuildJob, BuildOptions, PluginOptions
 
 _BATCH = "batch"
 """The name of the graphs' first dynamic dimension. Tokens, or a memory's queries, are the other."""
-
-
-@dataclass(frozen=True)
-class BuildOptions:
-    """Limits for the builder."""
-
-    workspace: int | None = None
-    """Bytes of GPU memory that a layer may use besides its tensors; None: all of the GPU's memory."""
-    optimization_level: int | None = None
-    """From 0, the fastest build, to 5, which tries every kernel; None: the library's default."""
-    verbose: bool = False
-    """Show the library's own messages."""
-
-
-@dataclass(frozen=True)
-class PluginOptions:
-    """What the worker needs to register the fused operator's plugin."""
-
-    chunk_size: int
-    target: str
-    """The GPU, such as sm_90."""
-    cache: Path
-    """The folder with the compiled kernels."""
 
 
 def run_builder(
@@ -71,18 +47,11 @@ def run_builder(
         PlanError: the library could not build it. The message names the node that it refuses, or its first error.
     """
     built_for = [f"SM{capability.replace('.', '')}" for capability in environment.compute_capabilities]
-    job = BuildJob(
-        environment.library.package,
-        [_shapes(model, profile) for profile in profiles],
-        [] if environment.gpu else built_for,
-        options.workspace,
-        options.optimization_level,
-        None if plugin is None else (plugin.chunk_size, plugin.target, str(plugin.cache)),
-        options.verbose,
-    )
+    shapes = [_shapes(model, profile) for profile in profiles]
+    job = BuildJob(environment.library.package, shapes, [] if environment.gpu else built_for, options, plugin)
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder)
-        (place / JOB).write_text(json.dumps(asdict(job)), encoding="utf-8")
+        (place / JOB).write_bytes(JOBS.dump_json(job))
         (place / GRAPH).write_bytes(model.SerializeToString())
         if timing_cache is not None:
             (place / TIMING_CACHE).write_bytes(timing_cache)

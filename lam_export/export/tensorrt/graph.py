@@ -1,5 +1,7 @@
 """Prepares a bundle's graph for TensorRT's parser."""
 
+from copy import deepcopy
+
 import onnx
 import onnx_ir as ir
 import onnxscript.optimizer
@@ -8,7 +10,7 @@ from google.protobuf.message import DecodeError
 from lam_engines.bundles.bundle import Bundle
 from lam_export.export.graphs import inlined
 from lam_export.export.opsets import DEFAULT_OPSET, OPSETS
-from lam_plugins.fused_delta_rule import OP_DOMAIN, PLUGIN_NAMESPACE
+from lam_plugins.fused_delta_rule import OP_DOMAIN
 
 from . import PlanError
 
@@ -45,22 +47,14 @@ def fused_nodes(model: onnx.ModelProto) -> list[str]:
 
 
 def with_plugin(model: onnx.ModelProto) -> onnx.ModelProto:
-    """A copy whose fused nodes name the plugin and have no local function.
+    """A copy whose fused nodes have no local function. Every exported graph names the plugin in them.
 
     Without the local function, the parser takes the plugin or fails. With it, some parser versions silently inline the
     function, and the plan would be slow.
     """
-    copy = onnx.ModelProto()
-    copy.CopyFrom(model)
-    kept = [function for function in model.functions if function.domain != OP_DOMAIN]
+    copy = deepcopy(model)
     del copy.functions[:]
-    copy.functions.extend(kept)
-    for node in copy.graph.node:
-        if node.domain == OP_DOMAIN:
-            del node.attribute[:]
-            # TensorRT's parser reads these. aot asks for a kernel that is compiled into the plan.
-            attributes = {"plugin_namespace": PLUGIN_NAMESPACE, "plugin_version": "1", "aot": 1}
-            node.attribute.extend(onnx.helper.make_attribute(key, value) for key, value in attributes.items())
+    copy.functions.extend(function for function in model.functions if function.domain != OP_DOMAIN)
     return copy
 
 

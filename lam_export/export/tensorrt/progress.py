@@ -41,12 +41,13 @@ class BuildProgress:
                 self._outermost, self._told = phase_name, 0
                 self._progress.begin(phase_name, PIECES)
 
-    def step_complete(self, phase_name: str, step: int) -> None:
-        """Step ``step``, counted from 0, is done."""
+    def step_complete(self, phase_name: str, step: int) -> bool:
+        """Step ``step``, counted from 0, is done. The build goes on."""
         with self._lock:
             if phase_name in self._phases:
                 self._phases[phase_name].done = step + 1
                 self._tell_pieces()
+        return True
 
     def phase_finish(self, phase_name: str) -> None:
         """A phase ends. Some of its steps may not be done."""

@@ -15,9 +15,12 @@ import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
+
+from pydantic import TypeAdapter
 
 from lam_engines.progress import Progress
 
@@ -25,6 +28,29 @@ from .progress import BuildProgress
 
 JOB, GRAPH, TIMING_CACHE, PLAN, INSPECTOR = "job.json", "graph.onnx", "timing.cache", "out.plan", "inspector.json"
 """The files of the folder. The worker writes the last two, and the timing cache anew."""
+
+
+@dataclass(frozen=True)
+class BuildOptions:
+    """Limits for the builder."""
+
+    workspace: int | None = None
+    """Bytes of GPU memory that a layer may use besides its tensors; None: all of the GPU's memory."""
+    optimization_level: int | None = None
+    """From 0, the fastest build, to 5, which tries every kernel; None: the library's default."""
+    verbose: bool = False
+    """Show the library's own messages."""
+
+
+@dataclass(frozen=True)
+class PluginOptions:
+    """What the worker needs to register the fused operator's plugin."""
+
+    chunk_size: int
+    target: str
+    """The GPU, such as sm_90."""
+    cache: Path
+    """The folder with the compiled kernels."""
 
 
 @dataclass(frozen=True)
@@ -37,14 +63,13 @@ class BuildJob:
     """For each profile, the smallest, the best and the largest shape of every input."""
     compute_capabilities: Sequence[str]
     """The members of the library's ``ComputeCapability`` to build for; if empty, for the GPU of this machine."""
-    workspace: int | None
-    """Bytes of GPU memory that a layer may use besides its tensors; None: all of the GPU's memory."""
-    optimization_level: int | None
-    """From 0, the fastest build, to 5, which tries every kernel; None: the library's default."""
-    plugin: Sequence[Any] | None
-    """Chunk size, target and folder of compiled kernels of the fused operator's plugin; None: it has no plugin."""
-    verbose: bool
-    """Show the library's own messages on standard error."""
+    options: BuildOptions
+    plugin: PluginOptions | None
+    """None: the graph has no plugin."""
+
+
+JOBS = TypeAdapter(BuildJob)
+"""Writes and reads a job as JSON."""
 
 
 class RefusalError(Exception):
@@ -63,8 +88,8 @@ def build(folder: Path, job: BuildJob, tell: Callable[..., None]) -> None:
     """
     trt: Any = import_module(job.package)
     if job.plugin is not None:
-        _register_plugin(*job.plugin)
-    log = _log(trt, job.verbose, lambda warning: tell("warning", warning))
+        _register_plugin(job.plugin)
+    log = _log(trt, job.options.verbose, lambda warning: tell("warning", warning))
     builder = trt.Builder(log)
     # TensorRT 11 has no such flag, because it has no other typing.
     typed = getattr(trt.NetworkDefinitionCreationFlag, "STRONGLY_TYPED", None)
@@ -76,10 +101,10 @@ def build(folder: Path, job: BuildJob, tell: Callable[..., None]) -> None:
     config.clear_flag(trt.BuilderFlag.TF32)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED  # lets the inspector name tactics
     config.progress_monitor = _monitor(trt, tell)
-    if job.workspace is not None:
-        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.workspace)
-    if job.optimization_level is not None:
-        config.builder_optimization_level = job.optimization_level
+    if job.options.workspace is not None:
+        config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, job.options.workspace)
+    if job.options.optimization_level is not None:
+        config.builder_optimization_level = job.options.optimization_level
     for shapes in job.profiles:
         profile = builder.create_optimization_profile()
         for name, (smallest, best, largest) in shapes.items():
@@ -106,11 +131,11 @@ def build(folder: Path, job: BuildJob, tell: Callable[..., None]) -> None:
         (folder / INSPECTOR).write_text(inspector.get_engine_information(trt.LayerInformationFormat.JSON), "utf-8")
 
 
-def _register_plugin(chunk_size: int, target: str, cache: str) -> None:
+def _register_plugin(plugin: PluginOptions) -> None:
     from lam_plugins.fused_delta_rule.tensorrt import PluginError, register_plugin
 
     try:
-        register_plugin(chunk_size, target, Path(cache))
+        register_plugin(plugin.chunk_size, plugin.target, plugin.cache)
     except PluginError as error:
         raise RefusalError(None, str(error)) from error
 
@@ -154,23 +179,10 @@ def _log(trt: Any, verbose: bool, warn: Callable[[str], None]) -> Any:
 
 
 def _monitor(trt: Any, tell: Callable[..., None]) -> Any:
-    progress = BuildProgress(
-        Progress(lambda step, pieces: tell("begin", step, pieces), lambda done: tell("advance", done))
-    )
-
-    class Monitor(trt.IProgressMonitor):
+    class Monitor(BuildProgress, trt.IProgressMonitor):
         def __init__(self) -> None:
             trt.IProgressMonitor.__init__(self)
-
-        def phase_start(self, phase_name: str, parent_phase: str | None, num_steps: int) -> None:
-            progress.phase_start(phase_name, parent_phase, num_steps)
-
-        def step_complete(self, phase_name: str, step: int) -> bool:
-            progress.step_complete(phase_name, step)
-            return True  # go on
-
-        def phase_finish(self, phase_name: str) -> None:
-            progress.phase_finish(phase_name)
+            super().__init__(Progress(partial(tell, "begin"), partial(tell, "advance")))
 
     return Monitor()
 
@@ -186,6 +198,6 @@ if __name__ == "__main__":
         print(json.dumps(words), file=reports)
 
     try:
-        build(place, BuildJob(**json.loads((place / JOB).read_text(encoding="utf-8"))), report)
+        build(place, JOBS.validate_json((place / JOB).read_bytes()), report)
     except RefusalError as refusal:
         report("refused", refusal.node, refusal.reason)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from lam_engines.contract import CHECKSUMS, TOKENIZER
+from lam_engines.errors import first_line
 
 from .errors import CheckpointError
 
@@ -133,7 +134,7 @@ def _read_file(path: Path) -> dict[str, Any]:
         raise
     except Exception as error:  # parsers of foreign bytes raise all kinds of errors
         raise CheckpointError(
-            f"{path} is truncated, damaged or no checkpoint ({type(error).__name__}: {_first_line(error)}); "
+            f"{path} is truncated, damaged or no checkpoint ({type(error).__name__}: {first_line(error)}); "
             f"copy it again from its source"
         ) from error
     if not isinstance(content, dict):
@@ -197,7 +198,7 @@ def _json_of(path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_bytes())
     except (ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} is no valid JSON ({_first_line(error)}); copy it again") from error
+        raise CheckpointError(f"{path} is no valid JSON ({first_line(error)}); copy it again") from error
     if not isinstance(content, dict):
         raise CheckpointError(f"expected a JSON object in {path}, found a {type(content).__name__}")
     return content
@@ -244,7 +245,3 @@ def sha256_of_weights(weights: Path) -> str:
     if len(parts) == 1:
         return sha256_of(parts[0])
     return hashlib.sha256("".join(f"{sha256_of(part)}  {part.name}\n" for part in parts).encode()).hexdigest()
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or ["no details"])[0][:200]

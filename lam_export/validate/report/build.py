@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime, timezone
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +16,7 @@ from lam_engines.errors import LamError
 from lam_engines.progress import Progress
 from lam_export.evidence.corpus import Corpus
 from lam_export.evidence.metrics import RowErrors, row_errors
-from lam_export.evidence.provenance import machine, tools
+from lam_export.evidence.provenance import made
 from lam_export.evidence.results import Results, embeddings
 from lam_export.evidence.schema import Sts
 from lam_export.evidence.sts import cosines, sts
@@ -126,18 +125,14 @@ def build_report(
         comparisons.append(comparison.model_copy(update={"checks": checks}))
         results.append(found)
     report = Report(
+        **made(bundle),
         report_version=1,
         passed=all(comparison.passed for comparison in comparisons),
-        created=datetime.now(timezone.utc).isoformat(timespec="seconds"),
-        bundle=bundle.path.resolve().name,
-        manifest_sha256=bundle.manifest_sha256,
         checkpoint_sha256=checkpoint_sha256,
         texts=len(corpus.texts),
         texts_sha256=corpus.sha256,
         starts=tuple(readable(text.text, START) for text in corpus.texts),
         sources=corpus.sources,
-        tools=tools(),
-        machine=machine(),
         comparisons=tuple(comparisons),
     )
     return report, tuple(results)

@@ -1,6 +1,6 @@
 """The error of each text's embedding against the reference: the worst texts, and the worst figures of each group."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -39,29 +39,20 @@ def worst_rows(
 
 def buckets(texts: Sequence[Text], tokens: Sequence[int], errors: RowErrors) -> tuple[Bucket, ...]:
     """The worst figures by length, by language and by kind; a bucket without texts is left out."""
-    lengths = {name: np.array([_within(n, span) for n in tokens]) for name, span in _names().items()}
-    languages = _groups([text.language for text in texts])
-    kinds = _groups([text.kind for text in texts])
-    return (
-        *(_bucket("length", name, chosen, errors) for name, chosen in lengths.items() if chosen.any()),
-        *(_bucket("language", name, chosen, errors) for name, chosen in languages.items()),
-        *(_bucket("kind", name, chosen, errors) for name, chosen in kinds.items()),
+    names = {
+        "length": [_range_of(n) for n in tokens],
+        "language": [text.language for text in texts],
+        "kind": [text.kind for text in texts],
+    }
+    in_order = {**names, "length": [_range_of(n) for n in sorted(tokens)]}
+    return tuple(
+        _bucket(by, name, np.array(names[by]) == name, errors) for by in names for name in dict.fromkeys(in_order[by])
     )
 
 
-def _names() -> Mapping[str, tuple[int, int | None]]:
-    return {f"{low}-{high}" if high else f"{low}+": (low, high) for low, high in LENGTHS}
-
-
-def _within(tokens: int, span: tuple[int, int | None]) -> bool:
-    low, high = span
-    # A tokenizer without special tokens may give a text of no tokens. Such a text belongs to the shortest bucket.
-    return (low <= tokens or low == 1) and (high is None or tokens <= high)
-
-
-def _groups(names: Sequence[str]) -> Mapping[str, np.ndarray]:
-    all_names = np.array(names)
-    return {name: all_names == name for name in dict.fromkeys(names)}
+def _range_of(tokens: int) -> str:
+    """The name of a bucket of lengths. A text of no tokens, which some tokenizers give, is in the shortest."""
+    return next(f"{low}-{high}" if high else f"{low}+" for low, high in LENGTHS if high is None or tokens <= high)
 
 
 def _bucket(by: str, name: str, chosen: np.ndarray, errors: RowErrors) -> Bucket:

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from lam_export.evidence.metrics import unit
+
 from .schema import Neighbours
 
 DEPTH = 10
@@ -30,13 +32,13 @@ def nearest(vectors: np.ndarray, depth: int = DEPTH) -> Nearest:
         vectors: ``[n, hidden]``, finite. A row of zeros is near to nothing.
         depth: number of nearest texts; all other texts if there are fewer.
     """
-    unit = _unit(vectors)
-    k = min(depth, len(unit) - 1)
-    index = np.empty((len(unit), k), dtype=np.int64)
-    similarity = np.empty((len(unit), k), dtype=np.float32)
-    for start in range(0, len(unit) if k else 0, _BLOCK):
+    directions = unit(vectors).astype(np.float32)
+    k = min(depth, len(directions) - 1)
+    index = np.empty((len(directions), k), dtype=np.int64)
+    similarity = np.empty((len(directions), k), dtype=np.float32)
+    for start in range(0, len(directions) if k else 0, _BLOCK):
         rows = slice(start, start + _BLOCK)
-        block = unit[rows] @ unit.T
+        block = directions[rows] @ directions.T
         own = np.arange(len(block))
         block[own, own + start] = -np.inf
         top = np.argpartition(block, -k, axis=1)[:, -k:]
@@ -66,8 +68,8 @@ def kept(reference: np.ndarray, expected: Nearest, found: Nearest, depth: int) -
     index = found.index[:, :depth]
     if not index.shape[1]:
         return np.ones(len(index))
-    unit = _unit(reference)
-    similarity = np.stack([np.einsum("nd,nd->n", unit, unit[column]) for column in index.T], axis=1)
+    directions = unit(reference).astype(np.float32)
+    similarity = np.stack([np.einsum("nd,nd->n", directions, directions[column]) for column in index.T], axis=1)
     share: np.ndarray = (similarity >= expected.similarity[:, :depth][:, -1:] - TIE).mean(axis=1)
     return share
 
@@ -86,9 +88,3 @@ def recall(reference: np.ndarray, expected: Nearest, candidate: np.ndarray) -> t
     at_10 = kept(reference, expected, found, DEPTH)
     at_1 = kept(reference, expected, found, 1)
     return Neighbours(corpus=len(reference), recall_at_1=float(at_1.mean()), recall_at_10=float(at_10.mean())), at_10
-
-
-def _unit(vectors: np.ndarray) -> np.ndarray:
-    norms = np.linalg.norm(vectors, axis=1, keepdims=True)
-    unit: np.ndarray = (vectors / np.where(norms > 0, norms, 1.0)).astype(np.float32)
-    return unit

@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from lam_engines.bundles.manifest import Sha256
-from lam_export.evidence.schema import Record, Sts, SubjectInfo, TaskScore
+from lam_export.evidence.schema import Made, Record, Sts, SubjectInfo, TaskScore
 
 
 class TextRow(Record):
@@ -182,19 +182,13 @@ class Comparison(Record):
         return next((check.threshold for check in self.checks if check.name == "cosine"), None)
 
 
-class Report(Record):
+class Report(Made):
     """The content of ``report.json``."""
 
     report_version: Literal[1]
     """Version of this schema."""
     passed: bool
     """Whether every candidate passed every check."""
-    created: str
-    """Time at which the report was made, in UTC, as ISO 8601 writes it."""
-    bundle: str
-    """Name of the bundle's folder, without the folders above it."""
-    manifest_sha256: Sha256
-    """SHA-256 of the bundle's manifest."""
     checkpoint_sha256: Sha256
     """SHA-256 of the checkpoint's weights."""
     texts: int
@@ -205,9 +199,5 @@ class Report(Record):
     """The first 60 characters of each text, in the order of the series; plots label their points with them."""
     sources: tuple[str, ...]
     """Where the texts come from: ``built-in``, and the names of the user's files."""
-    tools: dict[str, str]
-    """Versions of the packages that the figures depend on, by name."""
-    machine: str
-    """Processor, cores and operating system of the machine, without its host name."""
     comparisons: Annotated[tuple[Comparison, ...], Field(min_length=1)]
     """One comparison for each candidate, all with the same reference."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from lam_engines.errors import LamError
+from lam_engines.errors import LamError, reason_of
 
 from .schema import Check, Comparison
 
@@ -104,8 +104,9 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(path.read_text(encoding="utf-8"))
     except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise LamError(f"expected thresholds in TOML at {path}, which cannot be read ({reason}); mend it") from None
+        raise LamError(
+            f"expected thresholds in TOML at {path}, which cannot be read ({reason_of(error)}); mend it"
+        ) from None
 
 
 def _check(where: str, default: Limits, values: Mapping[str, Any]) -> Limits:

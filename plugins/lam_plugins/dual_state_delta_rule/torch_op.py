@@ -9,35 +9,26 @@ from lam_plugins.fused_delta_rule.naive import Steps
 
 from . import Options, naive
 
+_WEIGHTS_AND_OPTIONS = (
+    "Tensor conv_weight, Tensor conv_bias, Tensor norm_weight, Tensor decay_bias, Tensor flux_weight, "
+    "Tensor flux_temperature, Tensor flux_in_weight, Tensor flux_in_bias, Tensor flux_out_weight, "
+    "Tensor flux_out_bias, int chunk_size, bool cross_coupling, bool final_norm, bool readout_norm, "
+    "float? surprise_threshold"
+)
+"""The last arguments of both operators, as PyTorch declares them."""
 
-@torch.library.custom_op("lam::dual_state_delta_rule", mutates_args=())
-def dual_state_delta_rule(
-    projected: Tensor,
-    lengths: Tensor,
-    conv_weight: Tensor,
-    conv_bias: Tensor,
-    norm_weight: Tensor,
-    decay_bias: Tensor,
-    flux_weight: Tensor,
-    flux_temperature: Tensor,
-    flux_in_weight: Tensor,
-    flux_in_bias: Tensor,
-    flux_out_weight: Tensor,
-    flux_out_bias: Tensor,
-    chunk_size: int,
-    cross_coupling: bool,
-    final_norm: bool,
-    readout_norm: bool,
-    surprise_threshold: float | None,
-) -> Tensor:
+
+@torch.library.custom_op(
+    "lam::dual_state_delta_rule",
+    mutates_args=(),
+    schema=f"(Tensor projected, Tensor lengths, {_WEIGHTS_AND_OPTIONS}) -> Tensor",
+)
+def dual_state_delta_rule(projected, lengths, *weights_and_options):
     """``[B, L, W]`` to ``[B, L, M]``; arguments and result as in :func:`naive.dual_state_delta_rule`.
 
     In half precision, inputs and normalised heads are half precision, and everything between is float32.
     """
-    weights = (conv_weight, conv_bias, norm_weight, decay_bias)
-    flux = (flux_weight, flux_temperature, flux_in_weight, flux_in_bias, flux_out_weight, flux_out_bias)
-    options = (cross_coupling, final_norm, readout_norm, surprise_threshold)
-    return steps(projected, lengths, *weights, *flux, chunk_size, *options).heads.to(projected.dtype)
+    return steps(projected, lengths, *weights_and_options).heads.to(projected.dtype)
 
 
 @dual_state_delta_rule.register_kernel("cuda")
@@ -78,35 +69,16 @@ def _(projected, lengths, conv_weight, conv_bias, *_):
     return projected.new_empty(projected.shape[0], projected.shape[1], conv_bias.shape[0] // 3)
 
 
-@torch.library.custom_op("lam::dual_state_delta_rule_stream", mutates_args=())
-def dual_state_delta_rule_stream(
-    projected: Tensor,
-    lengths: Tensor,
-    own: Tensor,
-    context: Tensor,
-    state: Tensor,
-    conv_weight: Tensor,
-    conv_bias: Tensor,
-    norm_weight: Tensor,
-    decay_bias: Tensor,
-    flux_weight: Tensor,
-    flux_temperature: Tensor,
-    flux_in_weight: Tensor,
-    flux_in_bias: Tensor,
-    flux_out_weight: Tensor,
-    flux_out_bias: Tensor,
-    chunk_size: int,
-    cross_coupling: bool,
-    final_norm: bool,
-    readout_norm: bool,
-    surprise_threshold: float | None,
-) -> tuple[Tensor, Tensor]:
+@torch.library.custom_op(
+    "lam::dual_state_delta_rule_stream",
+    mutates_args=(),
+    schema=f"(Tensor projected, Tensor lengths, Tensor own, Tensor context, Tensor state, {_WEIGHTS_AND_OPTIONS}) "
+    "-> (Tensor, Tensor)",
+)
+def dual_state_delta_rule_stream(projected, lengths, own, context, state, *weights_and_options):
     """Arguments and results as in :func:`naive.dual_state_delta_rule_stream`; plain PyTorch on any device."""
-    weights = (conv_weight, conv_bias, norm_weight, decay_bias)
-    flux = (flux_weight, flux_temperature, flux_in_weight, flux_in_bias, flux_out_weight, flux_out_bias)
-    options = (cross_coupling, final_norm, readout_norm, surprise_threshold)
     heads, after = naive.dual_state_delta_rule_stream(
-        _wide(projected), lengths, own, _wide(context), state, *_for_naive(*weights, *flux, chunk_size, *options)
+        _wide(projected), lengths, own, _wide(context), state, *_for_naive(*weights_and_options)
     )
     return heads.to(projected.dtype), after
 

@@ -92,22 +92,6 @@ def register_plugin(chunk_size: int, target: str, cache: Path | None) -> None:
     _registered[chunk_size] = target, cache
 
 
-def size_fault(dtype: Literal["fp16", "fp32"], head_size: int) -> str | None:
-    """Why the plugin cannot take heads of this size, in one line; None if it can.
-
-    Args:
-        dtype: of the operator's tensors, which is the graph's precision.
-        head_size: D.
-    """
-    from . import kernel
-
-    # In float32, 64 needs 61 KiB of shared memory.
-    sizes = kernel.HEAD_SIZES if dtype == "fp16" else kernel.HEAD_SIZES[:-1]
-    if head_size in sizes:
-        return None
-    return f"the plugin's kernel has head sizes {', '.join(map(str, sizes))} in {dtype}; found {head_size}"
-
-
 def tactics(
     target: str,
     chunk_size: int,
@@ -138,8 +122,11 @@ def tactics(
     if data_type not in DATA_TYPES or min(sizes) < 1:
         raise ValueError(f"expected HALF or FLOAT, and static W, 3M and D; found {data_type}, and {sizes}")
     dtype = DATA_TYPES[data_type]
-    if fault := size_fault(dtype, head_size):
-        raise ValueError(fault)
+    known = kernel.HEAD_SIZES if dtype == "fp16" else kernel.HEAD_SIZES[:-1]  # 64 would need 61 KiB of shared memory
+    if head_size not in known:
+        raise ValueError(
+            f"the plugin's kernel has head sizes {', '.join(map(str, known))} in {dtype}; found {head_size}"
+        )
     offered = set(kernel.VARIANTS) if dtype == "fp16" else {kernel.default_variant(torch.float32, head_size)}
     found: dict[tuple[int, int], tuple[int, FusedDeltaRuleBuild]] = {}
     for tactic, (name, variant) in enumerate(kernel.VARIANTS.items(), 1):

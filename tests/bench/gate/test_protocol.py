@@ -12,7 +12,7 @@ from lam_export.evidence.metrics import Thresholds
 
 
 def speed(overall: float, low: float) -> Speed:
-    return Speed({}, overall, low, 2 * overall - low)
+    return Speed(speedups={}, speedup=overall, low=low, high=2 * overall - low)
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_a_bundle_is_not_faster_than_itself(tiny_bundle: Path) -> None:
     steps: list[str] = []
     with load_engine(tiny_bundle, threads=1) as engine:
         found = compare_speed(engine, engine, repeats=5, shapes=[(1, 4), (3, 40)], on_step=steps.append)
-    assert list(found.shapes) == ["1 x 4", "3 x 40"]
-    assert found.low <= found.overall <= found.high
-    assert found.overall == pytest.approx(np.exp(np.mean(np.log(list(found.shapes.values())))), rel=1e-6)
+    assert list(found.speedups) == ["1 x 4", "3 x 40"]
+    assert found.low <= found.speedup <= found.high
+    assert found.speedup == pytest.approx(np.exp(np.mean(np.log(list(found.speedups.values())))), rel=1e-6)
     assert len(steps) == 2
 
 

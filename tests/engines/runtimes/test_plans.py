@@ -20,7 +20,6 @@ from lam_engines.runtimes.tensorrt.plans import (
     max_batch,
     max_tokens,
     padded_shape,
-    read_plan,
 )
 
 
@@ -41,7 +40,6 @@ def test_the_plan_of_this_machine_and_precision(tmp_path: Path) -> None:
     assert choose_plan(bundle, "fp32", HERE) == "engines/1.plan"
     assert choose_plan(bundle, "fp16", PlanBinding(TENSORRT, HERE.version, "8.9")) == "engines/3.plan"
     assert choose_plan(bundle, "fp16", PlanBinding(TENSORRT, "11.4.0.1", "9.0")) == "engines/4.plan"
-    assert read_plan(bundle, "fp16", HERE) == ("engines/2.plan", b"plan 2")
 
 
 def test_a_plan_of_many_gpus_is_of_its_library_alone(tmp_path: Path) -> None:
@@ -102,10 +100,10 @@ def test_an_altered_plan(tmp_path: Path) -> None:
     bundle = bundle_with(tmp_path, {})
     (bundle.path / "engines/0.plan").write_bytes(b"plan 1")
     with pytest.raises(BundleError, match=r"engines/0\.plan is not the file that the bundle was made with"):
-        read_plan(bundle, "fp16", HERE)
+        bundle.read(choose_plan(bundle, "fp16", HERE))
     (bundle.path / "engines/0.plan").unlink()
     with pytest.raises(BundleError, match="cannot be read"):
-        read_plan(bundle, "fp16", HERE)
+        bundle.read(choose_plan(bundle, "fp16", HERE))
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from lam_engines.errors import LamError
-from lam_export.evidence.schema import Correlation, Sts, SubjectInfo
+from lam_export.evidence.schema import Scores, Sts, SubjectInfo
 from lam_export.validate.report.schema import Comparison, Neighbours, Stability
 from lam_export.validate.report.thresholds import DEFAULTS, Limits, judge, read_limits
 
@@ -16,8 +16,8 @@ SUBJECT = SubjectInfo(name="a", model="this", precision="fp32", runtime="b", art
 TEXT = "'a text' (131 tokens, de)"
 
 
-def correlation(difference: float) -> Correlation:
-    return Correlation(reference=0.8, candidate=0.8 + difference, difference=difference, low=-0.1, high=0.1)
+def correlation(difference: float) -> Scores:
+    return Scores(reference=0.8, candidate=0.8 + difference, difference=difference, low=-0.1, high=0.1)
 
 
 def task(difference: float, name: str = "pets", measure: str = "nDCG@10") -> dict[str, object]:

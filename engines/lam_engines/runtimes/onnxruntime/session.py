@@ -7,7 +7,7 @@ import numpy as np
 
 from ...bundles.bundle import Bundle
 from ...contract import INPUT_IDS, WINDOW
-from ...errors import BundleError, EngineError, installing
+from ...errors import BundleError, EngineError, first_line, installing
 from ...machine import default_threads
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def session_of(
         session = onnxruntime.InferenceSession(graph, session_options(threads), providers=[provider])
     except Exception as error:  # ONNX Runtime's exceptions have no common base of their own
         raise BundleError(
-            f"ONNX Runtime {onnxruntime.__version__} cannot load {name}: {_reason(error)}; make the bundle again: "
+            f"ONNX Runtime {onnxruntime.__version__} cannot load {name}: {first_line(error)}; make the bundle again: "
             f"lam-export onnx"
         ) from None
     if provider not in session.get_providers():  # it falls back to the CPU without an error
@@ -66,7 +66,7 @@ def run(session: "InferenceSession | None", outputs: Sequence[str], feed: Mappin
     except Exception as error:
         rows, tokens = feed[INPUT_IDS].shape
         raise EngineError(
-            f"ONNX Runtime failed on a batch of {rows} x {tokens} tokens: {_reason(error)}; if memory is short, "
+            f"ONNX Runtime failed on a batch of {rows} x {tokens} tokens: {first_line(error)}; if memory is short, "
             f"lower batch_tokens or cut the longest texts"
         ) from None
     return found
@@ -84,10 +84,6 @@ def session_options(threads: int | None) -> "SessionOptions":
     if threads is not None:
         options.intra_op_num_threads = threads
     return options
-
-
-def _reason(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def provider_of(device: str) -> str:

@@ -15,7 +15,7 @@ from ...embedding.engine import EmbeddingEngine
 from ...errors import BundleError, EngineError
 from . import cuda
 from .library import Library, PlanBinding, one_line
-from .plans import build_command, choose_profile, max_batch, max_tokens, padded_shape, read_plan
+from .plans import build_command, choose_plan, choose_profile, max_batch, max_tokens, padded_shape
 from .rtx_settings import RtxSettings
 
 _SCRATCH = "scratch"
@@ -62,7 +62,8 @@ class TensorRtEngine(EmbeddingEngine):
             BundleError: there is no such plan, or it was altered. The message says which command builds it.
         """
         trt = library.module()
-        name, content = read_plan(bundle, precision, _binding(library))
+        name = choose_plan(bundle, precision, _binding(library))
+        content = bundle.read(name)
         self._plan = bundle.manifest.plans[name]
         super().__init__(bundle, name)
         self._library = library

@@ -21,17 +21,6 @@ def build_command(bundle: Bundle, precision: str, library: Library) -> str:
     return f"lam-export trt {quote(str(bundle.path))} --{precision}{library.build_option}"
 
 
-def read_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> tuple[str, bytes]:
-    """The name and the content of the plan that runs here, chosen by :func:`choose_plan`. Its hash is checked.
-
-    Raises:
-        EngineError: the precision is unknown.
-        BundleError: no plan runs here, or the plan was altered.
-    """
-    name = choose_plan(bundle, precision, binding)
-    return name, bundle.read(name)
-
-
 def choose_plan(bundle: Bundle, precision: str, binding: PlanBinding) -> str:
     """The name of the plan that runs here. If there are several, it is the one that was built last.
 
