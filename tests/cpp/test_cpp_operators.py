@@ -4,6 +4,7 @@ import re
 import shutil
 import subprocess
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,10 @@ from bundles import forge, refusal
 from commands import lam_export
 
 from lam_engines import EngineError, load_engine
-from lam_engines.contract import INLINED_MODEL
+from lam_engines.contract import ATTENTION_MASK, INLINED_MODEL, INPUT_IDS
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.runtimes.openvino.engine import compile_graph
-from lam_engines.runtimes.openvino.library import check_bf16
+from lam_engines.runtimes.openvino.library import check_bf16, infer
 
 LENGTHS = (1, 2, 3, 16, 17, 31, 63, 127, 128, 129, 255, 256, 257, 300, 513, 1000)
 CLOSE = {"rtol": 0, "atol": 1e-5}
@@ -71,6 +72,25 @@ def test_in_bf16_nothing_is_converted_around_the_operator(bf16: EmbeddingEngine)
         for near in (read, node, *users):
             assert near.get_rt_info()["outputPrecisions"].value == "bf16"
             assert near.get_rt_info()["layerType"].value not in ("Convert", "Reorder")
+
+
+@pytest.mark.parametrize("threads", [1, 2])
+def test_a_failure_inside_is_an_error_on_one_thread_too(engine: EmbeddingEngine, threads: int) -> None:
+    """A program of one's own may feed lengths of another batch. The operator would read beyond them."""
+    request = compile_graph(engine.bundle, "fp32", threads).create_infer_request()
+    ids = np.random.default_rng(4).integers(0, 128, (2, 16))
+    batch = {INPUT_IDS: ids, ATTENTION_MASK: np.ones_like(ids)}
+    before = infer(request, batch)
+    with pytest.raises(RuntimeError, match=r"expected shapes that agree|it computed nothing"):
+        infer(request, batch | {ATTENTION_MASK: np.ones((1, 16), np.int64)})
+    np.testing.assert_array_equal(infer(request, batch), before)
+
+
+def test_threads_that_share_an_engine(engine: EmbeddingEngine, tiny_engine: EmbeddingEngine) -> None:
+    batches = [np.random.default_rng(n).integers(0, 128, (1 + n % 3, n)) for n in (1, 31, 127, 129, 300, 2000) * 4]
+    with ThreadPoolExecutor(8) as pool:
+        for ids, found in zip(batches, pool.map(engine.embed_ids, batches), strict=True):
+            np.testing.assert_allclose(found, tiny_engine.embed_ids(ids), **CLOSE)
 
 
 def test_a_hundred_thousand_tokens(engine: EmbeddingEngine, tiny_engine: EmbeddingEngine) -> None:

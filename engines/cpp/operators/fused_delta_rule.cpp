@@ -36,18 +36,17 @@ std::size_t scratch_size(std::size_t head_size) {
 
 const Variant* variants(std::size_t& count) {
 #ifdef LAM_X86_KERNELS
-    // What the compiler may use for x86-64-v3 and -v4, so far as CPUs differ in it.
-    static const bool v3 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") &&
-                           __builtin_cpu_supports("bmi") && __builtin_cpu_supports("bmi2");
-    static const bool v4 = v3 && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-                           __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") &&
-                           __builtin_cpu_supports("avx512vl");
+    // What Operators.cmake lets the compiler use.
+    static const bool has_avx2 = __builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma");
+    static const bool has_avx512 = has_avx2 && __builtin_cpu_supports("avx512f") &&
+                                   __builtin_cpu_supports("avx512bw") && __builtin_cpu_supports("avx512dq") &&
+                                   __builtin_cpu_supports("avx512vl");
 #endif
     static const Variant all[] = {
 #ifdef LAM_X86_KERNELS
-        {"avx512_bf16", avx512_bf16::kernel, v4 && __builtin_cpu_supports("avx512bf16")},
-        {"avx512", avx512::kernel, v4},
-        {"avx2", avx2::kernel, v3},
+        {"avx512_bf16", avx512_bf16::kernel, has_avx512 && __builtin_cpu_supports("avx512bf16")},
+        {"avx512", avx512::kernel, has_avx512},
+        {"avx2", avx2::kernel, has_avx2},
 #endif
         {"baseline", baseline::kernel, true},
     };

@@ -1,11 +1,13 @@
 """OpenVINO against ONNX Runtime, on the same bundle."""
 
 import shutil
+import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from bundles import forge, refusal
 
@@ -17,8 +19,6 @@ from lam_engines.runtimes.openvino.library import check_version
 
 installed = pytest.mark.needs("openvino")
 TEXTS = ["the cat sleeps", "", "a man is reading a red book", "music", "the dog runs " * 60, "no", " \0 😀 \ud800"]
-LENGTHS = (1, 2, 3, 16, 31, 127, 128, 129, 255, 256, 257, 300, 511, 512, 513, 1000, 2000)
-CLOSE = {"rtol": 0, "atol": 2e-5}
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,27 @@ def test_a_bundle_without_the_inlined_graph(bundle: Path) -> None:
 def test_options_that_it_does_not_have(tiny_bundle: Path, options: dict[str, Any], part: str) -> None:
     with pytest.raises(EngineError, match=part):
         load_engine(tiny_bundle, "openvino", **options)
+
+
+@installed
+def test_denormal_numbers_of_the_program_around_it_stay(engine: EmbeddingEngine) -> None:
+    engine.embed(TEXTS)
+    assert (np.full(64, 1e-40, np.float32) * np.float32(0.5)).all(), "no thread is left in flush-to-zero"
+
+
+@pytest.mark.heavy
+@installed
+def test_the_converter_is_not_imported_but_there() -> None:
+    code = f"""
+import sys
+from {check_version.__module__} import library
+openvino = library()
+assert not {{"openvino.tools.ovc", "openvino_telemetry"}} & set(sys.modules)
+assert openvino.convert_model("nowhere.onnx")
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert "nowhere.onnx" in result.stderr, "the converter itself looks for the file"
+    assert "AssertionError" not in result.stderr
 
 
 def test_without_openvino(tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:

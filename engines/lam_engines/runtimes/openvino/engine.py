@@ -14,7 +14,7 @@ from ...contract import INLINED_MODEL, INPUTS, SENTENCE_EMBEDDING, WINDOW
 from ...embedding.engine import EmbeddingEngine
 from ...embedding.long_texts import WINDOW_TOKENS, flat_embedding
 from ...errors import BundleError, EngineError
-from .library import check_bf16, compile_options, compute_in_bf16, library, version_of
+from .library import check_bf16, compile_options, compute_in_bf16, infer, library, version_of
 from .operators import check_operators, find_operators, graph_of
 
 if TYPE_CHECKING:
@@ -81,17 +81,14 @@ class OpenVinoEngine(EmbeddingEngine):
                 raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE, 'openvino')")
             if WINDOW in feed:
                 request = self._windowed = self._windowed or self._compile_windowed().create_infer_request()
-            arrays = {name: np.ascontiguousarray(array) for name, array in feed.items()}
             try:
-                # The inputs outlive the call. The outputs are copied, because the next call overwrites them.
-                found: np.ndarray = request.infer(arrays, share_inputs=True, share_outputs=False)[SENTENCE_EMBEDDING]
+                return infer(request, feed)
             except RuntimeError as error:
                 rows, tokens = feed[INPUTS[0]].shape
                 raise EngineError(
                     f"OpenVINO failed on a batch of {rows} x {tokens} tokens: {_reason(error)}; if memory is short, "
                     f"lower batch_tokens or cut the longest texts"
                 ) from None
-        return found
 
     def close(self) -> None:
         with self._lock:

@@ -1,13 +1,19 @@
-"""The package ``openvino``: its import without telemetry, its oldest version, and its compile options."""
+"""The package ``openvino``: its import without what is not needed, its oldest version, its options, and one call."""
 
 import sys
+from collections.abc import Mapping
+from importlib import import_module
 from typing import Any
 
+import numpy as np
+
+from ...contract import INPUT_IDS, SENTENCE_EMBEDDING
 from ...errors import EngineError, installing
 from ...machine import default_threads, instruction_sets, processor_name
 
 OLDEST = (2026, 2)
 """Older versions give NaN for every padded text, because they ignore the epsilon when they normalise a row of zeros."""
+_TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
 _KERNELS = 1000
 """How many prepared kernels OpenVINO keeps for shapes that it has seen. One takes about 0.3 MB with the demo model.
 Lengths vary without end, so with OpenVINO's default of 5,000 a process grows by more than a gigabyte."""
@@ -41,6 +47,23 @@ def check_version(version: str) -> None:
         )
 
 
+def infer(request: Any, feed: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Run a request of a graph with the inputs of an encoder, to float32 ``[B, hidden]``.
+
+    Raises:
+        RuntimeError: OpenVINO failed.
+    """
+    arrays = {name: np.ascontiguousarray(array) for name, array in feed.items()}
+    width = request.get_compiled_model().output(SENTENCE_EMBEDDING).partial_shape[1].get_length()
+    # On one thread OpenVINO drops its own errors, and the output stays that of the call before. NaN shows it.
+    found = np.full((len(arrays[INPUT_IDS]), width), np.nan, np.float32)
+    request.set_tensor(SENTENCE_EMBEDDING, library().Tensor(found, shared_memory=True))
+    request.infer(arrays, share_inputs=True, share_outputs=True)  # both outlive the call
+    if np.isnan(found).all():
+        raise RuntimeError("it computed nothing")
+    return found
+
+
 def version_of(openvino: Any) -> str:
     """The version alone: ``2026.4.1`` from ``2026.4.1-22982-e213a147257-releases/2026/4``."""
     return str(openvino.__version__).partition("-")[0]
@@ -66,20 +89,25 @@ def compute_in_bf16(model: Any) -> None:
 
 
 def _import() -> Any:
-    """Import ``openvino`` without its telemetry, which would send a report to its makers on import.
+    """Import ``openvino`` without two parts that it can do without.
 
-    The telemetry package is hidden during the import. OpenVINO then does without it.
+    Its telemetry would send a report to its makers on import. Its model converter takes as long to import as all the
+    rest. Both are hidden during the import. A program around ours that calls ``openvino.convert_model`` still finds it.
     """
-    reports = "openvino_telemetry"
-    hidden = reports not in sys.modules
-    if hidden:
-        sys.modules[reports] = None  # type: ignore[assignment]
+    hidden = {_TELEMETRY, _CONVERTER} - sys.modules.keys()
+    sys.modules |= dict.fromkeys(hidden)
     try:
         import openvino
     finally:
-        if hidden:
-            del sys.modules[reports]
+        for name in hidden:
+            del sys.modules[name]
+    if not hasattr(openvino, "convert_model"):
+        openvino.convert_model = _convert_model
     return openvino
+
+
+def _convert_model(*args: Any, **options: Any) -> Any:
+    return import_module(_CONVERTER).convert_model(*args, **options)
 
 
 def check_bf16() -> None:

@@ -5,8 +5,8 @@ from threading import Lock
 
 import numpy as np
 
-from ...contract import INPUTS, MODEL, SENTENCE_EMBEDDING
-from .library import check_bf16, compile_options, compute_in_bf16, library
+from ...contract import INPUTS, MODEL
+from .library import check_bf16, compile_options, compute_in_bf16, infer, library
 
 OPERATORS_FILE = "operators.so"
 """The library of native operators, if the graph has nodes of it."""
@@ -28,11 +28,8 @@ class OpenVinoNetwork:
         self._lock = Lock()
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        feed = dict(zip(INPUTS, map(np.ascontiguousarray, (input_ids, attention_mask)), strict=True))
         with self._lock:
-            # The inputs outlive the call. The outputs are copied, because the next call overwrites them.
-            found: np.ndarray = self._request.infer(feed, share_inputs=True, share_outputs=False)[SENTENCE_EMBEDDING]
-        return found
+            return infer(self._request, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
 
     def max_batch(self, tokens: int) -> int | None:
         return None
