@@ -95,7 +95,7 @@ def _import() -> Any:
     rest. Both are hidden during the import. A program around ours that calls ``openvino.convert_model`` still finds it.
     """
     hidden = {_TELEMETRY, _CONVERTER} - sys.modules.keys()
-    sys.modules |= dict.fromkeys(hidden)
+    sys.modules |= dict.fromkeys(hidden)  # type: ignore[arg-type]
     try:
         import openvino
     finally:
