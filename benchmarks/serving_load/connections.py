@@ -86,13 +86,33 @@ class _Grpc(Connection):
         return _accounts(statistics, self._metrics)
 
 
-class _Pool(Connection):
+class HttpConnection(Connection):
     """JSON over HTTP."""
+
+    path: str
+    """Where embeddings are asked for, below the server's address."""
+
+    @abstractmethod
+    def body(self, texts: Sequence[str]) -> dict[str, Any]:
+        """The request's JSON."""
+
+    @abstractmethod
+    def embeddings(self, answer: Any) -> np.ndarray:
+        """``[n, hidden]`` float32 of the answer's JSON."""
+
+    def send(self, texts: Sequence[str]) -> np.ndarray:
+        return self.embeddings(self._json(self.path, self.body(texts)))
+
+    def request(self, texts: Sequence[str]) -> bytes:
+        """What :meth:`send` sends, for clients that know no HTTP."""
+        body, parts = json.dumps(self.body(texts)).encode(), urlsplit(self.url + self.path)
+        head = f"POST {parts.path} HTTP/1.1", f"Host: {parts.netloc}", "Content-Type: application/json"
+        return "\r\n".join((*head, f"Content-Length: {len(body)}", "", "")).encode() + body
 
     def __init__(self, url: str, timeout: float, connections: int) -> None:
         import urllib3
 
-        self.url = url
+        self.url, self.timeout = url, timeout
         self._pool = urllib3.PoolManager(maxsize=connections, block=False, timeout=timeout, retries=False)
 
     def _json(self, path: str, body: dict[str, Any] | None = None) -> Any:
@@ -114,34 +134,38 @@ class _Pool(Connection):
             raise LamError(f"expected a server at {self.url}, found none that answers ({error}); start it") from None
 
 
-class _Http(_Pool):
-    protocol = "Triton, HTTP"
+class _Http(HttpConnection):
+    protocol, path = "Triton, HTTP", f"/v2/models/{ENSEMBLE}/infer"
 
     def __init__(self, url: str, timeout: float, connections: int, metrics: str | None) -> None:
         super().__init__(url, timeout, connections)
         self._metrics = metrics
         self._first(f"/v2/models/{ENSEMBLE}")
 
-    def send(self, texts: Sequence[str]) -> np.ndarray:
+    def body(self, texts: Sequence[str]) -> dict[str, Any]:
         tensor = {"name": TEXT, "shape": [len(texts), 1], "datatype": "BYTES", "data": list(texts)}
-        body = {"inputs": [tensor], "outputs": [{"name": SENTENCE_EMBEDDING}]}
-        (found,) = self._json(f"/v2/models/{ENSEMBLE}/infer", body)["outputs"]
+        return {"inputs": [tensor], "outputs": [{"name": SENTENCE_EMBEDDING}]}
+
+    def embeddings(self, answer: Any) -> np.ndarray:
+        (found,) = answer["outputs"]
         return np.array(found["data"], dtype=np.float32).reshape(found["shape"])
 
     def accounts(self) -> tuple[Account, ...]:
         return _accounts(self._json("/v2/models/stats"), self._metrics)
 
 
-class _OpenAi(_Pool):
-    protocol = "own server, OpenAI"
+class _OpenAi(HttpConnection):
+    protocol, path = "own server, OpenAI", "/embeddings"
 
     def __init__(self, url: str, timeout: float, connections: int) -> None:
         super().__init__(url, timeout, connections)
         self._model = self._first("/models")["data"][0]["id"]
 
-    def send(self, texts: Sequence[str]) -> np.ndarray:
-        body = {"model": self._model, "input": list(texts), "encoding_format": "base64"}
-        found = sorted(self._json("/embeddings", body)["data"], key=lambda item: item["index"])
+    def body(self, texts: Sequence[str]) -> dict[str, Any]:
+        return {"model": self._model, "input": list(texts), "encoding_format": "base64"}
+
+    def embeddings(self, answer: Any) -> np.ndarray:
+        found = sorted(answer["data"], key=lambda item: item["index"])
         return np.stack([np.frombuffer(base64.b64decode(item["embedding"]), dtype="<f4") for item in found])
 
 

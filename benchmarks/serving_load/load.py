@@ -1,23 +1,28 @@
 """Closed and open load on a connection, with every answer compared."""
 
+import json
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
 
 import numpy as np
 
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_export.bench.speed.shapes import mixed_texts
 
-from .connections import Connection, RequestError
+from . import sockets
+from .connections import Connection, HttpConnection, RequestError
 from .schema import Load
 
 TOLERANCE = 1e-5
 """Largest allowed difference of a value from the engine's own. Other batches sum in another order."""
 _LATE = "not sent: all clients were waiting"
+_REQUESTS = 2000
+"""Different requests of light clients, which begin again after so many."""
 _MOST_CLIENTS = 256
 """Clients of an open load. A request that is due while all of them wait counts as an error of the server."""
 
@@ -71,7 +76,10 @@ class _Tally:
         except RequestError as error:
             self.fail(str(error))
             return
-        took = time.perf_counter() - due
+        self.compare(rows, found, time.perf_counter() - due)
+
+    def compare(self, rows: np.ndarray, found: np.ndarray, took: float) -> None:
+        """Count an answer to the texts of these rows, which took so many seconds."""
         expected = self.mix.expected[rows]
         apart = np.abs(found - expected).max(axis=1) if found.shape == expected.shape else np.full(len(rows), np.inf)
         with self.lock:
@@ -86,9 +94,28 @@ class _Tally:
 
 
 def closed(connection: Connection, mix: Mix, *, clients: int, seconds: float) -> Load:
-    """Load of a number of clients. Each sends its next request when it has the answer to the last."""
-    tally, numbers = _Tally(mix), iter(range(1 << 62))
-    start = time.perf_counter()
+    """Load of a number of clients. Each sends its next request when it has the answer to the last.
+
+    Over HTTP they are light (see :mod:`~serving_load.sockets`); over gRPC they are threads of this process.
+    """
+    tally = _Tally(mix)
+    if isinstance(connection, HttpConnection):
+        rows = [mix.request(number) for number in range(_REQUESTS)]
+        address = urlsplit(connection.url)
+        found = sockets.send(
+            address.hostname or "",
+            address.port or 80,
+            [connection.request([mix.texts[row] for row in each]) for each in rows],
+            clients=clients,
+            seconds=seconds,
+            timeout=connection.timeout,
+        )
+        tally.errors = found.errors
+        for number, body, took in zip(found.numbers, found.bodies, found.took, strict=True):
+            tally.compare(rows[number], connection.embeddings(json.loads(body)), took)
+        return _result("closed", clients, tally, found.seconds, found.processor_seconds)
+    numbers = iter(range(1 << 62))
+    start, used = time.perf_counter(), time.process_time()
 
     def client() -> None:
         while time.perf_counter() < start + seconds:
@@ -97,7 +124,7 @@ def closed(connection: Connection, mix: Mix, *, clients: int, seconds: float) ->
     with ThreadPoolExecutor(clients) as pool:
         for done in [pool.submit(client) for _ in range(clients)]:
             done.result()
-    return _result("closed", clients, tally, time.perf_counter() - start)
+    return _result("closed", clients, tally, time.perf_counter() - start, time.process_time() - used)
 
 
 def opened(connection: Connection, mix: Mix, *, rate: float, seconds: float) -> Load:
@@ -110,7 +137,7 @@ def opened(connection: Connection, mix: Mix, *, rate: float, seconds: float) -> 
         finally:
             free.release()
 
-    start = time.perf_counter()
+    start, used = time.perf_counter(), time.process_time()
     with ThreadPoolExecutor(_MOST_CLIENTS) as pool:
         for number, due in enumerate(_moments(rate, seconds)):
             time.sleep(max(0.0, start + due - time.perf_counter()))
@@ -118,7 +145,7 @@ def opened(connection: Connection, mix: Mix, *, rate: float, seconds: float) -> 
                 pool.submit(send, number, start + due)
             else:
                 tally.fail(_LATE)
-    return _result("open", rate, tally, time.perf_counter() - start)
+    return _result("open", rate, tally, time.perf_counter() - start, time.process_time() - used)
 
 
 def _moments(rate: float, seconds: float) -> Iterator[float]:
@@ -127,12 +154,13 @@ def _moments(rate: float, seconds: float) -> Iterator[float]:
         yield moment
 
 
-def _result(kind: str, level: float, tally: _Tally, seconds: float) -> Load:
+def _result(kind: str, level: float, tally: _Tally, seconds: float, processor_seconds: float) -> Load:
     quantiles = np.percentile(tally.seconds, range(101)) if tally.seconds else np.empty(0)
     return Load(
         kind=kind,  # type: ignore[arg-type]
         level=level,
         seconds=seconds,
+        clients_processor_seconds=processor_seconds,
         requests=len(tally.seconds),
         texts=len(tally.seconds) * tally.mix.per_request,
         tokens=tally.tokens,

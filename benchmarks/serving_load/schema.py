@@ -14,6 +14,8 @@ class Load(Record):
     """Number of clients, or requests a second."""
     seconds: float
     """Seconds from the first request to the last answer."""
+    clients_processor_seconds: float
+    """User and system time that the clients took, on the server's processors if they run on one machine."""
     requests: int
     """Requests that were answered with embeddings."""
     texts: int

@@ -40,7 +40,14 @@ def _shared(
         int, typer.Option(min=1, help="Most texts in a request to Triton, and most texts taken from its queue at once.")
     ] = 64,
     batch_tokens: BatchTokens = None,
-    instances: Annotated[int, typer.Option(min=1, help="Batches that run at the same time.")] = 1,
+    instances: Annotated[
+        int,
+        typer.Option(
+            min=1,
+            help="Batches that run at the same time.",
+            show_default="1; own server: as many as the engine gains by",
+        ),
+    ] = 1,
     threads: Annotated[int | None, typer.Option(min=1, help=THREADS, show_default="all but one")] = None,
     queue_size: Annotated[int, typer.Option(min=1, help="Requests that may wait in Triton. More are refused.")] = 256,
     queue_timeout: Annotated[

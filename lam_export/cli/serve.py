@@ -98,11 +98,14 @@ def run(
         triton.serve(context, bundles, host=host, stop_timeout=max(6.0, stop_timeout))
         return
     refuse_given(context, (*OF_REPOSITORIES, *triton.OPTIONS), "without --triton")
-    require("h11", "msgspec", "orjson", "prometheus_client", "starlette", "uvicorn", extra="serve")
+    require("httptools", "msgspec", "orjson", "prometheus_client", "starlette", "uvicorn", extra="serve")
     from lam_engines.serving.http import HttpOptions, HttpServer, read_keys
     from lam_engines.serving.limits import DEFAULT_MAX_TOKENS
 
-    shared = given(context, "truncation", "batch_tokens", "instances", "queue_timeout")
+    shared = given(context, "truncation", "batch_tokens", "queue_timeout")
+    source = context.get_parameter_source("instances")
+    if source is not None and source.name == "COMMANDLINE":
+        shared |= given(context, "instances")
     options = HttpOptions(
         host=host,
         port=port,

@@ -84,16 +84,16 @@ def held_up(server: HttpServer) -> Iterator[tuple[threading.Event, list[int]]]:
         The event, and the number of texts of each batch that was begun.
     """
     engine = server.models.first.engine
-    real, going, begun = engine.embed_ids, threading.Event(), []
+    real, going, begun = engine.embed_encoded, threading.Event(), []
 
-    def embed_ids(*arguments: Any) -> Any:
+    def embed_encoded(*arguments: Any) -> Any:
         begun.append(len(arguments[0]))
         assert going.wait(60)
         return real(*arguments)
 
-    engine.embed_ids = embed_ids  # type: ignore[method-assign]
+    engine.embed_encoded = embed_encoded  # type: ignore[method-assign]
     try:
         yield going, begun
     finally:
         going.set()
-        del engine.embed_ids
+        del engine.embed_encoded

@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..errors import InputError
+
 _Item = TypeVar("_Item")
 
 DEFAULT_BATCH_TOKENS = 512
@@ -112,3 +114,20 @@ def pad_to(
     ids[:rows, :tokens] = input_ids
     mask[:rows, :tokens] = attention_mask
     return ids, mask
+
+
+def integers(name: str, values: np.ndarray) -> np.ndarray:
+    """``values`` as ``[B, L]`` int64; ``name`` is theirs in errors.
+
+    Raises:
+        InputError: they are something else.
+    """
+    try:
+        array = np.asarray(values)
+    except (ValueError, TypeError):
+        raise InputError(
+            f"expected {name} as integers [batch, tokens], found rows of unlike length; pad them"
+        ) from None
+    if array.ndim != 2 or not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool or not array.size):
+        raise InputError(f"expected {name} as integers [batch, tokens], found {array.dtype} {list(array.shape)}")
+    return array.astype(np.int64)

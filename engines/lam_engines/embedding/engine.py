@@ -10,7 +10,7 @@ import numpy as np
 from ..bundles.bundle import Bundle
 from ..contract import ATTENTION_MASK, INPUT_IDS
 from ..errors import EngineError, InputError
-from .batching import DEFAULT_BATCH_TOKENS, MAX_PADDING, batches, pad, windows
+from .batching import DEFAULT_BATCH_TOKENS, MAX_PADDING, batches, integers, pad, windows
 from .streaming import counted, token_pieces
 from .texts import checked_texts, texts_of, whole_number
 from .tokenizer import tokenizer_of
@@ -43,6 +43,17 @@ class EmbeddingEngine(ABC):
     @abstractmethod
     def close(self) -> None:
         """Give back the runtime's memory. The engine cannot be used afterwards."""
+
+    def share(self, calls: int) -> int:
+        """Prepare for calls at the same time, each of which shall have its share of the threads.
+
+        Args:
+            calls: at most so many.
+
+        Returns:
+            How many calls it runs at the same time; further ones gain nothing. 1: this engine cannot share.
+        """
+        return 1
 
     def _streamer(self) -> Callable[[Iterable[np.ndarray], int], np.ndarray]:
         """A function that embeds one text in constant memory.
@@ -162,9 +173,22 @@ class EmbeddingEngine(ABC):
         if ids.size == 0:
             return np.zeros((ids.shape[0], self.model.hidden_size), dtype=np.float32)
         longest = max(1, int(mask.sum(axis=1).max()))
-        size = max(1, min(self.default_batch_tokens // longest, self._max_batch(longest) or len(ids)))
-        parts = [slice(start, start + size) for start in range(0, len(ids), size)]
-        return np.concatenate([self._infer(ids[part, :longest], mask[part, :longest]) for part in parts])
+        return self._in_parts(ids[:, :longest], mask[:, :longest])
+
+    def embed_encoded(self, ids: Sequence[np.ndarray]) -> np.ndarray:
+        """Embed what this engine's tokenizer gave, without the checks of :meth:`embed_ids`.
+
+        Args:
+            ids: ``[n]`` int64 token ids of each text; at least one text.
+
+        Returns:
+            ``[len(ids), hidden]`` float32 of unit length.
+
+        Raises:
+            InputError: a text is longer than :attr:`max_tokens`.
+            EngineError: the engine is closed, or there is too little memory.
+        """
+        return self._in_parts(*pad(ids, self.model.pad_token_id))
 
     def encode(
         self,
@@ -244,9 +268,18 @@ class EmbeddingEngine(ABC):
                 progress(len(rows))
         return vectors
 
+    def _in_parts(self, ids: np.ndarray, mask: np.ndarray) -> np.ndarray:
+        """Run the model on checked inputs ``[B, L]`` of any size."""
+        longest = ids.shape[1]
+        size = max(1, min(self.default_batch_tokens // longest, self._max_batch(longest) or len(ids)))
+        if size >= len(ids):
+            return self._infer(ids, mask)
+        parts = [slice(start, start + size) for start in range(0, len(ids), size)]
+        return np.concatenate([self._infer(ids[part], mask[part]) for part in parts])
+
     def _checked(self, input_ids: np.ndarray, attention_mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        ids = _integers(INPUT_IDS, input_ids)
-        mask = np.ones_like(ids) if attention_mask is None else _integers(ATTENTION_MASK, attention_mask)
+        ids = integers(INPUT_IDS, input_ids)
+        mask = np.ones_like(ids) if attention_mask is None else integers(ATTENTION_MASK, attention_mask)
         if mask.shape != ids.shape:
             raise InputError(f"expected {ATTENTION_MASK} of shape {list(ids.shape)}, found {list(mask.shape)}")
         if mask.size and (mask.min() < 0 or mask.max() > 1 or (np.diff(mask, axis=1) > 0).any()):
@@ -261,16 +294,3 @@ class EmbeddingEngine(ABC):
                 f"tokenise with the bundle's tokenizer.json"
             )
         return np.where(mask == 1, ids, self.model.pad_token_id), mask
-
-
-def _integers(name: str, values: np.ndarray) -> np.ndarray:
-    """``values`` as ``[B, L]`` int64."""
-    try:
-        array = np.asarray(values)
-    except (ValueError, TypeError):
-        raise InputError(
-            f"expected {name} as integers [batch, tokens], found rows of unlike length; pad them"
-        ) from None
-    if array.ndim != 2 or not (np.issubdtype(array.dtype, np.integer) or array.dtype == bool or not array.size):
-        raise InputError(f"expected {name} as integers [batch, tokens], found {array.dtype} {list(array.shape)}")
-    return array.astype(np.int64)

@@ -32,7 +32,10 @@ class Pool(Generic[Text]):
         self._texts: list[Text] = []
         self._tokens = 0
         self._shortest_next = False
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        self._less = threading.Condition(self._lock)
+        self._idle: list[threading.Condition] = []
+        """Of the threads that wait for texts. The latest one is woken first: it knows the engine's memory best."""
         self._closed = False
 
     @property
@@ -45,28 +48,30 @@ class Pool(Generic[Text]):
 
     def add(self, texts: Sequence[Text]) -> None:
         """Add texts. They are never waited for here; see :meth:`wait_for_room`."""
-        with self._changed:
+        with self._lock:
             self._texts += texts
             self._tokens += sum(text.tokens for text in texts)
-            self._changed.notify_all()
+            self._wake()
 
     def wait_for_room(self, most_tokens: int) -> None:
         """Wait while the pool holds more tokens than this. Further requests then wait outside, and can be refused."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._tokens <= most_tokens or self._closed)
+        with self._lock:
+            self._less.wait_for(lambda: self._tokens <= most_tokens or self._closed)
 
     def remove(self, texts: Collection[Text]) -> int:
         """Forget those of the texts that still wait, and say how many they were. What is taken stays taken."""
         gone = set(map(id, texts))
-        with self._changed:
+        with self._lock:
             before = len(self._texts)
             self._keep([text for text in self._texts if id(text) not in gone])
             return before - len(self._texts)
 
     def take(self) -> list[Text]:
         """Wait for texts, and take the next batch. Empty when the pool is closed."""
-        with self._changed:
-            self._changed.wait_for(lambda: self._texts or self._closed)
+        with self._lock:
+            while not (self._texts or self._closed):
+                self._idle.append(threading.Condition(self._lock))
+                self._idle[-1].wait()
             if self._closed:
                 return []
             lengths = [text.tokens for text in self._texts]
@@ -76,18 +81,25 @@ class Pool(Generic[Text]):
             batch = [self._texts[i] for i in chosen]
             taken = set(chosen)
             self._keep([text for i, text in enumerate(self._texts) if i not in taken])
+            self._wake()
             return batch
 
     def close(self) -> None:
         """End all waiting."""
-        with self._changed:
+        with self._lock:
             self._closed = True
-            self._changed.notify_all()
+            while self._idle:
+                self._idle.pop().notify()
+            self._less.notify_all()
 
     def _keep(self, texts: list[Text]) -> None:
         self._texts = texts
         self._tokens = sum(text.tokens for text in texts)
-        self._changed.notify_all()
+        self._less.notify_all()
+
+    def _wake(self) -> None:
+        if self._texts and self._idle:
+            self._idle.pop().notify()
 
 
 def batch_around(

@@ -4,6 +4,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -50,6 +51,21 @@ def test_a_graph_of_another_width(bundle: Path) -> None:
     message = refusal(lambda: load_engine(bundle, "openvino"))
     assert "output sentence_embedding [?,64], found inputs attention_mask, input_ids" in message
     assert "'sentence_embedding': '[?,32]'" in message
+
+
+@installed
+def test_calls_at_the_same_time_share_the_threads(tiny_bundle: Path, engine: EmbeddingEngine) -> None:
+    texts = TEXTS * 20
+    expected = engine.embed(texts)
+    with load_engine(tiny_bundle, "openvino", threads=1) as one:
+        assert one.share(4) == 1
+    with load_engine(tiny_bundle, "openvino", threads=2) as shared, ThreadPoolExecutor(8) as pool:
+        assert shared.share(4) == 2
+        for found in pool.map(lambda _: shared.embed(texts), range(8)):
+            np.testing.assert_allclose(found, expected, **CLOSE)
+        shared.close()
+        with pytest.raises(EngineError, match="this engine is closed"):
+            shared.embed(texts)
 
 
 def test_a_bundle_without_the_inlined_graph(bundle: Path) -> None:

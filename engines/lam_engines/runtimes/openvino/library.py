@@ -127,8 +127,13 @@ def check_bf16() -> None:
         )
 
 
-def compile_options(threads: int | None, precision: str = "fp32") -> dict[Any, Any]:
-    """The options for compiling every graph. ``threads`` and ``precision`` are as for :class:`OpenVinoEngine`."""
+def compile_options(threads: int | None, precision: str = "fp32", streams: int = 1) -> dict[Any, Any]:
+    """The options for compiling every graph.
+
+    Args:
+        threads, precision: as for :class:`OpenVinoEngine`.
+        streams: batches that run at the same time, each on its share of the threads.
+    """
     openvino = library()
     from openvino import properties
     from openvino.properties import hint
@@ -136,9 +141,12 @@ def compile_options(threads: int | None, precision: str = "fp32") -> dict[Any, A
     options: dict[Any, Any] = {
         # Without this, OpenVINO uses bfloat16 on CPUs that support it.
         hint.inference_precision: openvino.Type.bf16 if precision == "bf16" else openvino.Type.f32,
-        hint.performance_mode: hint.PerformanceMode.LATENCY,
-        "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS,
+        "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS // streams,  # for each stream
     }
+    if streams > 1:
+        options[openvino.properties.num_streams] = streams
+    else:
+        options[hint.performance_mode] = hint.PerformanceMode.LATENCY
     threads = threads or default_threads()
     if threads is not None:
         options[properties.inference_num_threads] = threads

@@ -9,19 +9,21 @@ from typing import Any
 from prometheus_client import exposition
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, Router
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from ...contract import SENTENCE_EMBEDDING, TEXT, TOKEN_COUNT, TRUNCATED
 from ...errors import LamError
 from ..limits import BYTES_PER_TOKEN
-from .bodies import Bodies, check_dimensions, json_response, listed, unless_gone
+from .bodies import Bodies, check_dimensions, json_response, listed
 from .errors import ApiError
 from .metrics import Metrics
-from .model import Embedded, HttpModel
+from .model import HttpModel
 from .models import Models
 from .options import MAX_TEXTS, HttpOptions
 from .schemas import KserveRequest, OpenAiRequest, TeiRequest, TokenizeRequest, openai_answer
 from .state import State
+from .waiting import Embedded
 
 HEALTH = ("/livez", "/readyz", "/health", "/v2/health/live", "/v2/health/ready")
 """Paths that need neither a key nor a known host: probes have none."""
@@ -37,8 +39,24 @@ class Apis:
         self._bodies = Bodies(options)
         self._created = int(time.time())
 
-    def routes(self) -> list[Route]:
-        """All paths."""
+    def app(self) -> ASGIApp:
+        """Answers requests to all paths."""
+        routes = self._routes()
+        router = Router(routes, redirect_slashes=False)
+        known = {(method, route.path): route for route in routes for method in route.methods or ()}
+
+        async def app(scope: Scope, receive: Receive, send: Send) -> None:
+            route = known.get((scope["method"], scope["path"]))
+            if route is None:
+                await router(scope, receive, send)
+                return
+            scope["route"] = route  # at once: the router takes as long as all else about a short text
+            response = await route.endpoint(Request(scope, receive))
+            await response(scope, receive, send)
+
+        return app
+
+    def _routes(self) -> list[Route]:
         post = ["POST"]
         return [
             Route("/v1/embeddings", self.openai_embeddings, methods=post),
@@ -226,7 +244,7 @@ class Apis:
     async def _embed(self, request: Request, model: HttpModel, texts: Sequence[str], truncate: bool | None) -> Embedded:
         facts = request.state.facts
         facts.update(model=model.name, texts=len(texts))
-        found = await unless_gone(request, model.embed(texts, truncate=truncate))
+        found = await model.embed(texts, truncate=truncate)
         facts.update(tokens=int(found.tokens.sum()), truncated=int(found.truncated.sum()))
         facts.update(begun=found.begun, seconds_in=found.seconds)
         return found

@@ -2,13 +2,13 @@
 
 import asyncio
 import re
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, TypeVar
 
 import msgspec
 import orjson
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 
 from .errors import ApiError
@@ -28,7 +28,7 @@ class Bodies:
     """The bodies that one server holds now."""
 
     def __init__(self, options: HttpOptions) -> None:
-        self._most, self._seconds = options.max_body, 3 * options.read_timeout
+        self._most = options.max_body
         self._held = 0
 
     async def decoded(self, request: Request, kind: type[_T]) -> _T:
@@ -37,16 +37,11 @@ class Bodies:
         The names of unknown fields are kept in ``request.state.facts``. A lone surrogate becomes U+FFFD.
 
         Raises:
-            ApiError: 400: no JSON, or other fields; 408: it comes too slowly; 413: it is too large; 429: too many
-                large bodies are on their way.
+            ApiError: 400: no JSON, or other fields; 413: it is too large; 429: too many large bodies are on their way.
             ClientDisconnect: the client has gone.
         """
         with self._counted() as take:
-            try:
-                body = await asyncio.wait_for(_read(request, take), self._seconds)
-            except asyncio.TimeoutError:
-                message = f"expected the whole body within {self._seconds:.0f} s"
-                raise ApiError(408, message, code="timeout", close=True) from None
+            body = await _read(request, take)
             request.state.facts["bytes_in"] = len(body)
             found, unknown = await asyncio.to_thread(decode, body, kind) if len(body) > 1 << 16 else decode(body, kind)
         if unknown:
@@ -148,28 +143,6 @@ def check_dimensions(asked: int | None, hidden: int) -> None:
             f"dimensions: expected {hidden}, or none, found {asked}; embeddings of this model cannot be shortened",
             param="dimensions",
         )
-
-
-async def unless_gone(request: Request, work: Coroutine[Any, Any, _T]) -> _T:
-    """Wait for the work. Cancel it if the client hangs up or the server must stop.
-
-    Raises:
-        ClientDisconnect: the client has gone.
-    """
-
-    async def gone() -> None:
-        while (await request.receive())["type"] != "http.disconnect":
-            pass
-
-    tasks = [asyncio.ensure_future(work), asyncio.ensure_future(gone())]
-    try:
-        await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        if not tasks[0].done():
-            raise ClientDisconnect
-        return tasks[0].result()  # type: ignore[return-value]
-    finally:
-        for task in tasks:
-            task.cancel()
 
 
 def json_response(content: Any, status: int = 200) -> Response:

@@ -21,7 +21,7 @@ from .apis import HEALTH
 from .errors import SERVER_FAILED, ApiError, stopping
 from .metrics import Metrics
 from .options import HttpOptions
-from .state import State
+from .state import Client, State
 
 REQUEST_ID, TRUNCATED, WARNING = b"x-request-id", b"x-lam-truncated", b"x-lam-warning"
 GONE = 499
@@ -69,7 +69,8 @@ class Guard:
             "method": scope["method"],
             "status": GONE,
         }
-        scope["state"] = {"facts": facts}
+        scope["state"]["facts"] = facts
+        scope["state"]["client"].answering = asyncio.current_task()
         scope["app"] = self  # so that the router raises its 404 and 405
         begun = monotonic()
 
@@ -111,6 +112,9 @@ class Guard:
                 error.status_code, message + (f"; allowed: {allowed}" if allowed else ""), code="unknown_url"
             )
         except asyncio.CancelledError:
+            client: Client = scope["state"]["client"]
+            if client.gone or client.error is not None:
+                return client.error
             if not self._state.draining:
                 raise
             return stopping()
@@ -126,11 +130,8 @@ class Guard:
         """Refuse what must not be read.
 
         Raises:
-            ApiError: 400, 401, 403, 415.
+            ApiError: 401, 403, 415.
         """
-        if "transfer-encoding" in headers and "content-length" in headers:
-            # A proxy may read one of them and this server the other: the body would be a second request.
-            raise ApiError(400, "expected Content-Length or Transfer-Encoding, found both", close=True)
         if scope["path"] in HEALTH:
             return
         host = re.sub(r":\d+$", "", headers.get("host", "").lower())

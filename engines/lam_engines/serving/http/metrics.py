@@ -45,6 +45,36 @@ class Metrics:
             "lam_waiting_seconds", "Seconds that a new text would wait", _MODEL, registry=self.registry
         )
 
+    def of(self, labels: "ModelLabels") -> "ModelMetrics":
+        """What is counted of one model."""
+        values = labels.values
+        return ModelMetrics(
+            tokenize=self.stage_seconds.labels(*values, "tokenize"),
+            queue=self.stage_seconds.labels(*values, "queue"),
+            compute=self.stage_seconds.labels(*values, "compute"),
+            texts=self.texts.labels(*values),
+            tokens=self.tokens.labels(*values),
+            padding=self.padding.labels(*values),
+            abandoned=self.abandoned.labels(*values),
+            batch_texts=self.batch_texts.labels(*values),
+            overloaded=self.rejected.labels("overloaded"),
+        )
+
+
+@dataclass(frozen=True)
+class ModelMetrics:
+    """Of one model. The labels are looked up once."""
+
+    tokenize: Histogram
+    queue: Histogram
+    compute: Histogram
+    texts: Counter
+    tokens: Counter
+    padding: Counter
+    abandoned: Counter
+    batch_texts: Histogram
+    overloaded: Counter
+
 
 @dataclass(frozen=True)
 class ModelLabels:

@@ -2,9 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from time import monotonic
@@ -12,7 +12,6 @@ from time import monotonic
 import numpy as np
 import tokenizers
 
-from ...embedding.batching import pad
 from ...embedding.engine import EmbeddingEngine
 from ...errors import BundleError
 from ..limits import BYTES_PER_TOKEN
@@ -20,28 +19,12 @@ from ..pool import Pool
 from .errors import SERVER_FAILED, ApiError, overloaded, stopping
 from .metrics import Metrics, ModelLabels
 from .options import HttpOptions
-from .waiting import WaitingRequest, WaitingText
+from .waiting import Embedded, WaitingRequest, WaitingText
 
 _STUCK_SECONDS = 60.0
 """A batch that takes longer than this, and ten times longer than expected, will never end."""
 _AT_ONCE = 1000
 """Characters that are tokenised in the event loop itself: another thread would take longer."""
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """The answer to a request's texts, in their order."""
-
-    vectors: np.ndarray
-    """Embeddings ``[n, hidden]`` float32 of unit length."""
-    tokens: np.ndarray
-    """Tokens of each text that were embedded, special tokens included; ``[n]`` int32."""
-    truncated: np.ndarray
-    """Whether each text was cut; ``[n]`` bool."""
-    begun: float
-    """When its first stage began, by the monotonic clock."""
-    seconds: Mapping[str, float]
-    """Seconds that the request spent in each stage, in order; ``queue`` ends with its first batch."""
 
 
 class HttpModel:
@@ -54,6 +37,7 @@ class HttpModel:
         options: HttpOptions,
         metrics: Metrics,
         slots: threading.Semaphore,
+        workers: int,
     ) -> None:
         """Warm the engine up and start the threads.
 
@@ -63,6 +47,7 @@ class HttpModel:
             options: of the server.
             metrics: of the server.
             slots: held by a thread while it computes. Models that share processors share it.
+            workers: threads that compute.
 
         Raises:
             BundleError: the engine's embedding of a text is not a unit vector.
@@ -71,7 +56,7 @@ class HttpModel:
         self.labels, self.name, self.engine = labels, labels.model, engine
         self.hidden_size = engine.model.hidden_size
         self.max_tokens = min(options.max_tokens, engine.max_tokens or options.max_tokens)
-        self._options, self._metrics, self._slots = options, metrics, slots
+        self._options, self._metrics, self._slots = options, metrics.of(labels), slots
         if options.batch_tokens is not None:
             engine.default_batch_tokens = options.batch_tokens
         self._plain = tokenizers.Tokenizer.from_str(engine.tokenizer.to_json())
@@ -80,16 +65,14 @@ class HttpModel:
         self._pool: Pool[WaitingText] = Pool(
             batch_tokens=engine.default_batch_tokens, max_padding=engine.max_padding, max_batch=lambda tokens: None
         )
-        self._in_hand = 0
-        self._in_hand_since = monotonic()
-        self._lock = threading.Lock()
+        self._in_hand: dict[object, tuple[int, float]] = {}
+        """Tokens of each batch that is being computed, and when it began."""
         self._users = 0
         self._requests: set[WaitingRequest] = set()
         self._tokenizing = ThreadPoolExecutor(2, thread_name_prefix=f"tokenize {self.name}")
         self._pace = self._warm_up()
         self._workers = [
-            threading.Thread(target=self._work, name=f"compute {self.name}", daemon=True)
-            for _ in range(options.instances)
+            threading.Thread(target=self._work, name=f"compute {self.name}", daemon=True) for _ in range(workers)
         ]
         for worker in self._workers:
             worker.start()
@@ -97,7 +80,7 @@ class HttpModel:
     @property
     def waiting_tokens(self) -> int:
         """Tokens that wait or are being computed."""
-        return self._pool.tokens + self._in_hand
+        return self._pool.tokens + sum(tokens for tokens, _ in list(self._in_hand.values()))
 
     @property
     def waiting_seconds(self) -> float:
@@ -114,8 +97,11 @@ class HttpModel:
         """Whether batches are being computed, or there is nothing to compute."""
         if not all(worker.is_alive() for worker in self._workers):
             return False
-        expected = 10 * self._in_hand / self._pace
-        return not self._in_hand or monotonic() - self._in_hand_since < max(_STUCK_SECONDS, expected)
+        now = monotonic()
+        return all(
+            now - begun < max(_STUCK_SECONDS, 10 * tokens / self._pace)
+            for tokens, begun in list(self._in_hand.values())
+        )
 
     async def embed(self, texts: Sequence[str], *, truncate: bool | None = None) -> Embedded:
         """Embed texts. Cancelling the call takes the texts that still wait out of the pool.
@@ -140,7 +126,7 @@ class HttpModel:
                 await request.done
             except BaseException:  # the client has gone, or a batch failed: the other texts are useless
                 request.left = 0
-                self._metrics.abandoned.labels(*self.labels.values).inc(self._pool.remove(waiting))
+                self._metrics.abandoned.inc(self._pool.remove(waiting))
                 raise
             finally:
                 self._requests.discard(request)
@@ -192,7 +178,7 @@ class HttpModel:
 
     def _admit(self) -> None:
         if self.overloaded:
-            self._metrics.rejected.labels("overloaded").inc()
+            self._metrics.overloaded.inc()
             raise overloaded(self.waiting_seconds)
 
     async def _tokenized(self, texts: Sequence[str], truncate: bool | None) -> "_Tokenized":
@@ -200,7 +186,7 @@ class HttpModel:
         begun, work = monotonic(), partial(self._encode, texts, cuts)
         short = sum(map(len, texts)) <= _AT_ONCE
         found = work() if short else await asyncio.get_running_loop().run_in_executor(self._tokenizing, work)
-        self._observe("tokenize", monotonic() - begun)
+        self._metrics.tokenize.observe(monotonic() - begun)
         if (total := sum(found.counts)) > self._options.max_request_tokens:
             raise ApiError(
                 413,
@@ -247,48 +233,49 @@ class HttpModel:
         return ids.size / max(1e-6, monotonic() - begun)
 
     def _work(self) -> None:
-        """Compute batch after batch until the pool is closed."""
+        """Compute batch after batch until the pool is closed. All else is done in the event loop meanwhile."""
         while batch := self._pool.take():
             with self._slots:
                 texts = [text for text in batch if text.request.left > 0]
                 if not texts:
                     continue
-                begun = monotonic()
-                for text in texts:
-                    text.request.begun = min(begun, text.request.begun)
-                with self._lock:
-                    self._in_hand += sum(text.tokens for text in texts)
-                    self._in_hand_since = begun
+                begun, key = monotonic(), object()
+                self._in_hand[key] = sum(text.tokens for text in texts), begun
+                beside = len(self._in_hand)
+                found: np.ndarray | Exception
                 try:
-                    vectors = self.engine.embed_ids(*pad([text.ids for text in texts], self.engine.model.pad_token_id))
+                    found = self.engine.embed_encoded([text.ids for text in texts])
                 except Exception as error:  # it concerns these texts alone; the next batch may be fine
-                    failed = ApiError(500, SERVER_FAILED)
-                    failed.__cause__ = error
-                    for text in texts:
-                        text.request.fail(failed)
-                    continue
+                    found = error
                 finally:
-                    with self._lock:
-                        self._in_hand -= sum(text.tokens for text in texts)
-            for text, vector in zip(texts, vectors, strict=True):
-                text.request.take(text.row, vector)
-            self._count(texts, begun, monotonic() - begun)
+                    del self._in_hand[key]
+            with suppress(RuntimeError):  # the loop has ended: nobody waits
+                loop = texts[0].request.done.get_loop()
+                loop.call_soon_threadsafe(self._answer, texts, found, begun, monotonic() - begun, beside)
 
-    def _count(self, texts: Sequence[WaitingText], begun: float, seconds: float) -> None:
-        labels, tokens = self.labels.values, sum(text.tokens for text in texts)
+    def _answer(
+        self, texts: Sequence[WaitingText], found: np.ndarray | Exception, begun: float, seconds: float, beside: int
+    ) -> None:
+        """Give a batch's embeddings to its requests. It was one of so many ``beside`` each other."""
+        if isinstance(found, Exception):
+            failed = ApiError(500, SERVER_FAILED)
+            failed.__cause__ = found
+            for text in texts:
+                text.request.fail(failed)
+            return
+        for text, vector in zip(texts, found, strict=True):
+            text.request.begun = min(begun, text.request.begun)
+            text.request.take(text.row, vector)
+            self._metrics.queue.observe(begun - text.since)
+            self._metrics.compute.observe(seconds)
+        tokens = sum(text.tokens for text in texts)
+        self._metrics.texts.inc(len(texts))
+        self._metrics.tokens.inc(tokens)
+        self._metrics.padding.inc(len(texts) * max(text.tokens for text in texts) - tokens)
+        self._metrics.batch_texts.observe(len(texts))
         # Small batches say little: most of their time is a batch's fixed cost.
         weight = 0.2 * min(1.0, tokens / self.engine.default_batch_tokens)
-        self._pace += weight * (tokens / max(1e-6, seconds) - self._pace)
-        self._metrics.texts.labels(*labels).inc(len(texts))
-        self._metrics.tokens.labels(*labels).inc(tokens)
-        self._metrics.padding.labels(*labels).inc(len(texts) * max(text.tokens for text in texts) - tokens)
-        self._metrics.batch_texts.labels(*labels).observe(len(texts))
-        for text in texts:
-            self._observe("queue", begun - text.since)
-            self._observe("compute", seconds)
-
-    def _observe(self, stage: str, seconds: float) -> None:
-        self._metrics.stage_seconds.labels(*self.labels.values, stage).observe(seconds)
+        self._pace += weight * (beside * tokens / max(1e-6, seconds) - self._pace)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from ...runtimes.registry import AUTO, DEFAULT, choose, default_device
 from .errors import no_model
 from .metrics import Metrics, ModelLabels
 from .model import HttpModel
-from .options import HttpOptions
+from .options import MOST_SHARES, HttpOptions
 
 
 class Models:
@@ -37,7 +37,7 @@ class Models:
         """
         self._options, self._metrics = options, metrics
         self._engine, self._precision, self._device, self._threads = engine, precision, device, threads
-        self._slots = threading.Semaphore(options.instances)
+        self._slots, self._places = threading.Semaphore(0), 0
         self._paths = {path.resolve().name: path for path in bundles}
         if not bundles or len(self._paths) < len(bundles):
             names = ", ".join(path.resolve().name for path in bundles)
@@ -109,7 +109,12 @@ class Models:
         engine = chosen.load(bundle, precision=precision, device=device, threads=self._threads)
         labels = ModelLabels(name, chosen.name, precision)
         try:
-            return HttpModel(labels, engine, self._options, self._metrics, self._slots)
+            shares = engine.share(self._options.instances or MOST_SHARES)
+            places = self._options.instances or shares
+            while self._places < places:
+                self._slots.release()
+                self._places += 1
+            return HttpModel(labels, engine, self._options, self._metrics, self._slots, places)
         except BaseException:
             engine.close()
             raise

@@ -8,6 +8,8 @@ from pathlib import Path
 from ...errors import InputError
 from ..limits import DEFAULT_MAX_TOKENS, TRUNCATIONS
 
+MOST_SHARES = 4
+"""Each costs the memory of a batch and of its prepared kernels."""
 MAX_TEXTS = 2048
 """Largest number of texts in a request, as at OpenAI."""
 
@@ -47,8 +49,9 @@ class HttpOptions:
     """Connections that may be open. More are closed at once."""
     batch_tokens: int | None = None
     """Largest number of tokens in a batch, padding counted; None: the engine's default."""
-    instances: int = 1
-    """Batches that are computed at the same time, of all models together."""
+    instances: int | None = None
+    """Batches that are computed at the same time, of all models together; None: as many as an engine gains by, at most
+    :data:`MOST_SHARES`."""
     queue_timeout: float = 30.0
     """Seconds that a text may have to wait. A request that would wait longer is refused at once."""
     read_timeout: float = 10.0
@@ -73,8 +76,8 @@ class HttpOptions:
         if (self.tls_cert is None) != (self.tls_key is None):
             raise InputError("expected --tls-cert with --tls-key, found one alone; give both")
         for name in ("max_tokens", "max_request_tokens", "max_body", "max_connections", "instances"):
-            if getattr(self, name) < 1:
-                raise InputError(f"expected {name} of at least 1, found {getattr(self, name)}")
+            if (value := getattr(self, name)) is not None and value < 1:
+                raise InputError(f"expected {name} of at least 1, found {value}")
         if not (self.api_keys or self.insecure or _is_loopback(self.host)):
             raise InputError(
                 f"expected an API key to listen on {self.host}, found none: anybody there could use the server; give "

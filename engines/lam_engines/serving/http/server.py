@@ -14,7 +14,6 @@ from typing import Any
 
 import uvicorn
 from starlette.middleware.cors import CORSMiddleware
-from starlette.routing import Router
 from starlette.types import ASGIApp
 
 from ...errors import EngineError, LamError
@@ -63,10 +62,8 @@ class HttpServer:
             trace = open_tracing(stack) if options.tracing else no_trace
             self.models = Models(bundles, options, self.metrics, **engine)
             stack.callback(self.models.close)
-            routes = Apis(self.models, options, self.metrics, self.state).routes()
-            app: ASGIApp = Guard(
-                Router(routes, redirect_slashes=False), options, self.metrics, self.state, write, trace
-            )
+            app: ASGIApp = Apis(self.models, options, self.metrics, self.state).app()
+            app = Guard(app, options, self.metrics, self.state, write, trace)
             if options.cors_origins:
                 shown = [name.decode() for name in (REQUEST_ID, TRUNCATED, WARNING)]
                 app = CORSMiddleware(

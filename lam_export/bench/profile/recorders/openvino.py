@@ -8,7 +8,7 @@ import numpy as np
 
 from lam_engines.bundles.bundle import Bundle
 from lam_engines.contract import ATTENTION_MASK, INPUT_IDS, SENTENCE_EMBEDDING
-from lam_engines.runtimes.openvino.engine import compile_graph
+from lam_engines.runtimes.openvino.engine import OpenVinoGraph
 from lam_engines.runtimes.openvino.operators import graph_of
 from lam_export.anatomy.graph import places_of_nodes, spread
 from lam_export.anatomy.nodes import Node
@@ -33,7 +33,7 @@ class OpenVinoRecorder:
         """
         import onnx
 
-        compiled = compile_graph(bundle, precision, threads, profiling=True)
+        compiled = OpenVinoGraph(bundle, precision, threads).compile(profiling=True)
         graph = onnx.load_from_string(bundle.read(graph_of(bundle)))
         self._places = _places(compiled.get_runtime_model(), places_of_nodes(graph))
         self._request = compiled.create_infer_request()

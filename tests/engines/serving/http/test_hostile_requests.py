@@ -1,5 +1,6 @@
 """What a stranger sends: nothing of it brings the server down, and a good request is answered after each."""
 
+import json
 import os
 import re
 import socket
@@ -54,6 +55,16 @@ def chunked(*parts: bytes) -> bytes:
         (b"GET /v1/models\r\n\r\n", 400),
         (b"GET /v1/models HTTP/1.1\r\n\r\n", 400),
         (b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + b"\0" * 500 + b"\r\n\r\n", 400),
+        (b"GET /v1/models HTTP/1.1\nHost: localhost\n\n", 400),
+        (b"GET /v1/models HTTP/2.0\r\nHost: localhost\r\n\r\n", 400),
+        (b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 400),
+        (b"GET http://evil.example/v1/models HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"CONNECT evil.example:443 HTTP/1.1\r\nHost: localhost\r\n\r\n", 400),
+        (b"POST /embed HTTP/1.0\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
+        (request_of(b"{}", "/v1/embeddings", "Transfer-Encoding: gzip, chunked", length=False), 400),
+        (chunked().removesuffix(b"0\r\n\r\n") + b"1;" + b"x" * 1_000_000, 400),
+        (chunked(b"{").removesuffix(b"\r\n") + b"X-Trailer: " + b"x" * 1_000_000, 400),
+        (b"GET /livez HTTP/1.1\r\nHost: " + b"x" * 40_000 + b"\r\n\r\n", 400),
         (b"GET /v1/../../../../etc/passwd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
         (b"GET /v1/models/..%2f..%2fetc%2fpasswd HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
         (b"GET /v2/logging HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", 404),
@@ -85,6 +96,20 @@ def test_a_second_request_is_not_smuggled(server: HttpServer) -> None:
     answer = raw(server, request_of(hidden, "/v1/embeddings", *lines, length=False))
     assert statuses(answer) == [400]
     assert b"expected Content-Length or Transfer-Encoding, found both" in answer
+
+
+def test_requests_on_their_way_are_answered_before_what_is_none(server: HttpServer) -> None:
+    good, last = (request_of(json.dumps(GOOD).encode(), last=last) for last in (False, True))
+    live = b"GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n"
+    sent = {
+        good + live + last: 3,
+        good + live + b"no HTTP" + last: 2,
+        good + live * 2000: 17,  # so many may wait behind the one in hand
+        live.replace(b"GET", b"HEAD") + last: 2,
+    }
+    for requests, answers in sent.items():
+        answer = raw(server, requests)
+        assert (answer.count(b"HTTP/1.1 200"), answer.count(b"HTTP/1.1 ")) == (answers, answers)
 
 
 def test_other_types_and_hosts_are_refused(server: HttpServer) -> None:

@@ -5,6 +5,7 @@ import json
 import socket
 import threading
 import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 from over_http import ask, held_up, place, request_of
 from served import CLOSE, mixed
 
+from lam_engines import load_engine
 from lam_engines.embedding.engine import EmbeddingEngine
 from lam_engines.serving.http import HttpOptions, HttpServer
 
@@ -40,10 +42,17 @@ def sample(server: HttpServer, name: str, **labels: str) -> float:
     return 0.0
 
 
+@pytest.fixture(scope="module")
+def patient(tiny_bundle: Path) -> Iterator[HttpServer]:
+    """Two hundred clients of this process may take seconds to send what they have begun."""
+    with HttpServer([tiny_bundle], HttpOptions(port=0, read_timeout=60)) as server:
+        yield server
+
+
 @pytest.mark.heavy
 @pytest.mark.parametrize("clients", [1, 8, 32, 200])
 def test_answers_are_the_engines_and_never_swapped(
-    server: HttpServer, tiny_engine: EmbeddingEngine, clients: int
+    patient: HttpServer, tiny_engine: EmbeddingEngine, clients: int
 ) -> None:
     texts = [text.replace("\ud800", "\ufffd") for text in mixed(500)]
     waiting = list(enumerate(texts))
@@ -57,7 +66,7 @@ def test_answers_are_the_engines_and_never_swapped(
 
     async def run() -> None:
         limits = httpx.Limits(max_connections=clients)
-        async with httpx.AsyncClient(base_url=server.url, timeout=60, limits=limits) as asking:
+        async with httpx.AsyncClient(base_url=patient.url, timeout=60, limits=limits) as asking:
             await asyncio.gather(*(client(asking) for _ in range(clients)))
 
     asyncio.run(run())
@@ -79,6 +88,8 @@ def test_the_work_of_clients_that_left_is_not_done(server: HttpServer) -> None:
     model = server.models.first
     long, short = tokens(server, LONG["input"]), tokens(server, "hi")
     dropped, done = sample(server, "lam_abandoned_texts_total"), sample(server, "lam_texts_total")
+    gone = {"path": "/v1/embeddings", "status": "499"}
+    left = sample(server, "lam_requests_total", **gone)
     with held_up(server) as (going, begun):
         opened = [socket.create_connection(place(server), 30) for _ in range(80)]
         for connection in opened:
@@ -88,6 +99,7 @@ def test_the_work_of_clients_that_left_is_not_done(server: HttpServer) -> None:
             connection.close()
         eventually(lambda: model.waiting_tokens == long)  # the batch in hand
         assert sample(server, "lam_abandoned_texts_total") == dropped + 79
+        assert sample(server, "lam_requests_total", **gone) == left + 80
         with ThreadPoolExecutor(1) as pool:
             asked = pool.submit(ask, server, "/v1/embeddings", {"model": "bundle", "input": "hi"})
             eventually(lambda: model.waiting_tokens == long + short)
@@ -135,20 +147,44 @@ def test_a_short_text_overtakes_long_ones_and_they_are_done_too(server: HttpServ
     assert 8 in begun[:3], f"all short ones are in the second or third batch: {begun}"
 
 
+@pytest.mark.needs("openvino")
+def test_batches_beside_each_other(tiny_bundle: Path, tiny_engine: EmbeddingEngine) -> None:
+    texts = [text for text in mixed(60) if text != "\ud800"]
+    with HttpServer([tiny_bundle], HttpOptions(port=0), engine="openvino", threads=2) as server:
+        with held_up(server) as (going, begun), ThreadPoolExecutor(len(texts)) as pool:
+            asked = [pool.submit(ask, server, "/embed", {"inputs": text}) for text in texts]
+            eventually(lambda: len(begun) == 2)
+            assert server.models.first.moves
+            going.set()
+            found = [answer.result().json[0] for answer in asked]
+        assert server.models.first.waiting_tokens == 0
+    np.testing.assert_allclose(found, tiny_engine.embed(texts), **CLOSE)
+
+
+def test_it_is_ready_soon_after_the_engine_is_loaded(tiny_bundle: Path) -> None:
+    """In processor time, because other work on the machine delays the clock."""
+    begun = time.process_time()
+    with load_engine(tiny_bundle):
+        loaded = time.process_time()
+    with HttpServer([tiny_bundle], HttpOptions(port=0)) as server:
+        assert ask(server, "/readyz").status == 200
+        assert time.process_time() - loaded < 2 + (loaded - begun)
+
+
 def test_a_batch_that_fails_fails_alone(server: HttpServer) -> None:
     engine = server.models.first.engine
-    real = engine.embed_ids
+    real = engine.embed_encoded
 
-    def embed_ids(*arguments: object) -> object:
+    def embed_encoded(*arguments: object) -> object:
         raise RuntimeError("broken")
 
-    engine.embed_ids = embed_ids  # type: ignore[method-assign,assignment]
+    engine.embed_encoded = embed_encoded  # type: ignore[method-assign,assignment]
     try:
         answer = ask(server, "/v1/embeddings", LONG)
         assert (answer.status, answer.json["error"]["type"]) == (500, "server_error")
         assert "broken" not in answer.json["error"]["message"]
     finally:
-        engine.embed_ids = real  # type: ignore[method-assign]
+        engine.embed_encoded = real  # type: ignore[method-assign]
     assert ask(server, "/v1/embeddings", LONG).status == 200
     assert ask(server, "/livez").status == 200
 
