@@ -226,19 +226,6 @@ def test_a_lock_of_its_own_number_is_another_run_s(there: Path, monkeypatch: pyt
     assert lock.read_bytes() == b"of the third"
 
 
-def test_a_lock_that_cannot_be_renewed(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Another run may have taken it for left behind."""
-    monkeypatch.setattr(lease, "_BEAT", 0.05)
-    with locked(there / "out") as check:
-        check()
-        monkeypatch.setattr(lease, "_PATIENCE", 0.2)
-        monkeypatch.setattr(lease.Lease, "_is_own", lambda self: (there / "none").read_bytes())
-        with pytest.raises(OutputError, match="or may have"):
-            for _ in range(600):
-                lease.time.sleep(0.1)
-                check()
-
-
 def test_two_runs_that_begin_at_once(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The other one begins between this one's look at the folder and its lock."""
     take = lease.Lease.take

@@ -2,8 +2,8 @@
 
 The lock is the object ``_lock-NUMBER.json``, made with a conditional put. Its owner writes it anew every few seconds.
 Who finds a lock that does not change takes it for left behind, and makes the lock of the next number: of several, one
-succeeds. An owner that finds a higher number than its own, or another run's lock of its number, has lost the output; so
-has one that could not write for as long. No clocks are compared.
+succeeds. An owner that finds a higher number than its own, or another run's lock of its number, has lost the output.
+Until it finds out, its workers see that the plan has changed. No clocks are compared.
 """
 
 import json
@@ -34,7 +34,6 @@ class Lease:
         self._run = uuid.uuid4().hex
         self._end = threading.Event()
         self._lost = False
-        self._reached = time.monotonic()
         self._thread = threading.Thread(target=self._beat, daemon=True)
 
     def take(self) -> bool:
@@ -44,15 +43,14 @@ class Lease:
         except FileExistsError:
             return False
         self._thread.start()
-        self._reached = time.monotonic()
         return True
 
     def check(self) -> None:
         """Raise :class:`OutputError` if another run has taken the output over."""
-        if self._lost or time.monotonic() - self._reached > _PATIENCE:
+        if self._lost:
             raise OutputError(
-                f"another run has taken over {self._folder}, or may have, because this one did not reach it for "
-                f"{_PATIENCE:.0f} s; let that one end, or run the command again"
+                f"another run has taken over {self._folder}, because this one did not reach it for {_PATIENCE:.0f} s; "
+                f"let that one end"
             )
 
     def give_back(self) -> None:
@@ -70,12 +68,10 @@ class Lease:
     def _beat(self) -> None:
         while not self._end.wait(_BEAT) and not self._lost:
             with suppress(Exception):  # the network may be back in time
-                since = time.monotonic()
                 if _place(self._folder, self.number + 1).exists() or not self._is_own():
                     self._lost = True
                 else:
                     self._place.write_bytes(self._written())
-                    self._reached = since
 
     def _is_own(self) -> bool:
         try:
