@@ -67,11 +67,12 @@ def ticks() -> dict[str, int]:
 
 def timed(start: "Callable[[], list[subprocess.Popen[bytes]]]") -> tuple[float, float]:
     """Seconds of the clock and of processors until all processes have ended."""
-    before, found, since = ticks(), {}, time.perf_counter()
+    before, since = ticks(), time.perf_counter()
+    found: dict[str, int] = {}
     processes = start()
     while any(process.poll() is None for process in processes):
         found |= ticks()
-        time.sleep(0.1)
+        time.sleep(0.5)
     finish(processes)
     used = sum(found.values()) - sum(before.get(process, 0) for process in found)
     return time.perf_counter() - since, used / os.sysconf("SC_CLK_TCK")
@@ -156,7 +157,7 @@ def main() -> None:
     parser.add_argument("--texts", type=int, default=30_000)
     parser.add_argument("--times", type=int, default=2)
     args = parser.parse_args()
-    os.environ.update([MARK.decode().split("=")])
+    os.environ["LAM_BENCHMARK"] = str(os.getpid())
     import ray
 
     with cluster(work_on_head=True) as nodes:

@@ -18,11 +18,10 @@ from clusters import bucket
 from commands import MAIN, lam_export, lam_export_process, refusal
 
 from lam_engines import BundleError, InputError, load_engine
-from lam_engines.bulk import embedder, lease
-from lam_engines.bulk.output import locked
+from lam_engines.bulk import embedder
 from lam_engines.contract import CACHE_VARIABLE, CHECKSUMS
-from lam_engines.files import OutputError, read_rows
-from lam_engines.storage import create, is_remote, place_of, state_of
+from lam_engines.files import read_rows
+from lam_engines.storage import is_remote, place_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.needs("moto", "s3fs", "upath")]
 TEXTS = [f"the dog runs {i}" for i in range(50)]
@@ -184,60 +183,6 @@ def test_a_full_disk(there: Path, tiny_bundle: Path) -> None:
     assert "expected room for the embeddings, found: File too large" in result.stderr
     assert len(result.stderr.splitlines()) == 1, result.stderr
     assert [path.name for path in (there / "out").iterdir()] == ["_plan.json"]
-
-
-def test_one_run_at_a_time(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "_BEAT", 0.1)
-    with locked(there / "out"), pytest.raises(OutputError, match="another run is writing to"), locked(there / "out"):
-        pass
-    assert not (there / "out").exists()
-
-
-def test_a_lock_that_was_left_behind(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "_BEAT", 0.1)
-    monkeypatch.setattr(lease, "_PATIENCE", 0.5)
-    said: list[str] = []
-    create(there / "out" / "_lock-000007.json", b"of a run that was killed")
-    with pytest.raises(FileExistsError):
-        create(there / "out" / "_lock-000007.json", b"")
-    with locked(there / "out", said.append) as check:
-        assert [path.name for path in (there / "out").iterdir()] == ["_lock-000008.json"]
-        assert said == ["looking whether another run is alive"]
-        check()
-        create(there / "out" / "_lock-000009.json", b"of a run that took over")
-        with pytest.raises(OutputError, match="another run has taken over"):
-            for _ in range(600):
-                lease.time.sleep(0.1)
-                check()
-    assert state_of(there / "out" / "_lock-000009.json").bytes
-
-
-def test_a_lock_of_its_own_number_is_another_run_s(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """This run stood still while another one took over and ended, and a third one began."""
-    monkeypatch.setattr(lease, "_BEAT", 0.05)
-    with locked(there / "out") as check:
-        (lock,) = (there / "out").iterdir()
-        with pytest.raises(OutputError, match="another run has taken over"):
-            for _ in range(600):
-                lock.write_bytes(b"of the third")  # which renews it too
-                lease.time.sleep(0.1)
-                check()
-        lock.write_bytes(b"of the third")
-    assert lock.read_bytes() == b"of the third"
-
-
-def test_two_runs_that_begin_at_once(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The other one begins between this one's look at the folder and its lock."""
-    take = lease.Lease.take
-
-    def late(lock: lease.Lease) -> bool:
-        create(there / "out" / "_lock-000005.json", b"of the other")
-        return take(lock)
-
-    monkeypatch.setattr(lease.Lease, "take", late)
-    with pytest.raises(OutputError, match="another run has just begun"), locked(there / "out"):
-        pass
-    assert [path.name for path in (there / "out").iterdir()] == ["_lock-000005.json"]
 
 
 @contextmanager

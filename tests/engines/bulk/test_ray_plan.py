@@ -14,7 +14,7 @@ from lam_engines.bulk.output import locked, read_plan, remove_half_written, remo
 from lam_engines.bulk.plan import PARTITION_CHARACTERS, PLAN, BulkPlan, Work, check_same, make_plan, scan
 from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MANIFEST
-from lam_engines.errors import InputError, LamError
+from lam_engines.errors import EngineError, InputError, LamError
 from lam_engines.files import OutputError, Reading
 
 HALF = f".part-000000.parquet.{'0' * 32}.partial"
@@ -226,6 +226,13 @@ def test_reasons_are_in_the_order_of_the_files(plan: BulkPlan, source: Path) -> 
     )
     assert found == plan
     assert told == ["a.txt", "b.txt", "sub/c.txt"]
+
+
+def test_an_engine_with_another_limit(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
+    """As on a machine with another GPU, whose TensorRT plan takes other lengths: it would leave out other rows."""
+    other = plan.model_copy(update={"inputs": [file.model_copy(update={"max_tokens": 512}) for file in plan.inputs]})
+    with pytest.raises(EngineError, match="expected an engine with the limit of the run, 512 tokens a text"):
+        Worker(other, tiny_bundle, source, output).embed(0)
 
 
 def test_a_bundle_that_changes_on_the_way(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
