@@ -152,14 +152,14 @@ from lam_engines.bulk.pool import ActorPool
 
 class Worker:
     def work(self, item):
-        time.sleep(0.5)
+        time.sleep(0.3)
         return os.getpid()
 
 if __name__ == "__main__":
-    with ray_at(LOCAL, 4, 0):
+    with ray_at(LOCAL, 3, 0):
         import ray
-        pool = ActorPool(ray.remote(Worker).remote, 4, 4, lambda: None)
-        while len(processes := set(pool.run("work", [(i,) for i in range(8)], last=False))) < 4:
+        pool = ActorPool(ray.remote(Worker).remote, 3, 3, lambda: None)
+        while len(processes := set(pool.run("work", [(i,) for i in range(6)], last=False))) < 3:
             pass
         for process in processes:
             os.kill(process, signal.SIGKILL)
@@ -170,7 +170,7 @@ if __name__ == "__main__":
 
 
 def test_workers_that_die_idle_count_for_nothing() -> None:
-    """Four workers die with their machine while they have no work. The next piece of work is not to blame."""
+    """Three workers die with their machine while they have no work. The next piece of work is not to blame."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     result = subprocess.run([sys.executable, "-c", IDLE], capture_output=True, text=True, env=environment)
     assert result.returncode == 0, result.stderr
