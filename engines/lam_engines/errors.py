@@ -9,6 +9,9 @@ from urllib.parse import unquote, urlsplit
 class LamError(Exception):
     """Base of all errors that commands print as one line, without a traceback."""
 
+    passing = False
+    """Whether the same may work a moment later, as with a network."""
+
     def __init__(self, message: str) -> None:
         # Messages quote names of files and what is in them, which may hold line breaks and terminal escapes.
         super().__init__("".join(c if c.isprintable() else " " if c.isspace() else "\ufffd" for c in message))

@@ -4,9 +4,11 @@ A ``UPath`` has the methods of a ``Path``, and is passed as one. fsspec has the 
 which pyarrow's own file systems lack; for ``hdfs://`` it uses pyarrow's.
 """
 
+import errno
+import io
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -89,10 +91,12 @@ def reached(place: Path, error: type[LamError]) -> Iterator[None]:
         if not is_remote(place) or ours:
             raise
         reason = " ".join(str(getattr(found, "strerror", None) or found).split())[:300] or type(found).__name__
-        raise error(
+        raised = error(
             f"expected storage that can be used at {place}, found: {reason}; check the name, the network and the "
             f"credentials of this machine"
-        ) from None
+        )
+        raised.passing = not isinstance(found, FileNotFoundError | PermissionError | ValueError)
+        raise raised from None
 
 
 def state_of(place: Path) -> FileState:
@@ -120,9 +124,47 @@ def open_reading(place: Path) -> BinaryIO:
     """A file, opened for reading."""
     if not is_remote(place):
         return place.open("rb")
-    import io
+    return io.BufferedReader(_Remote(place), 1 << 20)
 
-    return io.BufferedReader(cast(Any, place).open("rb", **_READING), 1 << 20)
+
+class _Remote(io.RawIOBase):
+    """A remote file whose errors are those of a file: each service has exceptions of its own."""
+
+    def __init__(self, place: Any) -> None:
+        self._file = place.open("rb", **_READING)
+        self._place = place
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any, /) -> int:
+        try:
+            with reached(self._place, InputError):
+                read: int = self._file.readinto(buffer)
+                return read
+        except InputError as error:
+            raise OSError(errno.EIO, str(error)) from None
+
+    def seek(self, offset: int, whence: int = 0, /) -> int:
+        position: int = self._file.seek(offset, whence)
+        return position
+
+    def tell(self) -> int:
+        position: int = self._file.tell()
+        return position
+
+    def close(self) -> None:
+        self._file.close()
+        super().close()
+
+
+def remove_all(places: Sequence[Path]) -> None:
+    """Remove remote files, many with one request where the storage can."""
+    some: Any = places
+    some[0].fs.rm([place.path for place in some])
 
 
 def create(place: Path, content: bytes) -> None:

@@ -80,7 +80,7 @@ def embed_source(engine: "EmbeddingEngine", source: Path, reading: "Reading", jo
     with ExitStack() as stack:
         reasons_file = None if job.output is None else reasons_beside(job.output)
         reasons = stack.enter_context(open_reasons(reasons_file, job.force))
-        reader = stack.enter_context(read_rows(source, reading, reasons.add))
+        reader = stack.enter_context(read_rows(source, reading, reasons.add, engine.check_length))
 
         def windows(shown: ShownTexts) -> Iterator[_Window]:
             before = 0

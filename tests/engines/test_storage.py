@@ -4,8 +4,11 @@ import gzip
 import json
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from threading import Thread
+from typing import Any
 from urllib.request import Request, urlopen
 
 import numpy as np
@@ -15,11 +18,10 @@ from clusters import bucket
 from commands import MAIN, lam_export, lam_export_process, refusal
 
 from lam_engines import BundleError, InputError, load_engine
-from lam_engines.bulk import lease
-from lam_engines.bulk.output import locked
+from lam_engines.bulk import embedder
 from lam_engines.contract import CACHE_VARIABLE, CHECKSUMS
-from lam_engines.files import OutputError
-from lam_engines.storage import create, is_remote, place_of, state_of
+from lam_engines.files import read_rows
+from lam_engines.storage import is_remote, place_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.needs("moto", "s3fs", "upath")]
 TEXTS = [f"the dog runs {i}" for i in range(50)]
@@ -38,6 +40,19 @@ def there(storage: str, tmp_path: Path, tiny_bundle: Path, monkeypatch: pytest.M
     folder = place_of(f"{storage}/{tmp_path.name}")
     put(folder, "bundle", tiny_bundle)
     return folder
+
+
+def strict(requests: str) -> None:
+    """Let the service check keys after so many requests."""
+    url = f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/reset-auth"
+    urlopen(Request(url, requests.encode(), {"Content-Type": "text/plain"})).close()
+
+
+def forget() -> None:
+    """Let s3fs read its environment again."""
+    import s3fs
+
+    s3fs.S3FileSystem.clear_instance_cache()
 
 
 def put(folder: Path, name: str, source: Path) -> None:
@@ -141,19 +156,12 @@ def test_what_is_not_there(there: Path, tiny_bundle: Path, monkeypatch: pytest.M
         "embed", tiny_bundle, "--input", there / "a.txt", "-o", "s3://no-such-bucket/x"
     )
     monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9")
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget()
     assert "Could not connect to the endpoint" in refusal("inspect", f"{there}/bundle")
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget()
 
 
 def test_keys_that_the_storage_does_not_know(there: Path, tiny_bundle: Path) -> None:
-    def strict(requests: str) -> None:
-        """Let the service check keys after so many requests."""
-        url = f"{os.environ['AWS_ENDPOINT_URL']}/moto-api/reset-auth"
-        urlopen(Request(url, requests.encode(), {"Content-Type": "text/plain"})).close()
-
     (there / "a.txt").write_bytes(b"one\n")
     strict("0")
     try:
@@ -177,30 +185,111 @@ def test_a_full_disk(there: Path, tiny_bundle: Path) -> None:
     assert [path.name for path in (there / "out").iterdir()] == ["_plan.json"]
 
 
-def test_one_run_at_a_time(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "_BEAT", 0.1)
-    with locked(there / "out"), pytest.raises(OutputError, match="another run is writing to"), locked(there / "out"):
-        pass
+@contextmanager
+def in_front(fails: Callable[[dict[str, Any]], bool]) -> Iterator[None]:
+    """The service behind one that answers 503 to some requests, as a load balancer does."""
+    from moto.server import DomainDispatcherApplication, create_backend_app
+
+    service = DomainDispatcherApplication(create_backend_app)
+
+    def answer(environ: dict[str, Any], respond: Any) -> Any:
+        if not fails(environ):
+            return service(environ, respond)
+        respond("503 Service Unavailable", [("Content-Length", "0")])
+        return [b""]
+
+    with served(answer):
+        yield
+
+
+@contextmanager
+def served(answer: Any) -> Iterator[None]:
+    """Another service in place of the usual one."""
+    from werkzeug.serving import make_server
+
+    server = make_server("127.0.0.1", 0, answer, threaded=True)
+    thread = Thread(target=server.serve_forever)
+    thread.start()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.port}")
+        forget()
+        try:
+            yield
+        finally:
+            server.shutdown()
+            thread.join()
+            server.server_close()
+    forget()
+
+
+def test_a_service_that_fails_for_a_moment(there: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    refused: list[str] = []
+
+    def fails(request: dict[str, Any]) -> bool:
+        if request["REQUEST_METHOD"] == "PUT" and "part-" in request["PATH_INFO"] and len(refused) < 4:
+            refused.append(request["PATH_INFO"])
+        else:
+            return False
+        return True
+
+    (there / "a.txt").write_bytes(b"one\ntwo\n")
+    command = ("embed", tiny_bundle, "--input", f"{there}/a.txt", "-o", f"{there}/out")
+    with in_front(fails):
+        monkeypatch.setattr(embedder, "_PAUSES", (0.1, 0.1, 0.1))
+        result = lam_export(*command)
+        assert result.returncode == 0, result.stderr
+        assert len(refused) == 4
+        monkeypatch.setattr(embedder, "_PAUSES", ())
+        refused.clear()
+        assert "Service Unavailable" in refusal(*command, "--force")
+
+
+def test_a_service_that_fails_while_a_file_is_read(there: Path) -> None:
+    (there / "a.txt").write_bytes(b"".join(b"the dog runs %d\n" % i for i in range(600_000)))
+    dead: list[bool] = []
+    with in_front(lambda request: bool(dead)), read_rows(place_of(f"{there}/a.txt")) as rows:
+        assert next(rows).text == "the dog runs 0"
+        dead.append(True)
+        with pytest.raises(
+            InputError, match=r"expected a readable file of texts, found s3://.*Service Unavailable"
+        ) as found:
+            list(rows)
+    assert found.value.passing
+
+
+def test_keys_that_may_only_read(there: Path, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import boto3
+
+    iam = boto3.client("iam", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+    iam.create_user(UserName="reader")
+    allowed = {"Effect": "Allow", "Action": ["s3:Get*", "s3:List*"], "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [allowed]})
+    iam.put_user_policy(UserName="reader", PolicyName="reads", PolicyDocument=policy)
+    key = iam.create_access_key(UserName="reader")["AccessKey"]
+    (there / "a.txt").write_bytes(b"one\n")
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", key["AccessKeyId"])
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", key["SecretAccessKey"])
+    forget()
+    strict("0")
+    try:
+        assert lam_export("inspect", f"{there}/bundle").returncode == 0
+        for output in (f"{there}/out", f"{there}/out.npy"):
+            said = refusal("embed", tiny_bundle, "--input", f"{there}/a.txt", "-o", output)
+            assert "Access Denied" in said or "not authorized" in said, said
+    finally:
+        strict("inf")
+        forget()
     assert not (there / "out").exists()
 
 
-def test_a_lock_that_was_left_behind(there: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(lease, "_BEAT", 0.1)
-    monkeypatch.setattr(lease, "_PATIENCE", 0.5)
-    said: list[str] = []
-    create(there / "out" / "_lock-000007.json", b"of a run that was killed")
-    with pytest.raises(FileExistsError):
-        create(there / "out" / "_lock-000007.json", b"")
-    with locked(there / "out", said.append) as check:
-        assert [path.name for path in (there / "out").iterdir()] == ["_lock-000008.json"]
-        assert said == ["looking whether another run is alive"]
-        check()
-        create(there / "out" / "_lock-000009.json", b"of a run that took over")
-        with pytest.raises(OutputError, match="another run has taken over"):
-            for _ in range(600):
-                lease.time.sleep(0.1)
-                check()
-    assert state_of(there / "out" / "_lock-000009.json").bytes
+def test_keys_that_have_expired(there: Path, tiny_bundle: Path) -> None:
+    """The answer is that of S3, which the service of these tests does not give."""
+    from werkzeug.wrappers import Response
+
+    said = "<Error><Code>ExpiredToken</Code><Message>The provided token has expired.</Message></Error>"
+    with served(Response(said, 400, content_type="application/xml")):
+        assert "check the name, the network and the credentials" in refusal("inspect", f"{there}/bundle")
+        refusal("embed", tiny_bundle, "--input", f"{there}/a.txt", "-o", f"{there}/out")
 
 
 def test_the_storage_is_not_asked_for_credentials_it_has_not(
@@ -210,9 +299,7 @@ def test_the_storage_is_not_asked_for_credentials_it_has_not(
         monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_CONFIG_FILE", "/nowhere")
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", "/nowhere")
-    import s3fs
-
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget()
     said = refusal("inspect", f"{there}/bundle")
     assert re.search("credentials", said), said
-    s3fs.S3FileSystem.clear_instance_cache()
+    forget()

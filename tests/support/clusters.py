@@ -2,8 +2,10 @@
 
 import os
 import signal
+import socket
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -24,14 +26,18 @@ KEYS = {
 
 
 class Nodes:
-    """A cluster: a head, and two nodes with a core each."""
+    """A cluster: a head with Ray's client server, and two nodes with a core each."""
 
     def __init__(self, work_on_head: bool) -> None:
         from ray.cluster_utils import Cluster
 
         head, *others = ADDRESSES
         self._cluster = Cluster()
-        self._add(head, num_cpus=int(work_on_head), include_dashboard=False, _system_config=_QUICK)
+        with socket.create_server((head, 0)) as free:
+            port = free.getsockname()[1]
+        self.client = f"ray://{head}:{port}"
+        options = {"include_dashboard": False, "ray_client_server_port": port, "_system_config": _QUICK}
+        self._add(head, num_cpus=int(work_on_head), **options)
         for address in others:
             self.add(address)
         self._cluster.wait_for_nodes()
@@ -46,10 +52,21 @@ class Nodes:
 
     def kill(self, address: str) -> None:
         """End a node as a power cut does."""
+        for process in self._processes(address):
+            os.kill(process, signal.SIGKILL)
+
+    def workers(self, address: str) -> int:
+        """Engines that run on a node."""
+        nodes, found = self._processes(address), 0
+        for process in Path("/proc").glob("[0-9]*"):
+            with suppress(OSError):
+                parent = int((process / "stat").read_text().rpartition(")")[2].split()[1])
+                found += parent in nodes and (process / "cmdline").read_bytes().startswith(b"ray::PartitionEmbedder")
+        return found
+
+    def _processes(self, address: str) -> set[int]:
         (node,) = [node for node in self._cluster.list_all_nodes() if node.node_ip_address == address]
-        for processes in node.all_processes.values():
-            for found in processes:
-                os.kill(found.process.pid, signal.SIGKILL)
+        return {found.process.pid for processes in node.all_processes.values() for found in processes}
 
     def close(self) -> None:
         self._cluster.shutdown()

@@ -4,7 +4,6 @@ import logging
 import math
 import os
 import signal
-import socket
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -117,13 +116,31 @@ def _check_there(address: str) -> None:
     host, _, port = found.rpartition(":")
     if not host or not port.isdigit():
         raise EngineError(f"expected --address auto, HOST:PORT or ray://HOST:PORT, found {address!r}")
-    try:
-        socket.create_connection((host.strip("[]"), int(port)), _PATIENCE).close()
-    except OSError as error:
-        raise EngineError(
-            f"expected a Ray cluster at {address}, found none ({error.strerror or error}); see where it runs: ray "
-            f"status, or start one there: ray start --head"
-        ) from None
+    if os.environ.get("RAY_USE_TLS", "0") == "0":
+        _ask(address, found)
+
+
+def _ask(address: str, server: str) -> None:
+    """Make the smallest request that the server of a cluster's head, or of Ray's client, has to know."""
+    import grpc
+
+    client = address.startswith("ray://")
+    method = "/ray.rpc.RayletDriver/ClusterInfo" if client else "/ray.rpc.NodeInfoGcsService/CheckAlive"
+    with grpc.insecure_channel(server, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        try:
+            channel.unary_unary(method)(b"", timeout=_PATIENCE)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNIMPLEMENTED:
+                raise EngineError(
+                    f"expected {'Ray Client' if client else 'the head of a Ray cluster'} at {address}, found another "
+                    f"server; take the head's port, mostly HOST:6379, or Ray Client's, mostly ray://HOST:10001"
+                ) from None
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                reason = " ".join(error.details().rpartition("last error: ")[2].split())[:200]
+                raise EngineError(
+                    f"expected a Ray cluster at {address}, found none ({reason}); see where it runs: ray status, or "
+                    f"start one there: ray start --head"
+                ) from None
 
 
 @contextmanager

@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
+from time import sleep
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from .. import load_engine
@@ -13,13 +14,16 @@ from ..bundles.bundle import Bundle
 from ..bundles.fetching import fetched, into_cache
 from ..contract import CHECKSUMS, MANIFEST, NEXT_MANIFEST
 from ..embedding.batching import windows
-from ..errors import InputError
+from ..errors import EngineError, InputError, LamError
 from ..files import OutputError, Reading, Row, RowReader, open_writer, read_rows
 from ..storage import FileState, put_whole, reached, state_of
 from .plan import PLAN, Partition, Scanned, Work, scan
 
 if TYPE_CHECKING:
     from ..embedding.engine import EmbeddingEngine
+
+_PAUSES = (1.0, 5.0, 25.0)
+"""Seconds until a partition is begun again whose storage could not be reached."""
 
 
 @dataclass(frozen=True)
@@ -69,18 +73,25 @@ class PartitionEmbedder:
         self._work = work
         self._places = places
         self._engine: EmbeddingEngine | None = None
-        self._plan_sha256 = ""
+        self._plan: tuple[str, FileState] | None = None
         self._progress = progress
-        self._rows = _Rows(places.base, work.reading)
+        self._rows = _Rows(places.base, work.reading, lambda text: self._loaded().check_length(text))
 
-    def load(self, nothing: object) -> None:
+    def load(self, nothing: object = None) -> None:
         """Load the engine, which shows what is missing."""
         self._loaded()
 
+    def close(self) -> None:
+        """Give back the engine's memory."""
+        if self._engine is not None:
+            self._engine.close()
+        self._engine = None
+
     def scan(self, file: tuple[str, FileState]) -> Scanned:
         """Read an input file for the plan; see :func:`~lam_engines.bulk.plan.scan`."""
+        engine = self._loaded()
         with reached(self._places.base, InputError):
-            return scan(self._places.base, *file, self._work)
+            return scan(self._places.base, *file, self._work, engine)
 
     def embed(self, given: tuple[Partition, str]) -> EmbeddedPartition:
         """Embed one partition and write it, whole or not at all.
@@ -91,9 +102,24 @@ class PartitionEmbedder:
         Raises:
             LamError: the bundle, the input or the output is not what the plan says, or cannot be read or written.
         """
-        partition, plan_sha256 = given
+        for pause in _PAUSES:
+            try:
+                return self._embed(*given)
+            except LamError as error:
+                self._rows.close()
+                if not error.passing:
+                    raise
+                sleep(pause)
+        return self._embed(*given)
+
+    def _embed(self, partition: Partition, plan_sha256: str) -> EmbeddedPartition:
         self._check_output(plan_sha256)
         engine = self._loaded()
+        if engine.max_tokens != partition.max_tokens:
+            raise EngineError(
+                f"expected an engine with the limit of the run, {partition.max_tokens} tokens a text, found one with "
+                f"{engine.max_tokens}; take machines with one kind of GPU"
+            )
         before = engine.tokens
         with reached(self._places.base, InputError):
             rows, kept = self._rows.of(partition)
@@ -106,8 +132,9 @@ class PartitionEmbedder:
                 texts = [row.text for row in window]
                 vectors = engine.embed(texts, batch_tokens=self._places.batch_tokens, progress=self._progress)
                 writer.write(texts, vectors, [row.kept for row in window])
-            if writer.rows != partition.rows:
-                raise _changed(partition)
+            with reached(self._places.base, InputError):
+                self._rows.check(partition, writer.rows)
+            self._check_output(plan_sha256)  # a run that was taken for dead writes no more
         return EmbeddedPartition(partition.rows, engine.tokens - before)
 
     def _loaded(self) -> "EmbeddingEngine":
@@ -126,12 +153,13 @@ class PartitionEmbedder:
 
     def _check_output(self, plan_sha256: str) -> None:
         """Check that this machine sees the output that the run began, and does not write to a disk of its own."""
-        if self._plan_sha256 == plan_sha256:
-            return
-        with suppress(FileNotFoundError), reached(self._places.output, OutputError):
-            plan = (self._places.output / PLAN).read_bytes()
-            self._plan_sha256 = hashlib.sha256(plan).hexdigest()
-            if self._plan_sha256 == plan_sha256:
+        plan = self._places.output / PLAN
+        with suppress(FileNotFoundError), reached(plan, OutputError):
+            now = plan_sha256, state_of(plan)
+            if now == self._plan:
+                return
+            if hashlib.sha256(plan.read_bytes()).hexdigest() == plan_sha256:
+                self._plan = now
                 return
         raise OutputError(
             f"expected the output {self._places.output} as the run began it, found another or none on this machine; "
@@ -142,9 +170,10 @@ class PartitionEmbedder:
 class _Rows:
     """The rows of partitions. The file stays open, because the next partition mostly follows in the same file."""
 
-    def __init__(self, base: Path, reading: Reading) -> None:
+    def __init__(self, base: Path, reading: Reading, check: Callable[[str], None]) -> None:
         self._base = base
         self._reading = reading
+        self._check = check
         self._path = ""
         self._reader: RowReader | None = None
         self._position = 0
@@ -163,18 +192,23 @@ class _Rows:
         self._position = partition.first + partition.rows
         return islice(self._reader, partition.rows), self._reader.kept_types
 
-    def _open(self, partition: Partition) -> None:
+    def close(self) -> None:
+        """Close the file."""
         if self._reader is not None:
             self._reader.close()
+        self._reader = None
+
+    def _open(self, partition: Partition) -> None:
+        self.close()
         path = self._base / partition.path
-        self._reader, self._path, self._position = read_rows(path, self._reading), partition.path, 0
+        self._reader, self._path, self._position = read_rows(path, self._reading, check=self._check), partition.path, 0
+        self.check(partition)
+
+    def check(self, partition: Partition, rows: int | None = None) -> None:
+        """Raise :class:`InputError` if the file has changed since the plan was made, or has given too few rows."""
         with suppress(OSError):
-            if state_of(path) == partition.state:
+            if rows in (None, partition.rows) and state_of(self._base / partition.path) == partition.state:
                 return
-        raise _changed(partition)
-
-
-def _changed(partition: Partition) -> InputError:
-    return InputError(
-        f"the input {partition.path} has changed since the run began; put it back, or begin anew with --force"
-    )
+        raise InputError(
+            f"the input {partition.path} has changed since the run began; put it back, or begin anew with --force"
+        )

@@ -2,7 +2,8 @@
 
 The lock is the object ``_lock-NUMBER.json``, made with a conditional put. Its owner writes it anew every few seconds.
 Who finds a lock that does not change takes it for left behind, and makes the lock of the next number: of several, one
-succeeds. An owner that finds a higher number than its own has lost the output.
+succeeds. An owner that finds a higher number than its own, or another run's lock of its number, has lost the output.
+Until it finds out, its workers see that the plan has changed. No clocks are compared.
 """
 
 import json
@@ -29,8 +30,8 @@ class Lease:
 
     def __init__(self, folder: Path, number: int) -> None:
         self._place = _place(folder, number)
-        self._folder, self._number = folder, number
-        self._content = json.dumps({"host": socket.gethostname(), "process": os.getpid(), "run": uuid.uuid4().hex})
+        self._folder, self.number = folder, number
+        self._run = uuid.uuid4().hex
         self._end = threading.Event()
         self._lost = False
         self._thread = threading.Thread(target=self._beat, daemon=True)
@@ -61,15 +62,22 @@ class Lease:
                 self._place.unlink(missing_ok=True)
 
     def _written(self) -> bytes:
-        return json.dumps({**json.loads(self._content), "beat": time.time()}).encode()
+        found = {"host": socket.gethostname(), "process": os.getpid(), "run": self._run, "beat": time.monotonic()}
+        return json.dumps(found).encode()
 
     def _beat(self) -> None:
         while not self._end.wait(_BEAT) and not self._lost:
             with suppress(Exception):  # the network may be back in time
-                if _place(self._folder, self._number + 1).exists() or not self._place.exists():
+                if _place(self._folder, self.number + 1).exists() or not self._is_own():
                     self._lost = True
                 else:
                     self._place.write_bytes(self._written())
+
+    def _is_own(self) -> bool:
+        try:
+            return self._run.encode() in self._place.read_bytes()
+        except FileNotFoundError:
+            return False
 
 
 @contextmanager
@@ -84,21 +92,30 @@ def leased(folder: Path, waiting: Callable[[str], None]) -> Iterator[Callable[[]
         OutputError: another run is writing there.
     """
     with reached(folder, OutputError):
-        found = locks(folder)
-        if found:
+        while found := locks(folder):
             waiting("looking whether another run is alive")
-            if _changes(folder / found[max(found)]):
+            changes = _changes(folder / found[max(found)])
+            if changes:
                 raise OutputError(f"another run is writing to {folder}; wait for its end, or name another folder")
+            if changes is False:
+                break
         lease = Lease(folder, max(found, default=0) + 1)
         if not lease.take():
-            raise OutputError(f"another run has just begun to write to {folder}; wait for its end")
+            raise _begun(folder)
     try:
+        with reached(folder, OutputError):
+            if set(locks(folder)) - set(found) - {lease.number}:  # begun between the look and the lock
+                raise _begun(folder)
         for name in found.values():
             with suppress(Exception):
                 (folder / name).unlink(missing_ok=True)
         yield lease.check
     finally:
         lease.give_back()
+
+
+def _begun(folder: Path) -> OutputError:
+    return OutputError(f"another run has just begun to write to {folder}; wait for its end")
 
 
 def _place(folder: Path, number: int) -> Path:
@@ -112,14 +129,14 @@ def locks(folder: Path) -> dict[int, str]:
     return {int(found[1]): path.name for path in folder.iterdir() if (found := LOCK.fullmatch(path.name))}
 
 
-def _changes(lock: Path) -> bool:
-    """Whether somebody writes a lock anew; False if it is removed."""
+def _changes(lock: Path) -> bool | None:
+    """Whether somebody writes a lock anew; None if it is removed."""
     before, end = None, time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         try:
             now = lock.read_bytes()
         except FileNotFoundError:
-            return False
+            return None
         if now != (before := before or now):
             return True
         time.sleep(_BEAT / 2)

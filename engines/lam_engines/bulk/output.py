@@ -11,7 +11,7 @@ from pydantic import ValidationError
 from ..bundles.whole import DRAFT_NAME, write_whole
 from ..errors import InputError
 from ..files import OutputError
-from ..storage import is_remote
+from ..storage import is_remote, remove_all
 from .lease import LOCK, leased
 from .plan import PLAN, BulkPlan, Partition
 
@@ -68,7 +68,9 @@ def read_plan(folder: Path) -> BulkPlan | None:
         return BulkPlan.model_validate_json(plan.read_bytes())
     except FileNotFoundError:
         pass
-    except (OSError, ValidationError):
+    except OSError as error:
+        raise OutputError(f"expected to read {plan}, found: {error.strerror or error}; check its rights") from None
+    except ValidationError:
         raise InputError(f"expected the plan of a run in {plan}, found a broken one; begin anew with --force") from None
     ours = (REASONS, *filter(LOCK.fullmatch, names := _names(folder)))
     if strangers := [name for name in names if not (DRAFT_NAME.fullmatch(name) or name in ours)]:
@@ -104,8 +106,13 @@ def remove_run(folder: Path) -> None:
     names = sorted(name for name in _names(folder) if not LOCK.fullmatch(name))
     if strangers := [name for name in names if not _OURS.fullmatch(name)]:
         raise OutputError(f"expected nothing but a run's output in {folder}, found {strangers[0]}; name another folder")
-    for name in sorted(names, key=lambda name: name != PLAN):
-        (folder / name).unlink()
+    (folder / PLAN).unlink(missing_ok=True)
+    places = [folder / name for name in names if name != PLAN]
+    if places and is_remote(folder):
+        remove_all(places)
+    else:
+        for place in places:
+            place.unlink()
 
 
 def remove_half_written(folder: Path) -> None:

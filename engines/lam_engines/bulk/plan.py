@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Annotated, Literal, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Literal, NamedTuple
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -14,6 +14,9 @@ from ..errors import InputError
 from ..files import Reading, read_rows, text_files
 from ..files.reasons import Reasons
 from ..storage import FileState, is_remote, reached, remote_files, state_of
+
+if TYPE_CHECKING:
+    from ..embedding.engine import EmbeddingEngine
 
 PARTITION_CHARACTERS = 8 << 20
 """A partition ends when it has so many characters, so that partitions of long texts take about as long as others."""
@@ -45,6 +48,10 @@ class InputFile(_Strict):
     """Rows of each partition, in order."""
     empty: int
     """Texts of white space alone."""
+    errors: int
+    """Rows without a text that can be embedded."""
+    max_tokens: int | None
+    """Tokens of the longest text that the engine takes; null: no limit."""
 
     @property
     def rows(self) -> int:
@@ -92,7 +99,7 @@ class BulkPlan(_Strict):
         for file in self.inputs:
             first = 0
             for rows in file.partitions:
-                yield Partition(index, file.path, file.state, first, rows)
+                yield Partition(index, file.path, file.state, first, rows, file.max_tokens)
                 index, first = index + 1, first + rows
 
 
@@ -109,6 +116,8 @@ class Partition:
     first: int
     """Row of its first text in the input file, from 0."""
     rows: int
+    max_tokens: int | None
+    """The engine's limit when the plan was made."""
 
     @property
     def name(self) -> str:
@@ -120,10 +129,8 @@ class Scanned(NamedTuple):
     """What was found in an input file."""
 
     file: InputFile
-    errors: int
-    """Rows without a readable text."""
     reasons: bytes
-    """A line of JSON for each of them."""
+    """A line of JSON for each row without a text that can be embedded."""
 
 
 def input_files(source: Path, named: str | None) -> tuple[Path, dict[str, FileState]]:
@@ -141,7 +148,7 @@ def input_files(source: Path, named: str | None) -> tuple[Path, dict[str, FileSt
         if source.is_dir():
             files = text_files(source, named)
             states = remote_files(source) if is_remote(source) else {file: state_of(file) for file in files}
-            return source, {file.relative_to(source).as_posix(): states[file] for file in files}
+            return source, {file.relative_to(source).as_posix(): states.get(file) or state_of(file) for file in files}
         if not source.exists():
             where = "; on object storage, the bucket or the key is not there" if is_remote(source) else ""
             raise InputError(f"expected a file or folder of texts, found nothing at {source}; check the name{where}")
@@ -152,15 +159,22 @@ def input_files(source: Path, named: str | None) -> tuple[Path, dict[str, FileSt
         return source.parent, {source.name: state_of(source)}
 
 
-def scan(base: Path, path: str, state: FileState, work: Work) -> Scanned:
+def scan(base: Path, path: str, state: FileState, work: Work, engine: "EmbeddingEngine | None" = None) -> Scanned:
     """Read an input file to its end, so that a mistake in the last row shows before the first is embedded.
+
+    Args:
+        base: folder of the input files.
+        path: of the file, below it.
+        state: of the file.
+        work: says how to read it.
+        engine: says which texts are too long; None: none.
 
     Raises:
         InputError: the file cannot be read; see :func:`~lam_engines.files.read_rows`.
     """
     place, cuts, characters, empty = base / path, [0], 0, 0
     reasons = Reasons(noted := io.BytesIO())
-    with read_rows(place, work.reading, reasons.add) as reader:
+    with read_rows(place, work.reading, reasons.add, *([engine.check_length] if engine else [])) as reader:
         for row in reader:
             if cuts[-1] and (cuts[-1] >= work.partition_rows or characters + row.size > PARTITION_CHARACTERS):
                 cuts.append(0)
@@ -176,8 +190,10 @@ def scan(base: Path, path: str, state: FileState, work: Work) -> Scanned:
         sha256=sha256,
         partitions=tuple(filter(None, cuts)),
         empty=empty,
+        errors=reasons.count,
+        max_tokens=engine.max_tokens if engine else None,
     )
-    return Scanned(found, reasons.count, noted.getvalue())
+    return Scanned(found, noted.getvalue())
 
 
 def make_plan(
@@ -192,23 +208,28 @@ def make_plan(
         work: what decides the content of the output.
         source: a file of texts or a folder of such files.
         scanned: scans files, given by path and state, in any order; None: one after the other.
-        report: is told of every scanned file.
+        report: is told of every scanned file, in the order of the files.
 
     Raises:
         InputError: a file cannot be read; see :func:`~lam_engines.files.read_rows`.
     """
     base, files = input_files(source, work.reading.format)
-    found = {}
+    names, inputs, early = list(files), list[InputFile](), dict[str, Scanned]()
     for one in scanned(list(files.items())) if scanned else (scan(base, *file, work) for file in files.items()):
-        found[one.file.path] = one.file
-        report(one)
-    return BulkPlan(work=work, inputs=tuple(found[path] for path in files))
+        early[one.file.path] = one
+        while len(inputs) < len(files) and (following := early.pop(names[len(inputs)], None)):
+            inputs.append(following.file)
+            report(following)
+    return BulkPlan(work=work, inputs=tuple(inputs))
 
 
-def check_same(plan: BulkPlan, work: Work, source: Path, output: Path) -> None:
+def check_same(plan: BulkPlan, work: Work, source: Path, output: Path) -> BulkPlan:
     """Check that a run goes on with the bundle, options and inputs that it began with.
 
     An input with the same size and time counts as unchanged. One with another time is read and its hash compared.
+
+    Returns:
+        the plan with the times that the inputs have now.
 
     Raises:
         InputError: something differs; the message says what, and how to go on.
@@ -234,6 +255,8 @@ def check_same(plan: BulkPlan, work: Work, source: Path, output: Path) -> None:
             problem = "it changed"
         if problem:
             raise InputError(f"expected the input files of the run in {output}, found {problem}: {path}; {way_out}")
+    inputs = [file.model_copy(update={"version": now_files[file.path].version}) for file in plan.inputs]
+    return plan.model_copy(update={"inputs": tuple(inputs)})
 
 
 def _changed(place: Path, now: FileState, begun: InputFile) -> bool:

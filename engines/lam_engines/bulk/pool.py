@@ -3,6 +3,7 @@
 import re
 from collections import Counter, deque
 from collections.abc import Callable, Hashable, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NoReturn
 
 from ..errors import EngineError, LamError, installing
@@ -32,6 +33,7 @@ class ActorPool:
         self._make, self._low, self._high, self._check, self._where = make, low, high, check, where
         self._idle: list[Any] = []
         self._starting: dict[Any, Any] = {}
+        self._asked: dict[Any, Any] = {}
         self._busy: dict[Any, tuple[Any, Any]] = {}
         self._failures = 0
 
@@ -58,7 +60,7 @@ class ActorPool:
             while waiting and self._idle:
                 actor, item = self._idle.pop(), waiting.popleft()
                 self._busy[getattr(actor, method).remote(item)] = actor, item
-            at_work = [*self._busy, *self._starting]
+            at_work = [*self._busy, *self._starting, *self._asked]
             if ray.wait(at_work, timeout=_PAUSE)[0]:
                 done, _ = ray.wait(at_work, num_returns=len(at_work), timeout=0)
             else:
@@ -68,12 +70,16 @@ class ActorPool:
                 if ref in self._starting:
                     self._started(ref)
                     continue
+                if ref in self._asked:
+                    self._answered(ref)
+                    continue
                 actor, item = self._busy.pop(ref)
                 try:
                     result = ray.get(ref)
                 except RayTaskError as error:
                     self._explain(error)
                 except RayError as error:
+                    self._ask_idle()
                     tries[item] += 1
                     if tries[item] == _TRIES:
                         raise EngineError(
@@ -90,7 +96,7 @@ class ActorPool:
 
         while last and not waiting and self._idle:
             ray.kill(self._idle.pop())
-        now = self.alive + len(self._starting)
+        now = self.alive + len(self._starting) + len(self._asked)
         grow = now if waiting > len(self._idle) and not self._starting else 0
         wanted = min(self._high, max(self._low, now + grow), len(self._busy) + waiting)
         for _ in range(wanted - now):
@@ -117,6 +123,20 @@ class ActorPool:
                 ) from None
         else:
             self._failures = 0
+            self._idle.append(actor)
+
+    def _ask_idle(self) -> None:
+        """Ask idle actors whether they are alive: several end with their machine, and no work is lost by them."""
+        self._asked |= {actor.__ray_ready__.remote(): actor for actor in self._idle}
+        self._idle.clear()
+
+    def _answered(self, ref: Any) -> None:
+        import ray
+        from ray.exceptions import RayError
+
+        actor = self._asked.pop(ref)
+        with suppress(RayError):
+            ray.get(ref)
             self._idle.append(actor)
 
     def _explain(self, error: Any) -> NoReturn:

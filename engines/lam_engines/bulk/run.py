@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from time import perf_counter
 
-from .. import load_engine
 from ..bundles.bundle import Bundle
 from ..bundles.fetching import fetched
 from ..errors import EngineError
@@ -56,6 +55,11 @@ class BulkOptions:
     """Cluster for Ray: ``auto``, ``HOST:PORT`` or ``ray://HOST:PORT``; ``local``: a Ray of this run's own."""
 
     @property
+    def cluster(self) -> bool:
+        """Whether the run joins a cluster."""
+        return self.ray and self.address != LOCAL
+
+    @property
     def gpus(self) -> float:
         """GPUs of each engine."""
         return self.gpus_per_worker if (self.device or default_device(self.engine)) == "cuda" else 0
@@ -76,8 +80,8 @@ class Done:
     empty: int
     """Texts of white space alone."""
     errors: int
-    """Rows without a readable text, as :attr:`~lam_engines.files.Reading.on_error` allows; their reasons are in the
-    folder. Zero where an earlier run has read the texts."""
+    """Rows without a text that can be embedded, as :attr:`~lam_engines.files.Reading.on_error` allows. Their reasons
+    are in the folder."""
 
 
 def embed_folder(
@@ -116,33 +120,31 @@ def embed_folder(
         reading=options.reading,
         partition_rows=options.partition_rows,
     )
-    if options.address == LOCAL:
-        with load_engine(here, options.engine, precision=options.precision, device=options.device):
-            pass  # loading it here shows errors before the workers start
     base = source if source.is_dir() else source.parent
     places = Places(bundle, base, output, options.threads, options.batch_tokens)
+    reader = PartitionEmbedder(work, places, progress.advance)
+    if not options.cluster:
+        reader.load()  # shows errors before the workers start
     with (
         reached(output, OutputError),
         locked(output, lambda step: progress.begin(step, None)) as check,
-        _Workers(work, places, options, check, progress) as workers,
+        _Workers(work, places, options, check, progress, reader) as workers,
     ):
         if options.force:
             remove_run(output)
         plan = read_plan(output)
-        errors = 0
         if plan is None:
             progress.begin("reading the texts", None)
             with open_reasons(output / REASONS) as reasons:
 
                 def report(found: Scanned) -> None:
-                    reasons.extend(found.errors, found.reasons)
+                    reasons.extend(found.file.errors, found.reasons)
                     progress.advance(found.file.rows)
 
                 plan = make_plan(work, source, workers.scan, report)
-            errors = reasons.count
             write_plan(output, plan)
         else:
-            check_same(plan, work, source, output)
+            plan = check_same(plan, work, source, output)
         remove_half_written(output)
         partitions = plan.partitions()
         left = unfinished(output, partitions)
@@ -150,7 +152,7 @@ def embed_folder(
         progress.advance(plan.rows - sum(partition.rows for partition in left))
         if left:
             workers.embed(left, hashlib.sha256((output / PLAN).read_bytes()).hexdigest())
-    empty = sum(file.empty for file in plan.inputs)
+    empty, errors = (sum(getattr(file, name) for file in plan.inputs) for name in ("empty", "errors"))
     hidden_size = opened.manifest.model.hidden_size
     return Done(plan.rows, len(partitions), len(partitions) - len(left), hidden_size, empty, errors)
 
@@ -166,18 +168,24 @@ class _Workers(ExitStack):
     """What reads and embeds: an engine in this process, or actors of a Ray that begins when it is first needed."""
 
     def __init__(
-        self, work: Work, places: Places, options: BulkOptions, check: Callable[[], None], progress: Progress
+        self,
+        work: Work,
+        places: Places,
+        options: BulkOptions,
+        check: Callable[[], None],
+        progress: Progress,
+        here: PartitionEmbedder,
     ) -> None:
         super().__init__()
         self._work, self._places, self._options, self._check = work, places, options, check
         self._progress = progress
         self._pool: ActorPool | None = None
-        self._cluster = options.ray and options.address != LOCAL
+        self._cluster, self._here = options.cluster, here
 
     def scan(self, files: Sequence[tuple[str, FileState]]) -> Iterator[Scanned]:
         """Read input files for the plan: on the machines of a cluster, or here."""
         if not self._cluster:
-            yield from map(PartitionEmbedder(self._work, self._places).scan, files)
+            yield from map(self._here.scan, files)
             return
         pool = self._started(len(files))
         list(pool.run("load", [("the engine",)], last=False))  # shows errors before all texts are read
@@ -194,10 +202,9 @@ class _Workers(ExitStack):
                 self._progress.advance(done.rows)
 
     def _embed_here(self, work: Sequence[tuple[Partition, str]]) -> Iterator[EmbeddedPartition]:
-        embedder = PartitionEmbedder(self._work, self._places, self._progress.advance)
         for item in work:
             self._check()
-            yield embedder.embed(item)
+            yield self._here.embed(item)
 
     def _look(self) -> None:
         self._check()
@@ -206,6 +213,7 @@ class _Workers(ExitStack):
 
     def _started(self, pieces: int) -> ActorPool:
         if self._pool is None:
+            self._here.close()
             options = self._options
             low, high = options.workers or (0, 0)
             if not self._cluster:

@@ -15,6 +15,9 @@ from .streaming import counted, token_pieces
 from .texts import checked_texts, texts_of, whole_number
 from .tokenizer import tokenizer_of
 
+_TOKENS_OF_A_CHARACTER = 40
+"""No tokenizer makes more: of all characters, U+FDFA becomes longest when normalised, 33 bytes of UTF-8."""
+
 
 class EmbeddingEngine(ABC):
     """A bundle loaded into a runtime. An embedding depends on its own text alone, not on the texts in its batch."""
@@ -80,6 +83,15 @@ class EmbeddingEngine(ABC):
             InputError: the runtime takes no text of this length.
         """
         return None
+
+    def check_length(self, text: str) -> None:
+        """Check that the engine takes a text of this length, before it is embedded with others.
+
+        Raises:
+            InputError: it is longer than :attr:`max_tokens`.
+        """
+        if self.max_tokens is not None and (len(text) + 1) * _TOKENS_OF_A_CHARACTER > self.max_tokens:
+            self._max_batch(len(self.tokenizer.encode([text])[0]))
 
     def embed(
         self, texts: Sequence[str], *, batch_tokens: int | None = None, progress: Callable[[int], None] | None = None

@@ -54,6 +54,10 @@ class CsvRows:
     def position(self) -> int:
         return self._lines.position
 
+    @property
+    def where(self) -> str:
+        return f"{self._lines.name}, line {self._start}"
+
     def rows(self) -> Iterator[Row]:
         if self._empty:
             return

@@ -105,6 +105,11 @@ class FolderRows:
     def position(self) -> int:
         return self._before + (0 if self._source is None else self._source.position)
 
+    @property
+    def where(self) -> str:
+        assert self._source is not None  # noqa: S101
+        return self._source.where
+
     def rows(self) -> Iterator[Row]:
         for file in self._files:
             self._source = self._open(file)

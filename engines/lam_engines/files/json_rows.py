@@ -35,6 +35,10 @@ class JsonRows:
     def position(self) -> int:
         return self._lines.position
 
+    @property
+    def where(self) -> str:
+        return self._lines.where
+
     def rows(self) -> Iterator[Row]:
         lines, blank = self._lines, range(0)
         for line in lines:

@@ -1,5 +1,6 @@
 """The lines of a UTF-8 file, numbered, in constant memory."""
 
+import errno
 import io
 import lzma
 import os
@@ -103,6 +104,11 @@ class Lines(Iterator[str]):
         """Bytes read so far, as they are in the file. Reading is up to one block ahead of the last line."""
         return self._bytes.count
 
+    @property
+    def where(self) -> str:
+        """The file and its last line, for messages."""
+        return f"{self.name}, line {self.number}"
+
     def close(self) -> None:
         if self._owned:
             self._file.close()
@@ -114,7 +120,7 @@ class Lines(Iterator[str]):
             raise unreadable(self.name, error) from error
 
     def _found(self, mistake: str) -> None:
-        error = InputError(f"{self.name}, line {self.number}: {mistake}")
+        error = InputError(f"{self.where}: {mistake}")
         if not self._lenient:
             raise error
         self.mistake = self.mistake or error
@@ -137,7 +143,9 @@ def _size(path: Path, file: BinaryIO) -> int | None:
 def unreadable(name: str, error: Exception) -> InputError:
     """The error for a file that the system, or a parser, cannot read."""
     reason = (error.strerror if isinstance(error, OSError) else None) or str(error).partition("\n")[0]
-    return InputError(f"expected a readable file of texts, found {name}: {reason}; check the path and the file")
+    found = InputError(f"expected a readable file of texts, found {name}: {reason}; check the path and the file")
+    found.passing = isinstance(error, OSError) and error.errno == errno.EIO
+    return found
 
 
 def open_standard_input() -> BinaryIO:

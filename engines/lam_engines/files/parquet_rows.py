@@ -68,6 +68,10 @@ class ParquetRows:
                 self.position += 1
                 yield self._row(_value(value), tuple(_value(column[i]) for column in kept))
 
+    @property
+    def where(self) -> str:
+        return f"{self._path}, row {self.position}"
+
     def skip(self, rows: int) -> int:
         """Leave out row groups at the beginning that have at most so many rows. Gives the rows that were left out."""
         found = self._parquet.metadata
@@ -80,7 +84,7 @@ class ParquetRows:
         self._file.close()
 
     def _row(self, value: Any, kept: tuple[Any, ...]) -> Row:
-        expected = f"{self._path}, row {self.position}: expected a string in column {self._column!r}, found"
+        expected = f"{self.where}: expected a string in column {self._column!r}, found"
         if not value.is_valid:
             return Row("", kept, InputError(f"{expected} null; fill it or drop the row"))
         content = value.as_buffer()

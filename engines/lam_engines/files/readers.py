@@ -37,6 +37,7 @@ def read_rows(
     path: Path,
     reading: Reading = Reading(),
     report: Callable[[int, Mapping[str, Any], InputError], None] = lambda row, kept, error: None,
+    check: Callable[[str], None] = lambda text: None,
 ) -> RowReader:
     r"""The rows of a file or a folder, read as they are asked for.
 
@@ -55,7 +56,7 @@ def read_rows(
     Args:
         path: the file or the folder. A file's name says how to read it, if ``reading.format`` does not.
         reading: the columns, and what is allowed.
-        report: see :class:`RowReader`.
+        report, check: see :class:`RowReader`.
 
     Raises:
         InputError: here or from the iterator: the file is not as described. The message names the line or row, from 1.
@@ -66,7 +67,7 @@ def read_rows(
         source: RowSource = FolderRows(text_files(path, reading.format), partial(_source, reading=reading))
     else:
         source = _source(path, reading)
-    return RowReader(source, reading, report)
+    return RowReader(source, reading, report, check)
 
 
 class _TxtRows:
@@ -92,6 +93,10 @@ class _TxtRows:
     @property
     def position(self) -> int:
         return self._lines.position
+
+    @property
+    def where(self) -> str:
+        return self._lines.where
 
     def rows(self) -> Iterator[Row]:
         for line in self._lines:

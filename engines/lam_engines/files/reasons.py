@@ -1,4 +1,4 @@
-"""The side file of a run: the rows without a readable text, and why."""
+"""The side file of a run: the rows without a text that can be embedded, and why."""
 
 import json
 import shutil

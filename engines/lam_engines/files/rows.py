@@ -62,6 +62,10 @@ class RowSource(Protocol):
     def position(self) -> int: ...
     @property
     def total(self) -> int | None: ...
+    @property
+    def where(self) -> str:
+        """The file and the line or row, from 1, of the last row."""
+
     def rows(self) -> Iterator[Row]: ...
     def close(self) -> None: ...
 
@@ -74,6 +78,7 @@ class RowReader(Iterator[Row], AbstractContextManager["RowReader"]):
         reading: how to check them.
         report: is told of every row without a readable text that does not end the run: its number, from 1, its kept
             values, and why.
+        check: raises :class:`InputError` for a text that the engine does not take.
     """
 
     def __init__(
@@ -81,10 +86,12 @@ class RowReader(Iterator[Row], AbstractContextManager["RowReader"]):
         source: RowSource,
         reading: Reading,
         report: Callable[[int, Mapping[str, Any], InputError], None] = lambda row, kept, error: None,
+        check: Callable[[str], None] = lambda text: None,
     ) -> None:
         self._source = source
         self._reading = reading
         self._report = report
+        self._check = check
         self._rows = source.rows()
         self.kept_types = source.kept_types
         self.row = 0
@@ -140,9 +147,14 @@ class RowReader(Iterator[Row], AbstractContextManager["RowReader"]):
     def _mistake(self, row: Row) -> InputError | None:
         name = self._reading.id_column
         if too_large := what_is_too_large(row.text, self._reading.max_text_bytes):
-            return InputError(f"row {self.row}: {too_large}; raise --max-text-bytes")
+            return InputError(f"{self._source.where}: {too_large}; raise --max-text-bytes")
         if name is not None and is_missing(row.kept[0]):
-            return InputError(f"row {self.row}: expected a value in {name!r}, found none; fill it or drop the row")
+            where = self._source.where
+            return InputError(f"{where}: expected a value in {name!r}, found none; fill it or drop the row")
+        try:
+            self._check(row.text)
+        except InputError as error:
+            return InputError(f"{self._source.where}: {error}")
         return None
 
 

@@ -64,14 +64,42 @@ def parts(folder: Path) -> dict[str, bytes]:
     return {path.name: path.read_bytes() for path in folder.iterdir() if path.name.startswith("part-")}
 
 
-def test_a_folder_that_all_nodes_share(nodes: Nodes, tiny_bundle: Path, texts: Path, tmp_path: Path) -> None:
-    """The bundle travels to the nodes, which have none."""
+def test_a_folder_that_all_nodes_share(
+    nodes: Nodes, tiny_bundle: Path, texts: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The bundle travels to the nodes, which have none. Once as in a job of the cluster, once from outside."""
     options = ("--input", texts, "--partition-rows", 100)
-    on_cluster = ("--ray", "--address", nodes.address, "--workers", "1..2")
-    result = lam_export_process("embed", tiny_bundle, *options, *on_cluster, "-o", tmp_path / "out")
-    assert (result.returncode, result.stderr) == (0, f"Wrote {tmp_path / 'out'} (300 embeddings of 32 in 3 files)\n")
     assert lam_export("embed", tiny_bundle, *options, "-o", tmp_path / "local").returncode == 0
-    assert parts(tmp_path / "out") == parts(tmp_path / "local")
+    monkeypatch.setenv("RAY_ADDRESS", nodes.address)
+    for out, address in ((tmp_path / "out", "auto"), (tmp_path / "client", nodes.client)):
+        on_cluster = ("--ray", "--address", address, "--workers", "1..2")
+        result = lam_export_process("embed", tiny_bundle, *options, *on_cluster, "-o", out)
+        assert (result.returncode, result.stderr) == (0, f"Wrote {out} (300 embeddings of 32 in 3 files)\n")
+        assert parts(out) == parts(tmp_path / "local")
+
+
+def test_the_workers_follow_the_cluster(nodes: Nodes, tiny_bundle: Path, texts: Path, tmp_path: Path) -> None:
+    """A node comes during a run and gets a worker. It dies, and the run goes on."""
+    (texts / "a.txt").write_text("".join(f"the dog runs {i}\n" for i in range(100_000)))
+    out, new = tmp_path / "out", "127.0.0.5"
+    command = ["embed", tiny_bundle, "--ray", "--address", nodes.address, "--workers", "2..8", "--input", texts]
+    command += ["-o", out, "--partition-rows", 20]
+
+    def finished() -> int:
+        return len(list(out.glob("part-*")))
+
+    environment = {**os.environ, **WIDE, "PYTHONPATH": os.pathsep.join(sys.path)}
+    with subprocess.Popen([sys.executable, "-c", MAIN, *map(str, command)], env=environment) as driver:
+        wait_for(lambda: finished() >= 5)
+        nodes.add(new)
+        wait_for(lambda: nodes.workers(new) == 1)
+        nodes.kill(new)
+        wait_for(lambda: nodes.workers(new) == 0)
+        killed_at = finished()
+        wait_for(lambda: finished() >= killed_at + 20)
+        assert driver.poll() is None
+        driver.send_signal(signal.SIGINT)
+    assert driver.returncode == 130
 
 
 def test_what_is_refused(nodes: Nodes, tiny_bundle: Path, texts: Path, tmp_path: Path) -> None:
@@ -79,11 +107,23 @@ def test_what_is_refused(nodes: Nodes, tiny_bundle: Path, texts: Path, tmp_path:
     with socket.socket() as taken:  # bound, and deaf
         taken.bind(("127.0.0.1", 0))
         assert "expected a Ray cluster at 127.0.0.1:" in refused(*run, f"127.0.0.1:{taken.getsockname()[1]}")
+    web = os.environ["AWS_ENDPOINT_URL"].removeprefix("http://")
+    assert f"expected a Ray cluster at {web}, found none" in refused(*run, web)
+    swapped = nodes.client.removeprefix("ray://")
+    assert f"expected the head of a Ray cluster at {swapped}, found another server" in refused(*run, swapped)
+    assert "expected Ray Client at" in refused(*run, f"ray://{nodes.address}")
     assert "expected --address auto, HOST:PORT or ray://HOST:PORT, found 'nonsense'" in refused(*run, "nonsense")
     assert not (tmp_path / "out").exists()
     old = lam_export_process("embed", *run, nodes.address, code=f"import ray; ray.__version__ = '2.20.0'; {MAIN}")
     assert old.returncode == 1
     assert "Version mismatch" in old.stderr
+    assert len(old.stderr.splitlines()) == 1
+    python = (
+        "import ray; from ray._private import utils; utils.compute_version_info = lambda: (ray.__version__, '3.9.1'); "
+    )
+    old = lam_export_process("embed", *run, nodes.client, code=python + MAIN)
+    assert old.returncode == 1
+    assert "install the cluster's versions of Ray and Python here" in old.stderr
     assert len(old.stderr.splitlines()) == 1
     broken = texts / "a.txt"
     broken.write_bytes(b"fine\n\xff\n")

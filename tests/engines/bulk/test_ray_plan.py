@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pyarrow as pa
@@ -10,10 +11,10 @@ import pytest
 
 from lam_engines.bulk.embedder import PartitionEmbedder, Places
 from lam_engines.bulk.output import locked, read_plan, remove_half_written, remove_run, unfinished, write_plan
-from lam_engines.bulk.plan import PARTITION_CHARACTERS, PLAN, BulkPlan, Work, check_same, make_plan
+from lam_engines.bulk.plan import PARTITION_CHARACTERS, PLAN, BulkPlan, Work, check_same, make_plan, scan
 from lam_engines.bundles.bundle import file_entry
 from lam_engines.contract import MANIFEST
-from lam_engines.errors import InputError, LamError
+from lam_engines.errors import EngineError, InputError, LamError
 from lam_engines.files import OutputError, Reading
 
 HALF = f".part-000000.parquet.{'0' * 32}.partial"
@@ -57,10 +58,18 @@ def output(tmp_path: Path, plan: BulkPlan) -> Path:
 class Worker:
     """An embedder, asked by the number of a partition."""
 
-    def __init__(self, plan: BulkPlan, bundle: Path, source: Path, output: Path) -> None:
+    def __init__(
+        self,
+        plan: BulkPlan,
+        bundle: Path,
+        source: Path,
+        output: Path,
+        meanwhile: Callable[[int], None] = lambda texts: None,
+    ) -> None:
         self._partitions = plan.partitions()
         self._plan_sha256 = hashlib.sha256((output / PLAN).read_bytes()).hexdigest()
-        self._embedder = PartitionEmbedder(plan.work, Places(bundle, source, output, threads=1, batch_tokens=None))
+        places = Places(bundle, source, output, threads=1, batch_tokens=None)
+        self._embedder = PartitionEmbedder(plan.work, places, meanwhile)
 
     def embed(self, index: int) -> int:
         return self._embedder.embed((self._partitions[index], self._plan_sha256)).rows
@@ -181,6 +190,49 @@ def test_another_output_on_a_machine_is_refused(plan: BulkPlan, tiny_bundle: Pat
     (output / PLAN).unlink()
     with pytest.raises(OutputError, match="name a place that all machines share"):
         ready.embed(0)
+
+
+def test_a_run_that_was_taken_for_dead_writes_no_more(
+    plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path
+) -> None:
+    """Another run begins anew in its output while it embeds a partition."""
+    ready = Worker(plan, tiny_bundle, source, output, lambda texts: (output / PLAN).write_text("{}") and None)
+    with pytest.raises(OutputError, match="found another or none on this machine"):
+        ready.embed(0)
+    assert [path.name for path in output.iterdir()] == [PLAN]
+
+
+def test_an_input_that_changes_while_it_is_read(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
+    ready = Worker(plan, tiny_bundle, source, output, lambda texts: os.utime(source / "a.txt"))
+    with pytest.raises(InputError, match=r"a\.txt has changed since the run began"):
+        ready.embed(0)
+    assert [path.name for path in output.iterdir()] == [PLAN]
+
+
+def test_a_touched_input_of_the_same_content(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
+    os.utime(source / "a.txt")
+    again = check_same(plan, plan.work, source, output)
+    assert Worker(again, tiny_bundle, source, output).embed(0) == 3
+
+
+def test_reasons_are_in_the_order_of_the_files(plan: BulkPlan, source: Path) -> None:
+    """Files are read in any order."""
+    base, told = source, []
+    found = make_plan(
+        plan.work,
+        source,
+        lambda files: [scan(base, *file, plan.work) for file in reversed(files)],
+        lambda one: told.append(one.file.path),
+    )
+    assert found == plan
+    assert told == ["a.txt", "b.txt", "sub/c.txt"]
+
+
+def test_an_engine_with_another_limit(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:
+    """As on a machine with another GPU, whose TensorRT plan takes other lengths: it would leave out other rows."""
+    other = plan.model_copy(update={"inputs": [file.model_copy(update={"max_tokens": 512}) for file in plan.inputs]})
+    with pytest.raises(EngineError, match="expected an engine with the limit of the run, 512 tokens a text"):
+        Worker(other, tiny_bundle, source, output).embed(0)
 
 
 def test_a_bundle_that_changes_on_the_way(plan: BulkPlan, tiny_bundle: Path, source: Path, output: Path) -> None:

@@ -145,6 +145,38 @@ def test_killed_and_taken_up(tiny_bundle: Path, source: Path, tmp_path: Path) ->
     assert sorted(path.name for path in out.iterdir() if not path.name.startswith("part-")) == ["_plan.json"]
 
 
+IDLE = """
+import os, signal, time
+from lam_engines.bulk.cluster import LOCAL, ray_at
+from lam_engines.bulk.pool import ActorPool
+
+class Worker:
+    def work(self, item):
+        time.sleep(0.3)
+        return os.getpid()
+
+if __name__ == "__main__":
+    with ray_at(LOCAL, 3, 0):
+        import ray
+        pool = ActorPool(ray.remote(Worker).remote, 3, 3, lambda: None)
+        while len(processes := set(pool.run("work", [(i,) for i in range(6)], last=False))) < 3:
+            pass
+        for process in processes:
+            os.kill(process, signal.SIGKILL)
+        time.sleep(1)
+        found = list(pool.run("work", [("the one piece",)]))
+        print(len(found), set(found) & processes)
+"""
+
+
+def test_workers_that_die_idle_count_for_nothing() -> None:
+    """Three workers die with their machine while they have no work. The next piece of work is not to blame."""
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    result = subprocess.run([sys.executable, "-c", IDLE], capture_output=True, text=True, env=environment)
+    assert result.returncode == 0, result.stderr
+    assert "1 set()\n" in result.stdout
+
+
 @pytest.mark.slow
 def test_memory_is_flat_over_a_thousand_partitions(tiny_bundle: Path, tmp_path: Path) -> None:
     """Of the driver and of the worker, from the 200th partition on."""

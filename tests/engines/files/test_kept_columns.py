@@ -139,7 +139,7 @@ def test_files_of_unlike_types_are_refused(tmp_path: Path) -> None:
         (Reading(format="json"), "out.jsonl", "expected --format txt, jsonl"),
         (Reading(format="txt", keep=("id",)), "out.jsonl", "found --keep"),
         (Reading(format="jsonl", delimiter=";"), "out.jsonl", "no --delimiter for jsonl"),
-        (Reading(id_column="price"), "out.jsonl", "row 2: expected a value in 'price', found none"),
+        (Reading(id_column="price"), "out.jsonl", "a.csv, line 3: expected a value in 'price', found none"),
     ],
 )
 def test_what_cannot_be_kept(tmp_path: Path, reading: Reading, output: str, part: str) -> None:
