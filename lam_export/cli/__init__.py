@@ -1,6 +1,5 @@
 """``lam-export``: one thin module per command."""
 
-import io
 import signal
 import sys
 from importlib import import_module
@@ -10,8 +9,11 @@ import typer
 from lam_engines.errors import LamError
 from lam_export.version import __version__
 
-PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
-"""Exit codes: success; bad input or usage, or something missing; a failed check; SIGHUP; Ctrl-C; SIGTERM."""
+from ._streams import StandardOutputError, watch_streams
+
+PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, NOT_READ, TERMINATED = 0, 1, 2, 129, 130, 141, 143
+"""Exit codes: success; bad input or usage, or something missing; a failed check; SIGHUP; Ctrl-C; a reader that has gone,
+as other programs end by SIGPIPE; SIGTERM."""
 
 
 def main() -> None:
@@ -19,9 +21,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
         signal.signal(signal.SIGHUP, _terminated)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack a character
-            stream.reconfigure(errors="replace")
+    watch_streams()
     try:
         code = _app()(standalone_mode=False)
     except typer.Exit as stop:
@@ -31,10 +31,8 @@ def main() -> None:
     except SystemExit as stop:
         code = stop.code
     except LamError as error:
-        code = _say(str(error), COULD_NOT_RUN)
-    except BrokenPipeError:
-        sys.stderr.close()  # nobody reads our output any more; Python would report that at exit
-        code = COULD_NOT_RUN
+        unread = isinstance(error, StandardOutputError) and error.unread
+        code = NOT_READ if unread else _say(str(error), COULD_NOT_RUN)
     except (MemoryError, OSError) as error:
         code = _say(f"{type(error).__name__}: {error}", COULD_NOT_RUN)
     except Exception as error:
