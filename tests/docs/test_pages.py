@@ -106,10 +106,19 @@ def check_embed(folder: Path, printed: str) -> None:
 
 def check_examples(folder: Path, printed: str) -> None:
     """examples/README.md: every row is stored and compared, and no header is."""
-    assert "stored 3 rows" in printed
     texts = ["the red dog runs in the water", "a man reads by the house", "the dog runs in the red water"]
-    named = [line.split(": ", 1)[1] for line in printed.splitlines() if re.match(r"  \d+: ", line)]
-    assert set(named) <= set(texts)
+    with load_engine(folder / "my-model") as engine:
+        vectors, query = engine.embed(texts), engine.encode("a dog in the water")
+    nearest = sorted(zip(vectors @ query, texts, strict=True), reverse=True)
+    pairs = [(vectors[i] @ vectors[j], i, j) for i, j in ((0, 1), (0, 2), (1, 2))]
+    expected = ["stored 3 rows", *(f"{cosine:.3f}  {text}" for cosine, text in nearest)]
+    for cosine, i, j in sorted((pair for pair in pairs if pair[0] >= 0.8), reverse=True):
+        expected += [f"{cosine:.3f}", f"  {i + 1}: {texts[i]}", f"  {j + 1}: {texts[j]}"]
+    assert printed.splitlines()[: len(expected)] == expected
+    rest = printed.splitlines()[len(expected) :]
+    assert [line.split(":")[0] for line in rest[:2]] == ["model.onnx", "model.int8.onnx"]
+    assert (folder / rest[2].split()[-1]).is_file(), "the report"
+    assert any(re.fullmatch(r"\S+ times as fast \(\S+ to \S+\)", line) for line in rest)
 
 
 def check_bundle(folder: Path, printed: str) -> None:
