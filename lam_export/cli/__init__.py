@@ -3,6 +3,7 @@
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import typer
 
@@ -12,8 +13,8 @@ from lam_export.version import __version__
 from ._streams import StandardOutputError, watch_streams
 
 PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, NOT_READ, TERMINATED = 0, 1, 2, 129, 130, 141, 143
-"""Exit codes: success; bad input or usage, or something missing; a failed check; SIGHUP; Ctrl-C; a reader that has gone,
-as other programs end by SIGPIPE; SIGTERM."""
+"""Exit codes: success; bad input or usage, or something missing; a failed check; SIGHUP; Ctrl-C; nobody reads
+standard output any more, as other programs end by SIGPIPE; SIGTERM."""
 
 
 def main() -> None:
@@ -23,6 +24,7 @@ def main() -> None:
         signal.signal(signal.SIGHUP, _terminated)
     watch_streams()
     try:
+        _check_folder()
         code = _app()(standalone_mode=False)
     except typer.Exit as stop:
         code = stop.exit_code
@@ -78,6 +80,14 @@ def _app() -> typer.Typer:
         command = import_module(f".{name.replace('-', '_')}", __package__)
         app.command(name=name, cls=Command, epilog=command.EXAMPLES)(command.run)
     return app
+
+
+def _check_folder() -> None:
+    """Refuse to run in a folder that was removed: libraries fail there, each in its own way."""
+    try:
+        Path.cwd()
+    except OSError:
+        raise LamError("expected a current folder, found that it was removed; cd to another") from None
 
 
 def _say(message: str, code: int) -> int:

@@ -1,7 +1,7 @@
 """The standard streams, whatever was made of them: closed, full, or read by nobody.
 
-Standard output has results: one that cannot be written is an error. Standard error has progress and notes: what cannot be
-written there is lost, and the work goes on.
+Standard output has results: one that cannot be written is an error. Standard error has progress and notes: what cannot
+be written there is lost, and the work goes on.
 """
 
 import errno
@@ -18,7 +18,8 @@ class StandardOutputError(LamError):
     def __init__(self, error: OSError) -> None:
         found = " it closed" if error.errno == errno.EBADF else f": {error.strerror}"
         super().__init__(
-            f"expected standard output to take the result, found{found}; send it elsewhere (what went into files is whole)"
+            f"expected standard output to take the result, found{found}; send it elsewhere (what went into files is "
+            f"whole)"
         )
         self.unread = error.errno == errno.EPIPE
         """Nobody reads it any more, as after ``| head``."""

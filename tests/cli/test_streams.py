@@ -1,4 +1,4 @@
-"""Standard streams that are closed, full, or read by nobody: no result is lost without a word, and no work for a note."""
+"""Streams that are closed, full, or read by nobody: no result is lost without a word, and no work for a note."""
 
 import os
 import subprocess
@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import MAIN, WIDE, lam_export
+from commands import MAIN, WIDE, lam_export, lam_export_process
 
 PRINTS: dict[str, tuple[str, ...]] = {
     "version": ("--version",),
@@ -69,9 +69,23 @@ def test_no_result_is_lost_without_a_word(
     assert not [line for line in left.stderr.splitlines() if not line.startswith("✓")], left.stderr
 
 
-def shell(redirected: str, *arguments: object) -> "subprocess.CompletedProcess[str]":
+@pytest.mark.heavy
+def test_a_terminal_without_columns_and_a_folder_that_is_gone(tiny_bundle: Path, tmp_path: Path) -> None:
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    shown = shell("", "embed", tiny_bundle, "a text", "another", columns="0").stdout
+    assert "a text" in shown
+    assert "#2 (" in shown
+    lost = lam_export_process("doctor", code=f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); {MAIN}")
+    assert (lost.returncode, lost.stderr) == (
+        1,
+        "error: expected a current folder, found that it was removed; cd to another\n",
+    )
+
+
+def shell(redirected: str, *arguments: object, columns: str = "400") -> "subprocess.CompletedProcess[str]":
     """Run a command with streams as the shell opens and closes them."""
-    environment = {**os.environ, **WIDE, "PYTHONPATH": os.pathsep.join(sys.path)}
+    environment = {**os.environ, **WIDE, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": columns}
     command = ["bash", "-c", f'"$@" {redirected}', "sh", sys.executable, "-c", MAIN, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
@@ -81,8 +95,8 @@ def test_streams_that_are_closed(tiny_bundle: Path, tmp_path: Path) -> None:
     lost = shell(">&-", "embed", tiny_bundle, "a text")
     assert (lost.returncode, lost.stderr) == (
         1,
-        "error: expected standard output to take the result, found it closed; send it elsewhere (what went into files is "
-        "whole)\n",
+        "error: expected standard output to take the result, found it closed; send it elsewhere (what went into files "
+        "is whole)\n",
     )
     output = tmp_path / "all.npy"
     all_closed = shell("<&- >&- 2>&-", "embed", tiny_bundle, "a text", "-o", output)

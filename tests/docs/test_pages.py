@@ -1,7 +1,7 @@
 """What the pages show is run: their shell and Python blocks, in order, in one folder for each page.
 
-What they say of it is asserted: a comment such as ``# float32 [2, hidden], unit length`` behind an assignment, a block of
-``text`` that shows what the block before prints (``…`` stands for anything), and the rest in the page's own check.
+What they say of it is asserted: a comment such as ``# float32 [2, hidden], unit length`` behind an assignment, a block
+of ``text`` that shows what the block before prints (``…`` stands for anything), and the rest in the page's own check.
 """
 
 import json
@@ -65,20 +65,21 @@ def run_page(page: Path, folder: Path) -> str:
         "PATH": f"{script.parent}:{os.environ['PATH']}",
         "LAM_EXPORT_CACHE": str(folder.parent / "cache"),
     }
-    printed = ""
+    printed = shown = ""
     for block in blocks(page):
         if block.language == "bash":
             command = ["bash", "-euo", "pipefail", "-c", block.code]
         elif block.language == "python":
             command = [sys.executable, "-c", with_claims(block.code)]
         elif block.language == "text":
-            assert_shown(block.code, result.stdout, block)
+            assert_shown(block.code, shown, block)
             continue
         else:
             continue
         result = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True)
         assert result.returncode == 0, f"{block}\n{block.code}\n{result.stdout}\n{result.stderr}"
-        printed += result.stdout
+        shown = result.stdout
+        printed += shown
     return printed
 
 

@@ -21,9 +21,7 @@ WIDE = {"COLUMNS": "400", "NO_COLOR": "1"}
 MAIN = "import sys; sys.argv[0] = 'lam-export'; from lam_export.cli import main; main()"
 
 
-def lam_export(
-    *arguments: object, stdin: str = "", stdout: int | None = None
-) -> "subprocess.CompletedProcess[str]":
+def lam_export(*arguments: object, stdin: str = "", stdout: int | None = None) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, in this process, with standard streams of its own: those of libraries and children too.
 
     What it would leave behind in the process is put back: environment, folder, handler of SIGTERM, processors.

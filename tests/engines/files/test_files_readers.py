@@ -252,7 +252,7 @@ def test_other_kinds_under_a_text_s_name(
     name: str, pack: Callable[[bytes], bytes], remedy: str, tmp_path: Path
 ) -> None:
     content = pack(b"a text\n" + b"some words\n" * 9)
-    with pytest.raises(InputError, match="expected UTF-8, found (byte|a NUL)") as caught:
+    with pytest.raises(InputError, match=r"expected UTF-8, found (byte|a NUL)") as caught:
         read(name, content)
     assert remedy in str(caught.value)
     (tmp_path / name).write_bytes(content)
