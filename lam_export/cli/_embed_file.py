@@ -76,8 +76,8 @@ def embed_source(engine: "EmbeddingEngine", source: Path, reading: "Reading", jo
             f".parquet, or --on-error empty, which keeps every row in its place"
         )
     output = None if job.output is None or is_remote(source) or is_remote(job.output) else job.output.resolve()
-    if output is not None and source.is_dir() and output.is_relative_to(source.resolve()):
-        raise InputError(f"expected an output outside of the input's folder {source}, found {job.output}; name another")
+    if output is not None and output.is_relative_to(source.resolve()):
+        raise InputError(f"expected an output outside of the input {source}, found {job.output}; name another")
     with ExitStack() as stack:
         reasons_file = None if job.output is None else reasons_beside(job.output)
         reasons = stack.enter_context(open_reasons(reasons_file, job.force))

@@ -65,5 +65,7 @@ def test_every_variable_is_set_at_the_top_or_by_the_forge(name: str) -> None:
     used = {found for script in scripts(content) for found in re.findall(r"\$\{?([A-Za-z_]\w*)", script)}
     ours = {found for found in used if found.isupper() and not found.startswith(("GITHUB_", "CI_", "GH_"))}
     told = {"LAM_TOKEN"}  # of the project's settings, as the file says
-    set_there = {word for step in content.get("jobs", {}).get("prove", {}).get("steps", ()) for word in step.get("env", {})}
+    set_there = {
+        word for step in content.get("jobs", {}).get("prove", {}).get("steps", ()) for word in step.get("env", {})
+    }
     assert ours - told - set_there <= set(content.get("env") or content["variables"])
