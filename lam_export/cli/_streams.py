@@ -30,11 +30,14 @@ class _Stream:
 
     def __init__(self, stream: Any, *, forgets: bool) -> None:
         self._stream, self._forgets = stream, forgets
+        self._lost: StandardOutputError | None = None
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
+        if self._lost is not None:  # Click tries streams with an empty text, and passes over what that raises
+            raise self._lost
         return self._tried(self._stream.write, text) or len(text)
 
     def flush(self) -> None:
@@ -47,7 +50,8 @@ class _Stream:
             # Python would write what is still held once more when it ends.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
             if not self._forgets:
-                raise StandardOutputError(error) from None
+                self._lost = StandardOutputError(error)
+                raise self._lost from None
 
 
 def watch_streams() -> None:

@@ -73,7 +73,7 @@ def test_no_result_is_lost_without_a_word(
 def test_a_terminal_without_columns_and_a_folder_that_is_gone(tiny_bundle: Path, tmp_path: Path) -> None:
     gone = tmp_path / "gone"
     gone.mkdir()
-    shown = shell("", "embed", tiny_bundle, "a text", "another", columns="0").stdout
+    shown = shell("", "embed", tiny_bundle, "a text", "another", COLUMNS="0").stdout
     assert "a text" in shown
     assert "#2 (" in shown
     lost = lam_export_process("doctor", code=f"import os; os.chdir({str(gone)!r}); os.rmdir({str(gone)!r}); {MAIN}")
@@ -83,9 +83,9 @@ def test_a_terminal_without_columns_and_a_folder_that_is_gone(tiny_bundle: Path,
     )
 
 
-def shell(redirected: str, *arguments: object, columns: str = "400") -> "subprocess.CompletedProcess[str]":
+def shell(redirected: str, *arguments: object, **variables: str) -> "subprocess.CompletedProcess[str]":
     """Run a command with streams as the shell opens and closes them."""
-    environment = {**os.environ, **WIDE, "PYTHONPATH": os.pathsep.join(sys.path), "COLUMNS": columns}
+    environment = {**os.environ, **WIDE, "PYTHONPATH": os.pathsep.join(sys.path), **variables}
     command = ["bash", "-c", f'"$@" {redirected}', "sh", sys.executable, "-c", MAIN, *map(str, arguments)]
     return subprocess.run(command, capture_output=True, text=True, env=environment)
 
@@ -98,6 +98,9 @@ def test_streams_that_are_closed(tiny_bundle: Path, tmp_path: Path) -> None:
         "error: expected standard output to take the result, found it closed; send it elsewhere (what went into files "
         "is whole)\n",
     )
+    for buffered in ("", "1"):
+        lost = shell(">/dev/full", "inspect", tiny_bundle, "--json", PYTHONUNBUFFERED=buffered)
+        assert (lost.returncode, lost.stderr.count("found: No space left on device")) == (1, 1)
     output = tmp_path / "all.npy"
     all_closed = shell("<&- >&- 2>&-", "embed", tiny_bundle, "a text", "-o", output)
     assert all_closed.returncode == 0, "nothing was to be printed"
