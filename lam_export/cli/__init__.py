@@ -1,17 +1,20 @@
 """``lam-export``: one thin module per command."""
 
-import io
 import signal
 import sys
 from importlib import import_module
+from pathlib import Path
 
 import typer
 
 from lam_engines.errors import LamError
 from lam_export.version import __version__
 
-PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, TERMINATED = 0, 1, 2, 129, 130, 143
-"""Exit codes: success; bad input or usage, or something missing; a failed check; SIGHUP; Ctrl-C; SIGTERM."""
+from ._streams import StandardOutputError, watch_streams
+
+PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, NOT_READ, TERMINATED = 0, 1, 2, 129, 130, 141, 143
+"""Exit codes: success; bad input or usage, or something missing; a failed check; SIGHUP; Ctrl-C; nobody reads
+standard output any more, as other programs end by SIGPIPE; SIGTERM."""
 
 
 def main() -> None:
@@ -19,10 +22,9 @@ def main() -> None:
     signal.signal(signal.SIGTERM, _terminated)
     if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) != signal.SIG_IGN:  # as nohup has it
         signal.signal(signal.SIGHUP, _terminated)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):  # its encoding may lack a character
-            stream.reconfigure(errors="replace")
+    watch_streams()
     try:
+        _check_folder()
         code = _app()(standalone_mode=False)
     except typer.Exit as stop:
         code = stop.exit_code
@@ -31,10 +33,8 @@ def main() -> None:
     except SystemExit as stop:
         code = stop.code
     except LamError as error:
-        code = _say(str(error), COULD_NOT_RUN)
-    except BrokenPipeError:
-        sys.stderr.close()  # nobody reads our output any more; Python would report that at exit
-        code = COULD_NOT_RUN
+        unread = isinstance(error, StandardOutputError) and error.unread
+        code = NOT_READ if unread else _say(str(error), COULD_NOT_RUN)
     except (MemoryError, OSError) as error:
         code = _say(f"{type(error).__name__}: {error}", COULD_NOT_RUN)
     except Exception as error:
@@ -80,6 +80,14 @@ def _app() -> typer.Typer:
         command = import_module(f".{name.replace('-', '_')}", __package__)
         app.command(name=name, cls=Command, epilog=command.EXAMPLES)(command.run)
     return app
+
+
+def _check_folder() -> None:
+    """Refuse to run in a folder that was removed: libraries fail there, each in its own way."""
+    try:
+        Path.cwd()
+    except OSError:
+        raise LamError("expected a current folder, found that it was removed; cd to another") from None
 
 
 def _say(message: str, code: int) -> int:

@@ -4,6 +4,10 @@ from rich.console import Console
 
 out = Console()
 err = Console(stderr=True)
+_NARROWEST = 60
+for _console in (out, err):
+    if _console.width < _NARROWEST:  # a table would lose what it has to say; COLUMNS=0 would leave nothing of it
+        _console.width = _NARROWEST
 
 
 def say(console: Console, message: str, style: str = "") -> None:

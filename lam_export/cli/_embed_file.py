@@ -68,6 +68,7 @@ def embed_source(engine: "EmbeddingEngine", source: Path, reading: "Reading", jo
     from lam_engines.embedding.batching import windows as cut
     from lam_engines.files import read_rows
     from lam_engines.files.reasons import open_reasons, reasons_beside
+    from lam_engines.files.rows import is_missing
 
     if reading.on_error == "skip" and job.output is not None and job.output.suffix.lower() == ".npy":
         raise InputError(
@@ -75,12 +76,13 @@ def embed_source(engine: "EmbeddingEngine", source: Path, reading: "Reading", jo
             f".parquet, or --on-error empty, which keeps every row in its place"
         )
     output = None if job.output is None or is_remote(source) or is_remote(job.output) else job.output.resolve()
-    if output is not None and source.is_dir() and output.is_relative_to(source.resolve()):
-        raise InputError(f"expected an output outside of the input's folder {source}, found {job.output}; name another")
+    if output is not None and output.is_relative_to(source.resolve()):
+        raise InputError(f"expected an output outside of the input {source}, found {job.output}; name another")
     with ExitStack() as stack:
         reasons_file = None if job.output is None else reasons_beside(job.output)
         reasons = stack.enter_context(open_reasons(reasons_file, job.force))
         reader = stack.enter_context(read_rows(source, reading, reasons.add, engine.check_length))
+        never = set(reader.kept_types)  # a key of JSON lines may be misspelt, and be in no row
 
         def windows(shown: ShownTexts) -> Iterator[_Window]:
             before = 0
@@ -92,6 +94,9 @@ def embed_source(engine: "EmbeddingEngine", source: Path, reading: "Reading", jo
                 before = reader.position
                 progress = lambda texts, share=share: shown.advance(texts, texts * share)  # noqa: E731
                 vectors = engine.embed(texts, batch_tokens=job.batch_tokens, progress=progress)
+                for row in window if never else ():
+                    values = zip(reader.kept_types, row.kept, strict=True)
+                    never.difference_update(name for name, value in values if not is_missing(value))
                 yield texts, vectors, [row.kept for row in window]
 
         with shown_texts("Embedding", reader.total) as shown:
@@ -99,6 +104,8 @@ def embed_source(engine: "EmbeddingEngine", source: Path, reading: "Reading", jo
     if reasons.count:
         see = f"; see {reasons_file}" if reasons_file else ""
         note(f"{reasons.count:,} rows had no readable text (--on-error {reading.on_error}){see}")
+    if done and never:
+        note(f"no row has a value in {', '.join(map(repr, sorted(never)))}")
     _tell(engine, done, job, str(source))
 
 

@@ -17,8 +17,10 @@ def place(text: str) -> Path:
     """A path, or a place that is named by URI. The parser of every such option.
 
     Raises:
-        LamError: the scheme is unknown, or a package for it is missing.
+        LamError: it is empty, the scheme is unknown, or a package for it is missing.
     """
+    if not text:  # as of a variable that is not set; Path("") would be the current folder
+        raise LamError("expected a path or a URI, found an empty one; name it")
     try:
         return place_of(text)
     except InputError as error:

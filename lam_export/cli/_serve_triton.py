@@ -13,6 +13,7 @@ from lam_engines.errors import InputError
 from ._console import err, note, out, say
 from ._progress import shown_progress
 from ._serving import say_limits, serving_options
+from ._streams import StandardOutputError
 
 OPTIONS = ("http_port", "grpc_port", "metrics_port", "tritonserver", "log", "start_timeout")
 """Options of ``serve`` that only Triton has, besides those of its repository."""
@@ -98,14 +99,15 @@ def serve(context: typer.Context, bundles: Sequence[Path], *, host: str, stop_ti
                 for line in error.tail:
                     say(err, line)
                 raise
-        say(out, f"Serving {bundles[0]} as {ENSEMBLE}; Ctrl-C ends it", style="green")
-        if server.http_url:
-            say(out, f"  HTTP     http://{server.http_url}/v2/models/{ENSEMBLE}/infer")
-        else:
+        with suppress(StandardOutputError):  # it serves all the same
+            say(out, f"Serving {bundles[0]} as {ENSEMBLE}; Ctrl-C ends it", style="green")
+            if server.http_url:
+                say(out, f"  HTTP     http://{server.http_url}/v2/models/{ENSEMBLE}/infer")
+            say(out, f"  gRPC     {server.grpc_url}")
+            say(out, f"  metrics  http://{server.metrics_url}/metrics")
+            say(out, f"  log      {log}")
+            say_limits(chosen)
+        if not server.http_url:
             note("the HTTP port is shut: in Triton before 25.07 it crashes on large requests; open it with --http-port")
-        say(out, f"  gRPC     {server.grpc_url}")
-        say(out, f"  metrics  http://{server.metrics_url}/metrics")
-        say(out, f"  log      {log}")
-        say_limits(chosen)
         with suppress(KeyboardInterrupt, SystemExit):  # Ctrl-C and SIGTERM are how it ends
             server.wait()

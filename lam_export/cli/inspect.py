@@ -71,7 +71,7 @@ def _rows_of_bundle(found: "BundleFacts") -> Mapping[str, object]:
         rows["chunk size"] = found.chunk_size
     rows |= {"checkpoint": found.checkpoint, "manifest sha256": found.manifest_sha256}
     for name, entry in found.files.items():
-        rows[name] = f"{entry['bytes'] / 1e6:.1f} MB, sha256 {entry['sha256']}"
+        rows[name] = f"{entry['bytes']:,} bytes, sha256 {entry['sha256']}"
     for name, graph in found.graphs.items():
         figures = ", ".join(f"{figure} {value:.3g}" for figure, value in graph["parity"].items())
         rows[f"{name}: parity"] = f"{graph['precision']}, opset {graph['opset']}; {figures or 'none'}"

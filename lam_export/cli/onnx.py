@@ -93,6 +93,6 @@ def run(
     out.print(parity_tables(exported.parity))
     say(out, f"Wrote {output}", style="green")
     for name, entry in exported.bundle.manifest.files.items():
-        say(out, f"  {name:<22} {entry.bytes / 1e6:8.1f} MB  sha256 {entry.sha256[:16]}…")
+        say(out, f"  {name:<22} {entry.bytes:>11,} bytes  sha256 {entry.sha256[:16]}…")
     say_what_was_checked(exported.parity, output, checkpoint, teacher)
     say(out, f'Try it: lam-export embed {quote(str(output))} "a first text" "and another"')

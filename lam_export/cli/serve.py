@@ -1,5 +1,6 @@
 """``lam-export serve``: run bundles behind HTTP on this machine. It never imports torch."""
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -11,6 +12,7 @@ from . import _serve_triton as triton
 from ._console import err, examples, out, say
 from ._progress import shown_progress
 from ._serving import OF_REPOSITORIES, given, refuse_given, with_serving_options
+from ._streams import StandardOutputError
 
 EXAMPLES = examples(
     "lam-export serve my-model",
@@ -132,12 +134,13 @@ def run(
 
     def ready() -> None:
         names = ", ".join(model.name for model in server.models)
-        say(out, f"Serving {names} at {server.url}; Ctrl-C ends it", style="green")
-        for labels in (model.labels for model in server.models):
-            say(out, f"  {labels.model} runs in {labels.engine}, {labels.precision}")
-        say(out, f"  OpenAI   {server.url}/v1")
-        say(out, f"  TEI      {server.url}/embed")
-        say(out, f"  KServe   {server.url}/v2")
-        say(out, f"  metrics  {server.url}/metrics")
+        with suppress(StandardOutputError):  # it serves all the same
+            say(out, f"Serving {names} at {server.url}; Ctrl-C ends it", style="green")
+            for labels in (model.labels for model in server.models):
+                say(out, f"  {labels.model} runs in {labels.engine}, {labels.precision}")
+            say(out, f"  OpenAI   {server.url}/v1")
+            say(out, f"  TEI      {server.url}/embed")
+            say(out, f"  KServe   {server.url}/v2")
+            say(out, f"  metrics  {server.url}/metrics")
 
     server.run(ready, lambda event: say(err, event))

@@ -81,7 +81,7 @@ def read_corpus(
         sts: a CSV file of ``sentence1, sentence2, score``, UTF-8, with or without a header.
         tasks: a folder of tasks; see :func:`read_tasks`.
         builtin: take the built-in texts too: 18 languages, up to about 4,000 tokens.
-        column: the column that holds the texts, if ``texts`` is a table; by default "text" or the only column.
+        column: the column that holds the texts, if ``texts`` is a table; by default as for ``read_texts``.
 
     Raises:
         InputError: a file is missing or not as described (the message names the line), or there is no text at all.

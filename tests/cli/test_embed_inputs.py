@@ -179,6 +179,29 @@ def test_empty_texts_are_counted_everywhere(tiny_bundle: Path, reviews: Path, tm
     assert embed(tiny_bundle, "a", "b").stderr == ""
 
 
+def test_a_column_that_is_in_no_row(tiny_bundle: Path, tmp_path: Path) -> None:
+    """JSON lines may leave a key out. One that all leave out is misspelt."""
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n{"text": "b", "id": 2}\n')
+    said = embed(tiny_bundle, "--input", tmp_path / "a.jsonl", "--keep", "id,prise", "-o", tmp_path / "o.jsonl").stderr
+    assert "note: no row has a value in 'prise'\n" in said
+
+
+def test_places_without_a_name(tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As of a variable that is not set: the current folder is not meant."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.txt").write_text("a\n")
+    empty = "expected a path or a URI, found an empty one"
+    assert empty in refusal("embed", tiny_bundle, "--input", "", "-o", "/dev/null/x.npy")
+    assert empty in refusal("embed", tiny_bundle, "a", "-o", "")
+    assert empty in refusal("embed", "", "a")
+
+
+def test_names_cannot_colour_a_terminal(tiny_bundle: Path, tmp_path: Path) -> None:
+    said = refusal("embed", tiny_bundle, "--input", tmp_path / "\x1b[31m\n\u202ered.txt")
+    assert said.isprintable()
+    assert "/\ufffd[31m \ufffdred.txt: No such file" in said
+
+
 def test_rows_without_a_text(tiny_bundle: Path, tiny_engine: EmbeddingEngine, tmp_path: Path) -> None:
     source, output = tmp_path / "a.jsonl", tmp_path / "out.jsonl"
     source.write_bytes(b'{"id": 1, "text": "a"}\n{"id": 2, "text": null}\n{"id": 3}\n{"id": 4, "text": "b"}\n\n')
@@ -211,7 +234,12 @@ def test_arguments_that_are_not_unicode(tiny_bundle: Path, tmp_path: Path) -> No
 def test_an_output_in_the_inputs_folder_is_refused(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_text('"x"\n')
     said = refusal("embed", tiny_bundle, "--input", tmp_path, "-o", tmp_path / "out.jsonl")
-    assert "expected an output outside of the input's folder" in said
+    assert "expected an output outside of the input" in said
+    (tmp_path / "link.jsonl").symlink_to("a.jsonl")
+    for output in ("a.jsonl", "link.jsonl"):
+        said = refusal("embed", tiny_bundle, "--input", tmp_path / "a.jsonl", "-o", tmp_path / output, "--force")
+        assert "expected an output outside of the input" in said
+    assert (tmp_path / "a.jsonl").read_text() == '"x"\n', "its other columns would be lost"
 
 
 @pytest.mark.heavy

@@ -187,6 +187,8 @@ def test_a_user_without_a_home(
     assert stat.S_IMODE(private.stat().st_mode) == 0o700
     assert any((private / "results").glob("*.json"))
     run("onnx", tiny_checkpoint_folder, "-o", tmp_path / "bundle")
+    if home is None:
+        run("kernels", "--target", "sm_90")
 
 
 @pytest.mark.parametrize("home", ["/proc", "/proc/nowhere", "/etc/passwd", "relative"])

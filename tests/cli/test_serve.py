@@ -1,5 +1,6 @@
 """``lam-export serve``, as a user runs it: it listens when it says so, and ends without a lost request."""
 
+import http.client
 import json
 import os
 import signal
@@ -125,6 +126,22 @@ def test_sighup_loads_again(tiny_bundle: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGHUP)
         assert next(lines).startswith("nothing was changed: ")
         assert len(embed(url, ["cat"])) == 1
+
+
+@pytest.mark.heavy
+@pytest.mark.parametrize("log", ["-", "/dev/full"])
+def test_it_serves_on_when_its_lines_cannot_be_written(tiny_bundle: Path, log: str) -> None:
+    with serving(tiny_bundle, "--access-log", log) as (process, url):
+        assert process.stdout is not None
+        process.stdout.close()
+        connection = http.client.HTTPConnection(url.removeprefix("http://"), timeout=60)
+        connection.connect()
+        first = connection.sock
+        for _ in range(3):
+            connection.request("GET", "/v1/models")
+            answer = connection.getresponse()
+            assert json.load(answer)["data"]
+            assert connection.sock is first, "the connection stays open"
 
 
 def test_what_serve_refuses(tiny_bundle: Path, tmp_path: Path) -> None:

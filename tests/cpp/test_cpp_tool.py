@@ -102,7 +102,27 @@ def test_a_reader_that_has_gone(cpp_engine: CppEngine, tiny_bundle: Path) -> Non
     os.close(reader)
     with os.fdopen(writer, "wb") as out:
         result = subprocess.run([cpp_engine.tool, tiny_bundle], input=TEXTS, stdout=out, stderr=subprocess.PIPE)
-    assert (result.returncode, result.stderr) == (1, b"")
+    assert (result.returncode, result.stderr) == (141, b"")
+
+
+def test_streams_that_are_closed(cpp_engine: CppEngine, tiny_bundle: Path, tmp_path: Path) -> None:
+    def shell(redirected: str, *arguments: object) -> "subprocess.CompletedProcess[bytes]":
+        command = ["bash", "-o", "pipefail", "-c", f'echo a | "$@" {redirected}', "sh", cpp_engine.tool, *arguments]
+        return subprocess.run(list(map(str, command)), capture_output=True)
+
+    closed = shell(">&-", tiny_bundle)
+    assert (closed.returncode, closed.stdout) == (1, b"")
+    assert b"expected standard output as a file or a pipe, found it closed; write to a file" in closed.stderr
+    for place in ("", f"-o {tmp_path / 'none.npy'}"):
+        unread = shell(f"{place} <&- | cat", tiny_bundle)
+        assert (unread.returncode, unread.stdout) == (1, b""), "its own output is not its input"
+        assert b"expected a readable file of texts, found standard input: Bad file descriptor" in unread.stderr
+    done = shell(f"-o {tmp_path / 'out.npy'} >&- 2>&-", tiny_bundle)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    assert np.load(tmp_path / "out.npy").shape == (1, 32)
+    assert [path.name for path in tmp_path.iterdir()] == ["out.npy"]
+    for place, code in ((">&-", 1), (">/dev/full", 1)):
+        assert shell(place, "--help").returncode == code
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])

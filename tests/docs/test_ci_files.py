@@ -1,10 +1,12 @@
 """The pipelines to copy: of their forge's schema, their shell parses, and ``lam-export`` knows what they call."""
 
+import re
 import subprocess
 import sys
 from typing import Any
 
 import pytest
+import yaml
 from command_line import check_command
 from pages import ROOT, programs
 
@@ -35,11 +37,8 @@ def test_it_is_of_its_schema(name: str) -> None:
     assert result.returncode == 0, result.stdout + result.stderr
 
 
-@pytest.mark.needs("yaml")
 @pytest.mark.parametrize("name", FILES)
 def test_its_commands_exist(name: str) -> None:
-    import yaml
-
     called = []
     for script in scripts(yaml.safe_load((CI / name).read_text(encoding="utf-8"))):
         shell = subprocess.run(["bash", "-n"], input=script, capture_output=True, text=True)
@@ -58,3 +57,15 @@ def test_it_posts_what_a_report_writes(name: str) -> None:
     assert "cat bundle/reports/accuracy/report.md > comment.md" in text
     assert "cat bundle/reports/history.md >> comment.md" in text
     assert text.count("comment.md") >= 3
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_every_variable_is_set_at_the_top_or_by_the_forge(name: str) -> None:
+    content = yaml.safe_load((CI / name).read_text(encoding="utf-8"))
+    used = {found for script in scripts(content) for found in re.findall(r"\$\{?([A-Za-z_]\w*)", script)}
+    ours = {found for found in used if found.isupper() and not found.startswith(("GITHUB_", "CI_", "GH_"))}
+    told = {"LAM_TOKEN"}  # of the project's settings, as the file says
+    set_there = {
+        word for step in content.get("jobs", {}).get("prove", {}).get("steps", ()) for word in step.get("env", {})
+    }
+    assert ours - told - set_there <= set(content.get("env") or content["variables"])

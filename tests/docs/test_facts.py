@@ -3,6 +3,8 @@
 import re
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 from pages import ROOT
 
 
@@ -26,11 +28,34 @@ def test_every_extra_has_its_row() -> None:
     assert {row[0] for row in table(page("get-started"), "extra")} == set(extras)
 
 
+def test_every_dependency_of_users_has_both_bounds() -> None:
+    """The lower ones are installed by ``scripts/test_oldest``, the newest versions by ``scripts/test``."""
+    tomllib = pytest.importorskip("tomllib")
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    extras = {name: lines for name, lines in project["optional-dependencies"].items() if name != "dev"}
+    needed = [Requirement(line) for lines in (project["dependencies"], *extras.values()) for line in lines]
+    bounds: dict[str, dict[str, str]] = {}
+    for wanted in needed:
+        if wanted.name != "lam-export":
+            bounds.setdefault(wanted.name, {x.operator: x.version for x in wanted.specifier})
+    assert {name for name, found in bounds.items() if not {">=", "<"} <= set(found) and "==" not in found} == set()
+
+    def pins(name: str) -> dict[str, str]:
+        lines = (ROOT / "scripts" / name).read_text().splitlines()
+        return dict(line.split("==") for line in lines if "==" in line)
+
+    for name, version in pins("oldest.txt").items():
+        if name in bounds:
+            assert Version(bounds[name][">="]) == Version(version), name
+    newest = pins("constraints.txt")
+    assert not [str(w) for w in needed if w.name in newest and not w.specifier.contains(newest[w.name])]
+
+
 def test_exit_codes() -> None:
-    from lam_export.cli import COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, PASSED, TERMINATED
+    from lam_export.cli import COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, NOT_READ, PASSED, TERMINATED
 
     stated = [int(row[0]) for row in table(page("pipeline"), "code")]
-    assert stated == [PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, TERMINATED]
+    assert stated == [PASSED, COULD_NOT_RUN, FAILED, HUNG_UP, INTERRUPTED, NOT_READ, TERMINATED]
 
 
 def test_thresholds_of_the_gate() -> None:

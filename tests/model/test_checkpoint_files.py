@@ -8,7 +8,7 @@ import tiny
 import torch
 from loading import refusal, same
 
-from lam_export.model.checkpoint import load_checkpoint
+from lam_export.model.checkpoint import CheckpointError, load_checkpoint
 
 
 def test_nothing_there(tmp_path: Path) -> None:
@@ -16,6 +16,23 @@ def test_nothing_there(tmp_path: Path) -> None:
     assert "found none" in refusal(tmp_path)
     (tmp_path / "tokenizer.json").write_text("{}")
     assert "found none" in refusal(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["config.json", "tokenizer.json", "model.safetensors", "SHA256SUMS"])
+def test_a_link_that_leads_nowhere_is_not_the_absence_of_a_file(name: str, tmp_path: Path) -> None:
+    """Without its config, or with other weights in the folder, it would be another model without a word."""
+    folder = tiny.write_checkpoint(tmp_path / "lam")
+    if name == "model.safetensors":
+        torch.save(tiny.lam_tensors(), folder / "pytorch_model.bin")
+    (folder / name).unlink(missing_ok=True)
+    for target in ("../blobs/none", name):
+        (folder / name).symlink_to(target)
+        with pytest.raises(CheckpointError, match=f"{name}, found a link that leads nowhere; copy it again"):
+            load_checkpoint(folder)
+        (folder / name).unlink()
+    (folder / name).mkdir()
+    with pytest.raises(CheckpointError, match=f"{name}, found a folder or device"):
+        load_checkpoint(folder)
 
 
 def test_several_candidates_are_named(tmp_path: Path) -> None:

@@ -21,13 +21,14 @@ WIDE = {"COLUMNS": "400", "NO_COLOR": "1"}
 MAIN = "import sys; sys.argv[0] = 'lam-export'; from lam_export.cli import main; main()"
 
 
-def lam_export(*arguments: object, stdin: str = "") -> "subprocess.CompletedProcess[str]":
+def lam_export(*arguments: object, stdin: str = "", stdout: int | None = None) -> "subprocess.CompletedProcess[str]":
     """Run a command to its end, in this process, with standard streams of its own: those of libraries and children too.
 
     What it would leave behind in the process is put back: environment, folder, handler of SIGTERM, processors.
+    ``stdout`` is the descriptor of another standard output.
     """
     command = ["lam-export", *map(str, arguments)]
-    with _as_it_was(command), _streams(stdin) as (output, errors):
+    with _as_it_was(command), _streams(stdin, stdout) as (output, errors):
         try:
             from lam_export.cli import _console, main
 
@@ -96,7 +97,7 @@ def _show(message: object, category: type, filename: str, lineno: int, *rest: ob
 
 
 @contextmanager
-def _streams(given: str) -> Iterator[tuple[io.BufferedRandom, io.BufferedRandom]]:
+def _streams(given: str, stdout: int | None) -> Iterator[tuple[io.BufferedRandom, io.BufferedRandom]]:
     """The three standard streams as files: for Python, for libraries, and for children. Yields the last two."""
     before = sys.stdin, sys.stdout, sys.stderr
     for stream in before[1:]:
@@ -108,6 +109,8 @@ def _streams(given: str) -> Iterator[tuple[io.BufferedRandom, io.BufferedRandom]
         try:
             for number, file in enumerate((input_, output, errors)):
                 os.dup2(file.fileno(), number)
+            if stdout is not None:
+                os.dup2(stdout, 1)
             sys.stdin, sys.stdout, sys.stderr = _text(0, "r"), _text(1, "w"), _text(2, "w")
             yield output, errors  # type: ignore[misc]
         finally:

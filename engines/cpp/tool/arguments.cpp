@@ -107,7 +107,7 @@ const char* help() {
            "  -h, --help            Print this and exit.\n"
            "\n"
            "Exit codes: 0 success; 1 could not run (bad input or usage, a missing file); 129 hung up;\n"
-           "130 interrupted; 143 terminated.\n";
+           "130 interrupted; 141 nobody reads the output; 143 terminated.\n";
 }
 
 }  // namespace lam

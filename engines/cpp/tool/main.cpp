@@ -1,7 +1,12 @@
 // lam-embed: texts on standard input to a NumPy file of embeddings.
 
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <csignal>
 #include <cstdio>
+#include <cstring>
 
 #include "arguments.h"
 #include "lines.h"
@@ -13,6 +18,20 @@
 namespace {
 
 enum ExitCode { passed = 0, could_not_run = 1, signalled = 128 };
+
+/// Fill the standard streams that are closed, so that no file that is opened later takes their numbers. What is done with
+/// them fails, but for messages.
+void fill_closed_streams() {
+    for (const int number : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+        if (::fcntl(number, F_GETFD) < 0) (void)!::open("/dev/null", number == STDOUT_FILENO ? O_RDONLY : O_WRONLY);
+}
+
+void print(const std::string& text) {
+    if (std::fputs(text.c_str(), stdout) >= 0 && std::fflush(stdout) == 0) return;
+    if (errno == EPIPE) throw lam::BrokenPipe();
+    throw lam::OutputError(std::string("expected standard output to take the text, found: ") + std::strerror(errno) +
+                           "; send it elsewhere");
+}
 
 int say(const std::string& message, int code) {
     std::fprintf(stderr, "error: %s\n", lam::one_line(message).c_str());
@@ -46,12 +65,12 @@ void embed(const lam::Arguments& arguments) {
 }  // namespace
 
 int main(int count, char** values) {
+    fill_closed_streams();
     lam::watch_signals();
     try {
         const lam::Arguments arguments = lam::parse_arguments(count, values);
         if (arguments.help || arguments.version)
-            std::printf("%s",
-                        arguments.help ? lam::help() : ("lam-embed " + std::string(lam::version()) + "\n").c_str());
+            print(arguments.help ? lam::help() : "lam-embed " + std::string(lam::version()) + "\n");
         else
             embed(arguments);
         return passed;
@@ -60,7 +79,7 @@ int main(int count, char** values) {
     } catch (const lam::Interrupted& error) {
         return say("stopped; no file was left half written", signalled + error.signal);
     } catch (const lam::BrokenPipe&) {
-        return could_not_run;
+        return signalled + SIGPIPE;
     } catch (const std::exception& error) {
         return say(error.what(), could_not_run);
     }

@@ -159,14 +159,15 @@ class FileWriter : public NpyWriter {
 
 std::unique_ptr<NpyWriter> standard_output_writer(std::size_t columns) {
     struct stat status {};
-    if (::fstat(STDOUT_FILENO, &status) != 0)
+    const int flags = ::fcntl(STDOUT_FILENO, F_GETFL);
+    if (flags < 0 || (flags & O_ACCMODE) == O_RDONLY || ::fstat(STDOUT_FILENO, &status) != 0)
         throw OutputError(
             "expected standard output as a file or a pipe, found it closed; write to a file: -o FILE.npy");
     if (::isatty(STDOUT_FILENO) != 0)
         throw OutputError(
             "expected standard output as a file or a pipe, found a terminal; write to a file: -o FILE.npy");
     const off_t start = ::lseek(STDOUT_FILENO, 0, SEEK_CUR);
-    const bool appended = (::fcntl(STDOUT_FILENO, F_GETFL) & O_APPEND) != 0;  // all is written to the end then
+    const bool appended = (flags & O_APPEND) != 0;  // all is written to the end then
     if (S_ISREG(status.st_mode) && start >= 0 && !appended) return std::make_unique<InPlaceWriter>(columns, start);
     return std::make_unique<SpooledWriter>(columns);
 }

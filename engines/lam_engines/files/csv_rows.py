@@ -8,7 +8,7 @@ from typing import Any
 from ..errors import InputError
 from .lines import Lines
 from .rows import Reading, Row
-from .tables import DEFAULT_COLUMN, choose_column, counted, one_column
+from .tables import DEFAULT_COLUMN, counted, one_column
 
 _FIELD_CHARACTERS = 2**31 - 1  # what fits the C long of every platform
 
@@ -39,14 +39,16 @@ class CsvRows:
             raise lines.mistake or InputError(
                 f"{lines.name}, line 1: expected a header row, found none; write the names of the columns there"
             )
-        name = choose_column(lines.name, header, reading.column)
-        other = re.search("[;\t|,]", name)
-        if reading.column is None and name != DEFAULT_COLUMN and other:
+        name = DEFAULT_COLUMN if reading.column is None else reading.column
+        other = re.search("[;\t|,]", header[0])
+        if reading.column is None and len(header) == 1 and other:
             raise InputError(
-                f"{lines.name}, line 1: expected columns separated by {_spelled(delimiter)}, found only {name!r}; say "
-                f"what separates them: --delimiter {_spelled(other[0])}, or that this is the one column: "
-                f"--column {name!r}"
+                f"{lines.name}, line 1: expected columns separated by {_spelled(delimiter)}, found only {header[0]!r}; "
+                f"say what separates them: --delimiter {_spelled(other[0])}, or that this is the one column: "
+                f"--column {header[0]!r}"
             )
+        # One column of another name is not taken unasked: it may be the first text of a file without a header.
+        one_column(lines.name, header, name, "--column NAME, or write a header row if there is none")
         self._index, self._width = header.index(name), len(header)
         self._kept = [header.index(one_column(lines.name, header, kept, "--keep NAME")) for kept in self.kept_types]
 

@@ -59,7 +59,7 @@ class JsonRows:
         try:
             value: Any = _JSON.decode(line.removesuffix("\n"))
         except json.JSONDecodeError as error:
-            found = f"no valid JSON ({error.msg}, column {error.colno}); write one JSON value a line"
+            found = f"no valid JSON ({error.msg}, column {error.colno}); write one JSON value a line, as jq -c . does"
             return Row("", error=self._error(number, found))
         except RecursionError:
             return Row("", error=self._error(number, "JSON that is nested too deeply; simplify the line"))
@@ -75,6 +75,8 @@ class JsonRows:
             return Row("", error=self._error(number, "no object, which has the columns to keep; mend the line"))
         if not isinstance(value, str):
             other = ", or name another with --column NAME" if there else ""
+            if isinstance(value, list) and not there:
+                other = ", or write each item in a line of its own, as jq -c .[] does"
             return Row("", kept, self._error(number, f"{_KINDS[type(value)]}{there}; mend the line{other}"))
         return Row(without_surrogates(value), kept, size=len(line))
 

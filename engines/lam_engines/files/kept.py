@@ -14,11 +14,9 @@ def plain(value: Any) -> Any:
     if not hasattr(value, "is_valid"):
         return clean(value)
     try:
-        found = value.as_py()
-    except ValueError:  # nanoseconds, which Python's times do not have
-        import pyarrow as pa
-
-        found = value.cast(pa.string()).as_py()
+        found = _spelled(value) if getattr(value.type, "unit", "") == "ns" else value.as_py()
+    except (KeyError, OverflowError, ValueError):  # a zone that this machine does not know, or a year beyond Python's
+        found = _spelled(value)
     return clean(json.loads(json.dumps(found, default=_text)))
 
 
@@ -41,6 +39,17 @@ def column(name: str, values: Sequence[Any], kind: Any) -> Any:
             f"expected {kind} in column {name!r} as in the first file, found another type ({error}); give the files "
             f"the same types, or leave the column out"
         ) from None
+
+
+def _spelled(value: Any) -> Any:
+    """A date, time or duration as Arrow spells it, to the nanosecond; a time of a zone in UTC."""
+    import pyarrow as pa
+
+    zone = getattr(value.type, "tz", None)
+    value = value.cast(pa.timestamp(value.type.unit)) if zone else value
+    found = value.cast(pa.string()).as_py()
+    unit = "Z" if zone else " ns" if value.type == pa.duration("ns") else ""
+    return None if found is None else found + unit
 
 
 def _text(value: Any) -> str:

@@ -4,6 +4,7 @@ import errno
 import io
 import lzma
 import os
+import re
 import sys
 import zlib
 from collections.abc import Iterator
@@ -29,6 +30,8 @@ _MAGIC = {
     **dict.fromkeys((b"\xff\xfe", b"\xfe\xff"), "convert the file with: iconv -f UTF-16 -t UTF-8"),
 }
 """How files begin that are no text, and what to do with them."""
+_UTF_16 = re.compile(r"([^\0]\0){4}|(\0[^\0]){4}")
+"""Without a byte order mark; in most languages' letters it is valid UTF-8 too."""
 
 
 class Lines(Iterator[str]):
@@ -92,10 +95,15 @@ class Lines(Iterator[str]):
             line.encode()
         except UnicodeEncodeError as error:
             byte = ord(line[error.start]) - 0xDC00
+            found = f"expected UTF-8, found byte 0x{byte:02x} after {error.start} characters; "
             start = line[:16].encode("utf-8", "surrogateescape") if self.number == 1 else b""
-            self._found(
-                f"expected UTF-8, found byte 0x{byte:02x} after {error.start} characters; "
-                + next((remedy for magic, remedy in _MAGIC.items() if start.startswith(magic)), _ITS_ENCODING)
+            if remedy := next((remedy for magic, remedy in _MAGIC.items() if start.startswith(magic)), None):
+                raise InputError(f"{self.name}, line 1: {found}{remedy}") from None  # no line of such a file is text
+            self._found(found + _ITS_ENCODING)
+        if self.number == 1 and _UTF_16.match(line):
+            raise InputError(
+                f"{self.name}, line 1: expected UTF-8, found a NUL in every second place, as UTF-16 has them; convert "
+                f"the file with: iconv -f UTF-16{'BE' if line[0] == chr(0) else 'LE'} -t UTF-8"
             )
         return line
 

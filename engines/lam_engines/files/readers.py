@@ -25,7 +25,7 @@ def read_texts(path: Path, column: str | None = None) -> TextReader:
 
     Args:
         path: the file or the folder.
-        column: the column or key that holds the texts. Default: "text", or a table's only column.
+        column: the column or key that holds the texts. Default: "text", or a Parquet file's only column.
 
     Raises:
         InputError: here or from the iterator: the file is not as described. The message names the line or row, from 1.

@@ -19,7 +19,7 @@ class Reading:
     """How texts are read. All of it decides what comes out."""
 
     column: str | None = None
-    """Column or key of the texts; None: "text", or a table's only column."""
+    """Column or key of the texts; None: "text", or the only column of a Parquet file."""
     keep: tuple[str, ...] = ()
     """Columns that are carried into the output."""
     id_column: str | None = None

@@ -9,7 +9,7 @@ _NAMES_SHOWN = 10
 
 
 def choose_column(file: str, names: Sequence[str], column: str | None) -> str:
-    """``column``, if the table has it exactly once. None stands for "text", or for the only column."""
+    """``column``, if the table of a Parquet file has it once. None stands for "text", or for the only column."""
     if column is None:
         column = names[0] if len(names) == 1 else DEFAULT_COLUMN
     return one_column(file, names, column, "--column NAME")

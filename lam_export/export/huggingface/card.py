@@ -68,7 +68,7 @@ txtai:
 ```python
 from txtai import Embeddings
 
-embeddings = Embeddings(path="FOLDER/onnx/model.onnx", tokenizer="FOLDER")
+embeddings = Embeddings(path="FOLDER/onnx/model.onnx", tokenizer="FOLDER/tokenizer.json")
 ```
 
 ONNX Runtime in any language: the inputs are `input_ids` and `attention_mask`, int64 `[batch, tokens]`, padded on the

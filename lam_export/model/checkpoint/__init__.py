@@ -88,7 +88,7 @@ def load_checkpoint(path: Path | str, teacher: Path | str | None = None) -> Chec
     check_tensors(tensors, config)
 
     tokenizer_folders = [folder] + ([teacher_weights.parent] if teacher_weights else [])
-    tokenizers = [f / TOKENIZER for f in tokenizer_folders if (f / TOKENIZER).is_file()]
+    tokenizers = [f / TOKENIZER for f in tokenizer_folders if files.is_there(f / TOKENIZER)]
     for tokenizer in tokenizers[:1]:
         files.check_pointer(tokenizer)
     return Checkpoint(

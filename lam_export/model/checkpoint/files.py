@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 import re
 import zipfile
 from pathlib import Path
@@ -37,7 +38,7 @@ def find_weights(path: Path) -> Path:
     if not path.is_dir():
         raise CheckpointError(f"expected a checkpoint file or folder, found nothing at {path}{_download(path)}")
     for name in _PREFERRED:
-        if (path / name).is_file():
+        if is_there(path / name):
             return path / name
     if (path / "latest").is_file():
         return _newest_of_deepspeed(path)
@@ -51,6 +52,18 @@ def find_weights(path: Path) -> Path:
         f"expected one weights file ({' or '.join(_PREFERRED[:2])}, or several with {_PREFERRED[2]}) in {path}, found "
         f"{found}; name the file itself"
     )
+
+
+def is_there(path: Path) -> bool:
+    """Whether a file of a checkpoint is there.
+
+    Raises:
+        CheckpointError: something else is there, such as a link that leads nowhere. Without it the model is another.
+    """
+    if path.is_file() or not os.path.lexists(path):
+        return path.is_file()
+    found = "a link that leads nowhere" if path.is_symlink() else "a folder or device"
+    raise CheckpointError(f"expected a file at {path}, found {found}; copy it again")
 
 
 def _download(path: Path) -> str:
@@ -189,7 +202,7 @@ def read_config(folder: Path) -> dict[str, Any]:
         CheckpointError: it is no JSON object.
     """
     path = folder / "config.json"
-    return _json_of(path) if path.is_file() else {}
+    return _json_of(path) if is_there(path) else {}
 
 
 def _json_of(path: Path) -> dict[str, Any]:
@@ -213,7 +226,7 @@ def check_sums(weights: Path) -> None:
         CheckpointError: a file differs, or the list cannot be read.
     """
     sums = weights.parent / CHECKSUMS
-    if not sums.is_file():
+    if not is_there(sums):
         return
     read = {weights.name, "config.json", TOKENIZER, *(part.name for part in parts_of(weights))}
     for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():

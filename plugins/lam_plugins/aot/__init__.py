@@ -97,6 +97,8 @@ def compile_kernel(build: Build, cache: Path | None) -> CompiledKernel:
     ]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     environment.pop("TRITON_INTERPRET", None)
+    if cache is not None:
+        environment.setdefault("TRITON_CACHE_DIR", str(cache / "triton"))  # else ~, which a user may not have
     result = subprocess.run(command, capture_output=True, text=True, env=environment)  # noqa: S603
     if result.returncode:
         last = (result.stderr.strip().splitlines() or [f"the compiler ended with {result.returncode}"])[-1]

@@ -21,7 +21,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lam_engines.errors import InputError
-from lam_engines.files import read_texts
+from lam_engines.files import Reading, read_rows, read_texts
 
 BOM = b"\xef\xbb\xbf"
 HUGE = "wörd " * 1_000_000  # 5 million characters
@@ -131,7 +131,7 @@ def test_huge_texts_in_every_format() -> None:
         ("a.jsonl", b'{"body": "x", "text": 3}', "body", ["x"]),
         ("a.jsonl", b'{"n": ' + b"9" * 10_000 + b', "text": "after a long number"}', None, ["after a long number"]),
         ("a.jsonl", rb'"\ud800 \udc00 \ud83d\ude00 a\ud83d"', None, ["\ufffd \ufffd \U0001f600 a\ufffd"]),
-        ("a.csv", b'body\n"a,b"\n"two\r\nlines"\n""\n', None, ["a,b", "two\r\nlines", ""]),
+        ("a.csv", b'body\n"a,b"\n"two\r\nlines"\n""\n', "body", ["a,b", "two\r\nlines", ""]),
         ("a.csv", b"id,text\r1,a\r2,b", None, ["a", "b"]),
         ("a.csv", b"a;b\n1;2\n", "a;b", ["1;2"]),
         ("a.csv", b"text\n", None, []),
@@ -171,6 +171,9 @@ def test_forms_that_are_understood(name: str, content: bytes, column: str | None
         ("a.jsonl", b"[" * 100_000, None, ["line 1:", "nested"]),
         ("a.jsonl", b"3", None, ["line 1:", "a number"]),
         ("a.jsonl", b"null", None, ["line 1:", "null"]),
+        ("a.jsonl", b'[{"text": "x"}]', None, ["line 1:", "an array", "jq -c .[]"]),
+        ("a.jsonl", b'{\n"text": "x"\n}', None, ["line 1:", "no valid JSON", "jq -c ."]),
+        ("a.csv", b"a first text\nand another\n", None, ["1 column: 'a first text'", "--column", "write a header row"]),
         ("a.jsonl", b'{"text": ["x"]}', None, ["line 1:", "an array", "'text'"]),
         ("a.jsonl", b'{"id": 1, "body\\n": "x"}', None, ["2 keys: 'id', 'body\\n'", "--column NAME"]),
         ("a.jsonl", b'"ok"\n"\xff"', None, ["line 2:", "UTF-8"]),
@@ -240,13 +243,21 @@ def test_damaged_parquet_pages(tmp_path: Path) -> None:
         (lambda content: pa.compress(content, "zstd", asbytes=True), "add .zst to"),
         (lambda content: b"PK\x03\x04\x14\0\x06\0\x08\0\xff" + content, "save it as CSV in UTF-8"),
         (lambda content: content.decode().encode("utf-16"), "iconv -f UTF-16 -t UTF-8"),
+        (lambda content: content.decode().encode("utf-16-le"), "iconv -f UTF-16LE -t UTF-8"),
+        (lambda content: content.decode().encode("utf-16-be"), "iconv -f UTF-16BE -t UTF-8"),
     ],
 )
 @pytest.mark.parametrize("name", ["a.csv", "a.jsonl", "a.txt"])
-def test_other_kinds_under_a_text_s_name(name: str, pack: Callable[[bytes], bytes], remedy: str) -> None:
-    with pytest.raises(InputError, match="expected UTF-8, found byte") as caught:
-        read(name, pack(b"text\n" + b"some words\n" * 9))
+def test_other_kinds_under_a_text_s_name(
+    name: str, pack: Callable[[bytes], bytes], remedy: str, tmp_path: Path
+) -> None:
+    content = pack(b"a text\n" + b"some words\n" * 9)
+    with pytest.raises(InputError, match=r"expected UTF-8, found (byte|a NUL)") as caught:
+        read(name, content)
     assert remedy in str(caught.value)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match="line 1"):  # no row of it is text, whatever is allowed
+        list(read_rows(tmp_path / name, Reading(on_error="skip")))
 
 
 def test_damaged_parquet_names(tmp_path: Path) -> None:

@@ -120,6 +120,30 @@ def test_parquet_keeps_its_types(tmp_path: Path) -> None:
     assert (rows[0]["deep"], rows[2]["word"]) == ([{"a": 1}], None)
 
 
+def test_times_that_python_does_not_have(tmp_path: Path) -> None:
+    """Years out of its range, nanoseconds, and zones that a machine without a database of them does not know."""
+    columns = {
+        "early": pa.array([-800_000], pa.date32()),
+        "late": pa.array([569_000_000_000_000], pa.timestamp("ms")),
+        "there": pa.array([1_700_000_000_000_000_001], pa.timestamp("ns", tz="Mars/Phobos")),
+        "clock": pa.array([1], pa.time64("ns")),
+        "span": pa.array([1], pa.duration("ns")),
+    }
+    pq.write_table(table(text=["a"], **columns), tmp_path / "a.parquet")
+    through(tmp_path / "a.parquet", tmp_path / "out.jsonl", Reading(keep=tuple(columns)))
+    row = json.loads((tmp_path / "out.jsonl").read_text())
+    assert {name: row[name] for name in columns} == {
+        "early": "-0221-09-04",
+        "late": "20000-11-22 03:33:20.000",
+        "there": "2023-11-14 22:13:20.000000001Z",
+        "clock": "00:00:00.000000001",
+        "span": "1 ns",
+    }
+    through(tmp_path / "a.parquet", tmp_path / "out.parquet", Reading(keep=tuple(columns)))
+    found = pq.read_table(tmp_path / "out.parquet")
+    assert all(found[name].combine_chunks().equals(column) for name, column in columns.items())
+
+
 def test_files_of_unlike_types_are_refused(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     pq.write_table(table(text=["a"], id=pa.array([1])), tmp_path / "in" / "1.parquet")

@@ -1,5 +1,6 @@
 """A line of JSON for every request: ids, sizes and times, never texts."""
 
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -9,7 +10,9 @@ from typing import Any, TextIO
 
 import orjson
 
-from ...errors import EngineError
+from ...errors import EngineError, LamError
+
+_log = logging.getLogger(__name__)
 
 _FACTS = ("id", "method", "path", "status", "seconds", "bytes_in", "bytes_out", "model", "texts", "tokens", "truncated")
 
@@ -37,7 +40,10 @@ def access_log(name: str | None, stack: ExitStack) -> Callable[[Mapping[str, Any
             key: facts[key] for key in _FACTS if key in facts
         }
         line |= {f"{stage}_seconds": seconds for stage, seconds in facts.get("seconds_in", {}).items()}
-        file.write(orjson.dumps(line).decode() + "\n")
-        file.flush()
+        try:
+            file.write(orjson.dumps(line).decode() + "\n")
+            file.flush()
+        except (OSError, LamError) as error:  # the request is answered, and its connection stays
+            _log.error("%s: not in the access log: %s", facts["id"], error)
 
     return write
