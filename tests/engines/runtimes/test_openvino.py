@@ -62,7 +62,7 @@ def test_calls_at_the_same_time_share_the_threads(tiny_bundle: Path, engine: Emb
     with load_engine(tiny_bundle, "openvino", threads=2) as shared, ThreadPoolExecutor(8) as pool:
         assert shared.share(4) == 2
         for found in pool.map(lambda _: shared.embed(texts), range(8)):
-            np.testing.assert_allclose(found, expected, **CLOSE)
+            np.testing.assert_allclose(found, expected, rtol=0, atol=1e-5)
         shared.close()
         with pytest.raises(EngineError, match="this engine is closed"):
             shared.embed(texts)
