@@ -5,6 +5,8 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from ..bundles.manifest import ModelInfo
+from ..contract import ATTENTION_MASK, INPUT_IDS
 from ..errors import InputError
 
 _Item = TypeVar("_Item")
@@ -116,7 +118,33 @@ def pad_to(
     return ids, mask
 
 
-def integers(name: str, values: np.ndarray) -> np.ndarray:
+def checked_ids(
+    input_ids: np.ndarray, attention_mask: np.ndarray | None, model: ModelInfo
+) -> tuple[np.ndarray, np.ndarray]:
+    """What a caller tokenised, as ``[B, L]`` int64: ids with the model's padding, and their mask.
+
+    Raises:
+        InputError: wrong shape or dtype, an id out of range, or padding that is not on the right.
+    """
+    ids = _integers(INPUT_IDS, input_ids)
+    mask = np.ones_like(ids) if attention_mask is None else _integers(ATTENTION_MASK, attention_mask)
+    if mask.shape != ids.shape:
+        raise InputError(f"expected {ATTENTION_MASK} of shape {list(ids.shape)}, found {list(mask.shape)}")
+    if mask.size and (mask.min() < 0 or mask.max() > 1 or (np.diff(mask, axis=1) > 0).any()):
+        raise InputError(
+            f"expected an {ATTENTION_MASK} of ones then zeros in every row (padding on the right), found other "
+            f"rows; set the tokenizer's padding side to right"
+        )
+    valid = ids[mask == 1]
+    if valid.size and (valid.min() < 0 or valid.max() >= model.vocab_size):
+        raise InputError(
+            f"expected token ids 0 to {model.vocab_size - 1}, found {valid.min()} to {valid.max()}; "
+            f"tokenise with the bundle's tokenizer.json"
+        )
+    return np.where(mask == 1, ids, model.pad_token_id), mask
+
+
+def _integers(name: str, values: np.ndarray) -> np.ndarray:
     """``values`` as ``[B, L]`` int64; ``name`` is theirs in errors.
 
     Raises:

@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from ..bundles.bundle import Bundle
-from ..contract import ATTENTION_MASK, INPUT_IDS
 from ..errors import EngineError, InputError
-from .batching import DEFAULT_BATCH_TOKENS, MAX_PADDING, batches, integers, pad, windows
+from .batching import DEFAULT_BATCH_TOKENS, MAX_PADDING, batches, checked_ids, pad, windows
 from .streaming import counted, token_pieces
 from .texts import checked_texts, texts_of, whole_number
 from .tokenizer import tokenizer_of
@@ -181,7 +180,7 @@ class EmbeddingEngine(ABC):
                 than :attr:`max_tokens`.
             EngineError: the engine is closed, or there is too little memory.
         """
-        ids, mask = self._checked(input_ids, attention_mask)
+        ids, mask = checked_ids(input_ids, attention_mask, self.model)
         if ids.size == 0:
             return np.zeros((ids.shape[0], self.model.hidden_size), dtype=np.float32)
         longest = max(1, int(mask.sum(axis=1).max()))
@@ -288,21 +287,3 @@ class EmbeddingEngine(ABC):
             return self._infer(ids, mask)
         parts = [slice(start, start + size) for start in range(0, len(ids), size)]
         return np.concatenate([self._infer(ids[part], mask[part]) for part in parts])
-
-    def _checked(self, input_ids: np.ndarray, attention_mask: np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
-        ids = integers(INPUT_IDS, input_ids)
-        mask = np.ones_like(ids) if attention_mask is None else integers(ATTENTION_MASK, attention_mask)
-        if mask.shape != ids.shape:
-            raise InputError(f"expected {ATTENTION_MASK} of shape {list(ids.shape)}, found {list(mask.shape)}")
-        if mask.size and (mask.min() < 0 or mask.max() > 1 or (np.diff(mask, axis=1) > 0).any()):
-            raise InputError(
-                f"expected an {ATTENTION_MASK} of ones then zeros in every row (padding on the right), found other "
-                f"rows; set the tokenizer's padding side to right"
-            )
-        valid = ids[mask == 1]
-        if valid.size and (valid.min() < 0 or valid.max() >= self.model.vocab_size):
-            raise InputError(
-                f"expected token ids 0 to {self.model.vocab_size - 1}, found {valid.min()} to {valid.max()}; "
-                f"tokenise with the bundle's tokenizer.json"
-            )
-        return np.where(mask == 1, ids, self.model.pad_token_id), mask
