@@ -16,7 +16,7 @@ from commands import lam_export
 from lam_engines import EngineError, load_engine
 from lam_engines.contract import ATTENTION_MASK, INLINED_MODEL, INPUT_IDS
 from lam_engines.embedding.engine import EmbeddingEngine
-from lam_engines.runtimes.openvino.engine import compile_graph
+from lam_engines.runtimes.openvino.engine import OpenVinoGraph
 from lam_engines.runtimes.openvino.library import check_bf16, infer
 
 LENGTHS = (1, 2, 3, 16, 17, 31, 63, 127, 128, 129, 255, 256, 257, 300, 513, 1000)
@@ -63,7 +63,7 @@ def test_in_bf16_a_text_is_the_same_alone_and_padded(
 
 
 def test_in_bf16_nothing_is_converted_around_the_operator(bf16: EmbeddingEngine) -> None:
-    nodes = compile_graph(bf16.bundle, "bf16", 1).get_runtime_model().get_ordered_ops()
+    nodes = OpenVinoGraph(bf16.bundle, "bf16", 1).compile().get_runtime_model().get_ordered_ops()
     operators = [node for node in nodes if node.get_rt_info()["layerType"].value == "Reference"]
     assert len(operators) == 2, "one a layer"
     for node in operators:
@@ -77,7 +77,7 @@ def test_in_bf16_nothing_is_converted_around_the_operator(bf16: EmbeddingEngine)
 @pytest.mark.parametrize("threads", [1, 2])
 def test_a_failure_inside_is_an_error_on_one_thread_too(engine: EmbeddingEngine, threads: int) -> None:
     """A program of one's own may feed lengths of another batch. The operator would read beyond them."""
-    request = compile_graph(engine.bundle, "fp32", threads).create_infer_request()
+    request = OpenVinoGraph(engine.bundle, "fp32", threads).compile().create_infer_request()
     ids = np.random.default_rng(4).integers(0, 128, (2, 16))
     batch = {INPUT_IDS: ids, ATTENTION_MASK: np.ones_like(ids)}
     before = infer(request, batch)

@@ -5,7 +5,6 @@ from typing import Any, TypeVar
 
 import numpy as np
 
-from ..bundles.manifest import ModelInfo
 from ..contract import ATTENTION_MASK, INPUT_IDS
 from ..errors import InputError
 
@@ -119,7 +118,7 @@ def pad_to(
 
 
 def checked_ids(
-    input_ids: np.ndarray, attention_mask: np.ndarray | None, model: ModelInfo
+    input_ids: np.ndarray, attention_mask: np.ndarray | None, *, vocab_size: int, pad_token_id: int
 ) -> tuple[np.ndarray, np.ndarray]:
     """What a caller tokenised, as ``[B, L]`` int64: ids with the model's padding, and their mask.
 
@@ -136,12 +135,12 @@ def checked_ids(
             f"rows; set the tokenizer's padding side to right"
         )
     valid = ids[mask == 1]
-    if valid.size and (valid.min() < 0 or valid.max() >= model.vocab_size):
+    if valid.size and (valid.min() < 0 or valid.max() >= vocab_size):
         raise InputError(
-            f"expected token ids 0 to {model.vocab_size - 1}, found {valid.min()} to {valid.max()}; "
+            f"expected token ids 0 to {vocab_size - 1}, found {valid.min()} to {valid.max()}; "
             f"tokenise with the bundle's tokenizer.json"
         )
-    return np.where(mask == 1, ids, model.pad_token_id), mask
+    return np.where(mask == 1, ids, pad_token_id), mask
 
 
 def _integers(name: str, values: np.ndarray) -> np.ndarray:

@@ -180,7 +180,9 @@ class EmbeddingEngine(ABC):
                 than :attr:`max_tokens`.
             EngineError: the engine is closed, or there is too little memory.
         """
-        ids, mask = checked_ids(input_ids, attention_mask, self.model)
+        ids, mask = checked_ids(
+            input_ids, attention_mask, vocab_size=self.model.vocab_size, pad_token_id=self.model.pad_token_id
+        )
         if ids.size == 0:
             return np.zeros((ids.shape[0], self.model.hidden_size), dtype=np.float32)
         longest = max(1, int(mask.sum(axis=1).max()))
