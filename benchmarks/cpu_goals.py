@@ -1,11 +1,11 @@
 """Time a bundle's fastest engine beside its rivals on this machine's CPU, and hold the ratios against goals.
 
     scripts/install_operators
-    python benchmarks/cpu_goals.py demo-bundle demo-checkpoint -o benchmarks/results/cpu
+    python benchmarks/cpu_goals.py demo-bundle demo-checkpoint -o cpu_goals
 
-It runs ``lam-export bench`` with the rivals and, for long texts, without them (about 10 minutes with the default of 30
-seconds for each shape). Their pages stay in the folder, and ``goals.md`` beside them has median and quartiles of the
-ratios of neighbouring runs. Run it on a quiet machine.
+It runs ``lam-export bench`` with the rivals and, for long texts, without them (about 14 minutes with the default of 30
+seconds for each shape). Their pages stay in the folder. ``goals.md`` there has median and quartiles of the ratios of
+neighbouring runs, and all tables after them. Run it on a quiet machine.
 """
 
 import argparse
@@ -16,7 +16,10 @@ from pathlib import Path
 
 import numpy as np
 
+from lam_engines.bundles.whole import write_whole
 from lam_export.bench.speed.schema import Benchmark, SpeedResult
+from lam_export.bench.speed.speed_page import shown
+from lam_export.evidence.record import markdown
 
 LENGTHS = ("16,128,512,4096", "4096,65536")
 """With rivals, and alone: attention over 65,536 tokens takes minutes."""
@@ -51,17 +54,24 @@ def main() -> None:
     rivals = [f"--against={name}" for name in ("compile", "minilm-onnx", "minilm-openvino", "minilm-openvino-bf16")]
     beside = _bench(given, "beside-rivals", LENGTHS[0], "openvino,onnxruntime", rivals)
     alone = _bench(given, "long-texts", LENGTHS[1], "openvino", [])
-    page = goals_page(beside) + long_texts(alone)
-    (given.output / "goals.md").write_text(page, encoding="utf-8")
+    page = goals_page(by_shape(beside)) + long_texts(by_shape(alone))
+    load = "unknown" if beside.load is None else f"{beside.load:.2f}"
+    about = f"{beside.machine}, {beside.threads} threads, {beside.created}; load before: {load}"
+    details = [markdown(shown(benchmark)) for benchmark in (beside, alone)]
+    write_whole(given.output / "goals.md", "\n\n".join(["### Beside the goals of a CPU", about, page, *details]).encode())
     print(page)
 
 
-def _bench(given: argparse.Namespace, name: str, lengths: str, engines: str, rivals: list[str]) -> Results:
+def _bench(given: argparse.Namespace, name: str, lengths: str, engines: str, rivals: list[str]) -> Benchmark:
     command = [sys.executable, "-m", "lam_export", "bench", given.bundle, "--checkpoint", given.checkpoint]
     command += ["--engine", engines, "--precision", "fp32,bf16", "--lengths", lengths, "--threads", given.threads]
     subprocess.run([*command, "--seconds", given.seconds, *rivals, "-o", given.output / name], check=True)
-    found = Benchmark.model_validate_json((given.output / name / "bench.json").read_bytes())
-    return {(result.subject, result.shape): result for result in found.results}
+    return Benchmark.model_validate_json((given.output / name / "bench.json").read_bytes())
+
+
+def by_shape(benchmark: Benchmark) -> Results:
+    """The results by subject and shape."""
+    return {(result.subject, result.shape): result for result in benchmark.results}
 
 
 def goals_page(results: Results) -> str:

@@ -21,6 +21,7 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "SECURITY.md": "security.md",
     "benchmarks/README.md": "benchmarks.md",
+    "benchmarks/results/cpu_goals.md": "cpu_goals.md",
     "benchmarks/results/cpu_long_texts.md": "cpu_long_texts.md",
     "benchmarks/results/cpu_two_threads.md": "cpu_two_threads.md",
     "engines/cpp/README.md": "cpp-code.md",
