@@ -58,7 +58,8 @@ def main() -> None:
     load = "unknown" if beside.load is None else f"{beside.load:.2f}"
     about = f"{beside.machine}, {beside.threads} threads, {beside.created}; load before: {load}"
     details = [markdown(shown(benchmark)) for benchmark in (beside, alone)]
-    write_whole(given.output / "goals.md", "\n\n".join(["### Beside the goals of a CPU", about, page, *details]).encode())
+    parts = ["### Beside the goals of a CPU", about, page, *details]
+    write_whole(given.output / "goals.md", "\n\n".join(parts).encode())
     print(page)
 
 

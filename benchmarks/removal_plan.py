@@ -59,7 +59,7 @@ class Variant:
     """One variant of the rule, exported and seen to equal its reference."""
 
     def __init__(self, checkpoint: Checkpoint, fields: dict[str, Any], threads: int, ids: np.ndarray) -> None:
-        changed = dataclasses.replace(checkpoint, config=checkpoint.config.model_copy(update=fields))
+        changed = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, **fields))
         encoder = Encoder(changed, "recurrent")
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads

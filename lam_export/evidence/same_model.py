@@ -35,7 +35,7 @@ def check_same_model(bundle: Bundle, encoder: "Encoder") -> None:
     Raises:
         BundleError: one of them differs; the message names it.
     """
-    expected = encoder.config.model_dump()
+    expected = encoder.config.to_dict()
     for name, found in bundle.manifest.model.model_dump().items():
         if found != expected[name]:
             raise BundleError(

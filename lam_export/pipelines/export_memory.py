@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lam_engines.bundles.bundle import Bundle, file_entry
-from lam_engines.bundles.manifest import Manifest, Source
+from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
 from lam_engines.bundles.whole import check_place
 from lam_engines.bundles.writing import BUNDLE, write_bundle, write_manifest
 from lam_engines.contract import MEMORY_MODEL
@@ -74,7 +74,7 @@ def export_memory(
             )
         manifest = Manifest(
             format_version=1,
-            model=source.config,
+            model=ModelInfo.model_validate(source.config.to_dict()),
             form="memory",
             chunk_size=None,
             memory_layer=memory.layer,

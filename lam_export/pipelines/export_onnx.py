@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from lam_engines.bundles.bundle import Bundle, file_entry
-from lam_engines.bundles.manifest import Manifest, Source
+from lam_engines.bundles.manifest import Manifest, ModelInfo, Source
 from lam_engines.bundles.whole import check_place
 from lam_engines.bundles.writing import BUNDLE, write_bundle, write_manifest
 from lam_engines.contract import (
@@ -138,7 +138,7 @@ def export_onnx(
         (draft / TOKENIZER_CONFIG).write_text(tokenizer.to_config(source.config.pad_token_id), encoding="utf-8")
         manifest = Manifest(
             format_version=1,
-            model=source.config,
+            model=ModelInfo.model_validate(source.config.to_dict()),
             form=form,
             chunk_size=encoder.chunk_size,
             checkpoint=Source(file=source.weights.name, sha256=source.sha256),

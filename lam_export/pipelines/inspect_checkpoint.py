@@ -61,6 +61,6 @@ def inspect_checkpoint(checkpoint: Path | str, *, teacher: Path | str | None = N
         flux="per head" if found.layer(0)["resonance_flux.W_bilinear"].ndim == 3 else "shared",
         tensors_from_teacher=len(found.from_teacher),
         tensors=len(found.tensors),
-        config=found.config.model_dump(),
+        config=found.config.to_dict(),
         notes=found.notes,
     )

@@ -52,7 +52,7 @@ class Held(CheckpointFiles):
 def key(bundle: Bundle, checkpoint: Checkpoint, **options: object) -> str:
     """The reference's, with a bundle of the checkpoint's own sizes."""
     own = Bundle(bundle.path)
-    sizes = own.manifest.model.model_copy(update=checkpoint.config.model_dump())
+    sizes = own.manifest.model.model_copy(update=checkpoint.config.to_dict())
     own.manifest = bundle.manifest.model_copy(update={"model": sizes})
     return pytorch_subject(own, Held(checkpoint.weights, checkpoint=checkpoint), **options).key()
 
@@ -179,8 +179,8 @@ def _other_chunks(bundle: Bundle, checkpoint: Checkpoint) -> str:
 
 CHANGES: dict[str, Callable[[Bundle, Checkpoint], str]] = {
     "one tensor": _other_tensor,
-    "eps": lambda b, c: key(b, replace(c, config=c.config.model_copy(update={"layer_norm_eps": 1e-5}))),
-    "activations": lambda b, c: key(b, replace(c, config=c.config.model_copy(update={"ffn_activation_passes": 1}))),
+    "eps": lambda b, c: key(b, replace(c, config=replace(c.config, layer_norm_eps=1e-5))),
+    "activations": lambda b, c: key(b, replace(c, config=replace(c.config, ffn_activation_passes=1))),
     "chunk size": _other_chunks,
     "dtype": lambda b, c: key(b, c, dtype="float64"),
     "compiled": lambda b, c: key(b, c, compiled=True),

@@ -96,7 +96,7 @@ def test_the_parallel_graph_has_standard_operators_alone_and_no_loop(bundles: di
 @pytest.mark.parametrize("layout", ["per-head", "shared"])
 def test_the_options_of_the_config_reach_the_graph(folders: dict[str, Path], layout: str) -> None:
     checkpoint = load_checkpoint(folders[layout])
-    config = checkpoint.config.model_copy(update=OPTIONS)
+    config = dataclasses.replace(checkpoint.config, **OPTIONS)
     encoder = Encoder(dataclasses.replace(checkpoint, config=config), "recurrent", 16)
     model = onnx_from_encoder(encoder)
     ids = torch.randint(5, tiny.VOCAB, (3, 100), generator=torch.Generator().manual_seed(0))

@@ -47,7 +47,7 @@ def checkpoints(tmp_path_factory: pytest.TempPathFactory) -> dict[bool, Checkpoi
 
 def encoder_with(checkpoints: dict[bool, Checkpoint], name: str) -> Encoder:
     checkpoint = checkpoints[name == "shared flux"]
-    config = checkpoint.config.model_copy(update=OPTIONS[name])
+    config = dataclasses.replace(checkpoint.config, **OPTIONS[name])
     return Encoder(dataclasses.replace(checkpoint, config=config), "recurrent")
 
 

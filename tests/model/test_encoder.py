@@ -59,7 +59,7 @@ def test_float32_is_close_to_the_model_by_hand(tiny_encoder: Encoder, arrays: di
 
 
 def test_one_gelu_where_the_config_says_so(checkpoint: Checkpoint, arrays: dict[str, np.ndarray]) -> None:
-    once = dataclasses.replace(checkpoint, config=checkpoint.config.model_copy(update={"ffn_activation_passes": 1}))
+    once = dataclasses.replace(checkpoint, config=dataclasses.replace(checkpoint.config, ffn_activation_passes=1))
     _, tokens = embed(Encoder(once).double(), [text(20)])
     np.testing.assert_allclose(
         tokens[0].numpy(), by_hand.token_embeddings(arrays, text(20), 128, gelu_passes=1), rtol=0, atol=1e-10

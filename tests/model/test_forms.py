@@ -56,8 +56,9 @@ def test_equals_the_model_by_hand(checkpoint: Checkpoint, form: str, length: int
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_every_option_of_the_config_reaches_the_rule(checkpoint: Checkpoint, option: str) -> None:
-    config = checkpoint.config.model_copy(update={option: OPTIONS[option]})
-    changed = dataclasses.replace(checkpoint, config=config)
+    changed = dataclasses.replace(
+        checkpoint, config=dataclasses.replace(checkpoint.config, **{option: OPTIONS[option]})
+    )
     of_the_rule = {option: False if option == "final_norm" else OPTIONS[option]}
     arrays = {name: t.double().numpy() for name, t in checkpoint.tensors.items()}
     mixer = partial(by_hand_forms.recurrent_mixer, **of_the_rule)

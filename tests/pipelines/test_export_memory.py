@@ -22,7 +22,7 @@ def test_the_bundle_says_what_it_is(tiny_memory: Path, tiny_checkpoint_folder: P
     manifest, checkpoint = bundle.manifest, load_checkpoint(tiny_checkpoint_folder)
     assert (manifest.form, manifest.memory_layer) == ("memory", tiny.LAYERS - 1)
     assert manifest.checkpoint.sha256 == checkpoint.sha256
-    assert manifest.model.model_dump() == checkpoint.config.model_dump()
+    assert manifest.model.model_dump() == checkpoint.config.to_dict()
     assert manifest.parity[MEMORY_MODEL]["max_abs"] <= 5e-5
     assert set(manifest.files) == set(manifest.graphs) == {MEMORY_MODEL}
     shapes = {spec.name: spec.shape for spec in manifest.graphs[MEMORY_MODEL].inputs}

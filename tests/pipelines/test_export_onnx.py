@@ -23,7 +23,7 @@ from lam_export.validate.parity import check_parity
 def test_the_bundle_says_what_it_is(tiny_bundle: Path, tiny_checkpoint_folder: Path) -> None:
     manifest = Bundle(tiny_bundle).manifest
     checkpoint = load_checkpoint(tiny_checkpoint_folder)
-    assert manifest.model.model_dump() == checkpoint.config.model_dump()
+    assert manifest.model.model_dump() == checkpoint.config.to_dict()
     assert (manifest.form, manifest.chunk_size) == ("flat", 128)
     assert manifest.checkpoint.sha256 == checkpoint.sha256
     assert manifest.max_tokens_tested == max(LENGTHS)

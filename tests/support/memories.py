@@ -8,8 +8,8 @@ import tiny
 from dual_state import layer_tensors
 from torch import Tensor
 
-from lam_engines.bundles.manifest import ModelInfo
 from lam_export.model.checkpoint import Checkpoint
+from lam_export.model.config import ModelConfig
 from lam_export.model.memory_step import Memory
 
 
@@ -17,9 +17,8 @@ def checkpoint_of(layer: dict[str, Tensor], heads: int) -> Checkpoint:
     """A checkpoint with one layer and nothing else."""
     hidden = len(layer["q_proj.weight"])
     sizes = {"num_hidden_layers": 1, "intermediate_size": 4, "vocab_size": 8, "type_vocab_size": 2, "position_rows": 4}
-    constants = {"layer_norm_eps": 1e-12, "pad_token_id": 0, "ffn_activation_passes": 2, "blend": (0.1, 0.9)}
     return Checkpoint(
-        config=ModelInfo(hidden_size=hidden, num_attention_heads=heads, **sizes, **constants),
+        config=ModelConfig(hidden_size=hidden, num_attention_heads=heads, **sizes),
         tensors={f"deltanet_layers.0.{name}": tensor for name, tensor in layer.items()},
         layout="made up",
         weights=Path("layer.bin"),

@@ -5,7 +5,7 @@ import reprlib
 from pathlib import PurePosixPath
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, StrictBool, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
 from ..errors import BundleError
 
@@ -151,8 +151,6 @@ class Plan(_Strict):
 class ModelInfo(_Strict):
     """The encoder's sizes and constants."""
 
-    model_config = ConfigDict(allow_inf_nan=False)
-
     hidden_size: Annotated[int, Field(gt=0)]
     """The number of elements in an embedding."""
     num_hidden_layers: int
@@ -166,7 +164,7 @@ class ModelInfo(_Strict):
     type_vocab_size: int
     """The number of rows in the token type table. Only the first is used."""
     position_rows: int
-    """The number of rows in the position table. Longer texts interpolate between them, so it limits no text."""
+    """The number of rows in the position table. It does not limit the length of a text."""
     layer_norm_eps: float
     """The epsilon of every LayerNorm."""
     pad_token_id: Annotated[int, Field(ge=0)]
@@ -175,27 +173,20 @@ class ModelInfo(_Strict):
     """The number of times that GELU is applied in the feed-forward part."""
     blend: tuple[float, float]
     """The weights of the flat form's fast and slow path."""
-    cross_coupling: StrictBool = True
+    cross_coupling: bool = True
     """Whether the recurrent form's two states are mixed at the end of a chunk."""
     final_norm: Literal["chunk", "end"] = "chunk"
-    """When the recurrent form's states are scaled to unit length: after every chunk, or only at the end of the text. No
-    embedding reads the states after the last chunk."""
-    readout_norm: StrictBool = True
+    """When the recurrent form's states are scaled to unit length: after every chunk, or only at the end."""
+    readout_norm: bool = True
     """Whether the recurrent form's states are scaled to unit length before they are read."""
     surprise_threshold: float | None = None
-    """The flux, from 0.01 to 0.99, above which the recurrent form's slow state takes up a chunk. If null, it takes up
-    every chunk."""
+    """The flux above which the recurrent form's slow state takes up a chunk. If null, it takes up every chunk."""
 
     @model_validator(mode="after")
     def _pad_is_a_token(self) -> "ModelInfo":
         if self.pad_token_id >= self.vocab_size:
             raise ValueError(f"pad_token_id must be below vocab_size ({self.vocab_size})")
         return self
-
-    @property
-    def head_size(self) -> int:
-        """The number of elements of a head."""
-        return self.hidden_size // self.num_attention_heads
 
 
 class Manifest(_Strict):

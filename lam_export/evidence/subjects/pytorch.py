@@ -116,7 +116,7 @@ def in_torch(model: "Callable[..., Any]", input_ids: np.ndarray, attention_mask:
 def _fingerprint(bundle: Bundle, checkpoint: "Checkpoint", info: SubjectInfo, compiled: bool) -> tuple[Any, ...]:
     manifest = bundle.manifest
     # Hash the tensors, not the weights file: some tensors come from a teacher or from the config.
-    model = (_tensors_sha256(checkpoint), checkpoint.config.model_dump(), manifest.form, manifest.chunk_size)
+    model = (_tensors_sha256(checkpoint), checkpoint.config.to_dict(), manifest.form, manifest.chunk_size)
     return (*model, info.precision, compiled, info.runtime, _source_sha256(), processor_name(), platform.machine())
 
 

@@ -6,9 +6,8 @@ from pathlib import Path
 
 from torch import Tensor
 
-from lam_engines.bundles.manifest import ModelInfo
 from lam_engines.contract import TOKENIZER
-from lam_export.model.config import config_from_shapes
+from lam_export.model.config import ModelConfig, config_from_shapes
 
 from . import files, layouts
 from .errors import CheckpointError
@@ -22,7 +21,7 @@ __all__ = ["Checkpoint", "CheckpointError", "load_checkpoint", "parts_of", "sha2
 class Checkpoint:
     """A checkpoint after reading and checking. Every tensor is present, has the right shape, and is finite."""
 
-    config: ModelInfo
+    config: ModelConfig
     tensors: Mapping[str, Tensor]
     """The tensors by their canonical names (see ``schema.py``), in the file's dtype, on the CPU."""
     layout: str

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lam_engines.bundles.manifest import ModelInfo
+from lam_export.model.config import ModelConfig
 
 from .errors import CheckpointError
 
@@ -15,7 +15,7 @@ Shape = tuple[int, ...]
 _OPTIONAL = ("token_flux_proj.", "o_norm.gate")
 
 
-def expected_shapes(config: ModelInfo) -> dict[str, tuple[Shape, ...]]:
+def expected_shapes(config: ModelConfig) -> dict[str, tuple[Shape, ...]]:
     """The allowed shapes of every tensor that a checkpoint may hold, by the tensor's name."""
     hidden, ffn = config.hidden_size, config.intermediate_size
     shapes: dict[str, tuple[Shape, ...]] = {
@@ -40,7 +40,7 @@ def expected_shapes(config: ModelInfo) -> dict[str, tuple[Shape, ...]]:
     return shapes
 
 
-def _mixer_shapes(config: ModelInfo) -> dict[str, tuple[Shape, ...]]:
+def _mixer_shapes(config: ModelConfig) -> dict[str, tuple[Shape, ...]]:
     hidden, heads, size = config.hidden_size, config.num_attention_heads, config.head_size
     shapes: dict[str, tuple[Shape, ...]] = {}
     for name in ("q", "k", "v", "o", "g"):
@@ -69,7 +69,7 @@ def _mixer_shapes(config: ModelInfo) -> dict[str, tuple[Shape, ...]]:
     }
 
 
-def check_tensors(tensors: Mapping[str, Tensor], config: ModelInfo) -> None:
+def check_tensors(tensors: Mapping[str, Tensor], config: ModelConfig) -> None:
     """Refuse missing, unexpected and misshapen tensors, integers, and values that are not finite.
 
     Raises:

@@ -6,13 +6,13 @@ from typing import Protocol
 
 from torch import Tensor
 
-from lam_engines.bundles.manifest import ModelInfo
+from lam_export.model.config import ModelConfig
 
 
 class Form(Protocol):
     """The part of a mixer between its input and ``o_proj``, as a ``torch.nn.Module``."""
 
-    def __init__(self, config: ModelInfo, layer: Mapping[str, Tensor], chunk_size: int | None) -> None:
+    def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: int | None) -> None:
         """Take what the form needs from one layer's tensors (names without ``deltanet_layers.{i}.``)."""
 
     def __call__(self, x: Tensor, lengths: Tensor) -> Tensor:

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from lam_engines.bundles.manifest import ModelInfo
+from lam_export.model.config import ModelConfig
 from lam_plugins.fused_delta_rule import torch_op  # noqa: F401  (registers torch.ops.lam.fused_delta_rule)
 
 from .packed import Packed
@@ -17,7 +17,7 @@ class Flat(Packed):
     rule = staticmethod(torch.ops.lam.fused_delta_rule)
     """The operator. A compiler sees into :func:`naive.fused_delta_rule` in its place."""
 
-    def __init__(self, config: ModelInfo, layer: Mapping[str, Tensor], chunk_size: int) -> None:
+    def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: int) -> None:
         super().__init__(layer, decays=False)
         self.chunk_size = chunk_size
         self.register_buffer("blend", torch.tensor(config.blend))

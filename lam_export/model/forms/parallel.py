@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from lam_engines.bundles.manifest import ModelInfo
+from lam_export.model.config import ModelConfig
 from lam_plugins.dual_state_delta_rule.naive import Flux, resonance_flux
 from lam_plugins.fused_delta_rule.naive import L2_NORM_EPS, convolve, gated_norm, valid_rows
 
@@ -19,7 +19,7 @@ class Parallel(PackedWithFlux):
     The method allows static knowledge kernels in the memories. They are zero here: no checkpoint layout has any.
     """
 
-    def __init__(self, config: ModelInfo, layer: Mapping[str, Tensor], chunk_size: None) -> None:
+    def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: None) -> None:
         super().__init__(layer)
         self.heads = config.num_attention_heads
 

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from lam_engines.bundles.manifest import ModelInfo
+from lam_export.model.config import ModelConfig
 from lam_plugins.dual_state_delta_rule import Options, torch_op  # noqa: F401  (registers the operator)
 
 from .packed import PackedWithFlux
@@ -15,7 +15,7 @@ from .packed import PackedWithFlux
 class Recurrent(PackedWithFlux):
     """One product for all projections, then the dual-state operator."""
 
-    def __init__(self, config: ModelInfo, layer: Mapping[str, Tensor], chunk_size: int) -> None:
+    def __init__(self, config: ModelConfig, layer: Mapping[str, Tensor], chunk_size: int) -> None:
         super().__init__(layer)
         self.chunk_size = chunk_size
         self.options = Options(

@@ -131,7 +131,7 @@ def _states_in_model(config: "ModelConfig", graph: Graph, model: ModelInfo, opti
     """The Python model computes, and keeps the states."""
     parameters = {
         "heads": model.num_attention_heads,
-        "head_size": model.head_size,
+        "head_size": model.hidden_size // model.num_attention_heads,
         "idle_timeout": options.idle_timeout,
         "threads": options.threads,
     }
