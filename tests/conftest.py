@@ -36,6 +36,9 @@ settings.load_profile("no clock")
 
 # A shell starts what it puts in the background deaf to Ctrl-C, and what the tests start would be deaf too.
 signal.signal(signal.SIGINT, signal.default_int_handler)
+# So is what nohup starts to a closed terminal. A handler of this process is none of what it starts.
+if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) == signal.SIG_IGN:
+    signal.signal(signal.SIGHUP, lambda number, frame: None)
 
 HEAVY = {"cpp_build", "demo_bundle", "site", "tiny_server", "triton_installation"}
 

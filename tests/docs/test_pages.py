@@ -245,4 +245,4 @@ def test_get_started_on_the_demo_model(tmp_path: Path) -> None:
     assert missed == {"fp32": [], "fp16": [], "int8": ["recall_at_10"]}, "as the page says"
     (int8,) = [c for c in report["comparisons"] if c["candidate"]["precision"] == "int8"]
     (check,) = [check for check in int8["checks"] if check["name"] == "recall_at_10"]
-    assert round(check["found"], 2) == 0.97, "97 in 100, as the page says"
+    assert round(check["found"], 2) == 0.98, "98 in 100, as the page says"

