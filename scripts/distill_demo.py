@@ -114,6 +114,11 @@ def main() -> None:
         for stage in (STATES if args.form == "recurrent" else STAGES if args.start else (*NEW, *STAGES))
         if stage.name in (args.stage or [stage.name])
     ]
+    if not stages or (args.form == "recurrent" and not args.start):
+        raise LamError(
+            "expected stages that this run has, found none: --start leaves out the first two, and --form recurrent "
+            "needs --start and takes no --stage"
+        )
     plan = Plan(args.form, stages, args.steps, args.seed, args.compile, args.device, args.state, args.output)
     start = start_checkpoint(args.start, folder, args.seed)
     run = Run(
