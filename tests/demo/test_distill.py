@@ -112,7 +112,7 @@ def small_runs(
     import distill_texts
     from distill_teacher import Teacher
 
-    for name, value in {"POOL_TOKENS": 60, "BATCH_TOKENS": 32, "LOG_EVERY": 2, "SCORE_EVERY": 2}.items():
+    for name, value in {"POOL_TOKENS": 60, "LOG_EVERY": 2, "SCORE_EVERY": 2}.items():
         monkeypatch.setattr(distill_run, name, value)
     monkeypatch.setattr(distill_score, "LONG", (8, 12))
     monkeypatch.setattr(distill_texts, "LONGEST", 16)  # the tiny teacher's positions
@@ -123,14 +123,14 @@ def small_runs(
     class Stopped(distill_run.Run):
         stop_after = 0
 
-        def train_step(self, *args: Any) -> float:
-            loss: float = super().train_step(*args)
+        def train_step(self, *args: Any) -> torch.Tensor:
+            loss = super().train_step(*args)
             self.stopped = self.step == self.stop_after
             return loss
 
-    def run(folder: Path, form: str, stages: Sequence[Any], stop_after: int = 0) -> Any:
+    def run(folder: Path, form: str, stages: Sequence[Any], stop_after: int = 0, workers: int = 0) -> Any:
         output = folder / "student.safetensors"
-        plan = distill_run.Plan(form, stages, 10, 0, False, "cpu", folder / "state", output)
+        plan = distill_run.Plan(form, stages, 10, 0, False, "cpu", 32, workers, folder / "state", output)
         start = load_checkpoint(tiny_checkpoint_folder)
         tokenizer = distill_texts.load_tokenizer(tiny_teacher_folder)
         teacher = Teacher(tiny_teacher_folder, "cpu")
@@ -171,6 +171,18 @@ def test_a_run_goes_on_where_it_was_stopped(small_runs: Callable[..., Any], tmp_
     assert rows[0] == rows[1]
     assert len(rows[0]) == 6
     assert (tmp_path / "cut" / "student.curve.svg").read_text().startswith("<svg")
+
+
+@pytest.mark.heavy
+def test_texts_come_from_processes_and_are_new_after_a_stop(small_runs: Callable[..., Any], tmp_path: Path) -> None:
+    from distill_run import Stage
+
+    stages = [Stage("all", 1, {"sentence": 0.5, "joined": 0.5}, (1e-3, 1e-3), 0.3)]
+    for stop_after in (4, 0):
+        run = small_runs(tmp_path, "flat", stages, stop_after, workers=2)
+        run.train()
+    assert run.step == 10
+    assert (tmp_path / "student.safetensors").exists()
 
 
 @pytest.mark.heavy

@@ -1,0 +1,48 @@
+"""Batches of the distillation from several processes, for a device that is faster than one process makes texts."""
+
+import itertools
+import random
+import signal
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from distill_texts import Texts, equal_length_batches
+from tokenizers import Tokenizer
+from torch import Tensor
+from torch.utils.data import DataLoader, IterableDataset, get_worker_info
+
+
+class _Batches(IterableDataset[Tensor]):
+    """Endless batches of equal length; every process has texts of its own."""
+
+    def __init__(
+        self, texts: Texts, mixture: Mapping[str, float], tokenizer: Tokenizer, tokens: int, seed: str
+    ) -> None:
+        self.texts, self.mixture, self.tokenizer, self.tokens, self.seed = texts, mixture, tokenizer, tokens, seed
+
+    def __iter__(self) -> Iterator[Tensor]:
+        worker = get_worker_info()
+        rng = random.Random(f"{self.seed} {worker.id if worker else 0}")
+        texts = itertools.chain.from_iterable(self.texts.of(self.mixture, 500, rng) for _ in itertools.count())
+        return equal_length_batches(texts, self.tokenizer, self.tokens)
+
+
+def batches_from_processes(
+    texts: Texts, mixture: Mapping[str, float], tokenizer: Tokenizer, tokens: int, seed: str, *, processes: int
+) -> Iterator[Tensor]:
+    """Endless batches ``[B, L]`` int64, made in ``processes`` that end with the iterator.
+
+    Args:
+        texts, mixture: what :meth:`Texts.of` makes.
+        tokenizer, tokens: of :func:`equal_length_batches`.
+        seed: the same gives the same batches in the same order.
+    """
+    batches = _Batches(texts, mixture, tokenizer, tokens, seed)
+    how: dict[str, Any] = {"num_workers": processes, "prefetch_factor": 8, "worker_init_fn": _leave_signals}
+    return iter(DataLoader(batches, batch_size=None, **how))
+
+
+def _leave_signals(_: int) -> None:
+    """What stops the run is told to its whole group; the run itself ends its processes."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
