@@ -48,14 +48,14 @@ from lam_engines.errors import LamError
 from lam_export.demo import teacher_folder
 from lam_export.model.checkpoint import Checkpoint, load_checkpoint
 
-_STS = {"sentence": 0.2, "blend": 0.25, "swapped": 0.25, "dropped": 0.05, "wide": 0.2, "joined": 0.05}
+_STS = {"sentence": 0.15, "blend": 0.15, "swapped": 0.2, "dropped": 0.03, "wide": 0.4, "joined": 0.07}
 NEW = (
     Stage("layers", 0.15, _STS, (1e-3, 0), 1.0, layerwise=True),
     Stage("mixers", 0.40, _STS, (8e-4, 0), 0.3),
 )
 STAGES = (
-    Stage("long", 0.35, {"joined": 0.4, "wide": 0.3, "sentence": 0.15, "blend": 0.15}, (6e-4, 2e-4), 0.3),
-    Stage("wide", 0.25, {"joined": 0.15, "wide": 0.35, "sentence": 0.2, "blend": 0.3}, (4e-4, 1.5e-4), 0.3),
+    Stage("long", 0.30, {"joined": 0.3, "wide": 0.5, "sentence": 0.1, "blend": 0.1}, (6e-4, 2e-4), 0.3),
+    Stage("wide", 0.30, {"joined": 0.15, "wide": 0.5, "sentence": 0.15, "blend": 0.2}, (4e-4, 1.5e-4), 0.3),
     Stage("sts", 0.40, _STS, (4e-4, 1.5e-4), 0.3),
 )
 
