@@ -4,6 +4,7 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from triton.errors import TritonError
 
 from gpu_evidence import machine, models, weights
 from gpu_evidence.minilm import MiniLm
@@ -62,6 +63,6 @@ def measured(model: nn.Module, exact: Exact, ids: Tensor, *, compiled: bool) -> 
         del found, expected
         machine.free()
         seconds = machine.seconds_of(lambda: model(ids))
-    except (RuntimeError, ValueError) as error:  # out of memory, no compiler, what no graph can hold
+    except (RuntimeError, ValueError, TritonError) as error:  # out of memory, no compiler, what no graph can hold
         return {"wrong": f"{type(error).__name__}: {error}"[:300]}
     return row | {"ms": seconds * 1e3, "tokens/s": ids.numel() / seconds}
