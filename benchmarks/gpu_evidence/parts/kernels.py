@@ -108,7 +108,7 @@ def dual_exact(arguments: tuple[Tensor, ...]) -> Call:
 
 
 def checked(call: Call, exact: Call, tolerance: float) -> dict[str, Any]:
-    """The relative error, and what is wrong if it is too large, or if a call fails for want of memory, registers or else."""
+    """The relative error, and what is wrong if it is too large, or if a call fails for want of memory or else."""
     try:
         found, expected = call(), exact()
         machine.synchronize()
