@@ -67,15 +67,17 @@ def refusal_of_rtx() -> str:
     """
     trt = RTX.module()
     log = log_of(trt)
-    builder = trt.Builder(log)
-    network = builder.create_network()
-    layer = network.add_identity(network.add_input("x", trt.float32, (1,)))
-    network.mark_output(layer.get_output(0))
-    plan = builder.build_serialized_network(network, builder.create_builder_config())
     try:
+        builder = trt.Builder(log)
+        network = builder.create_network()
+        layer = network.add_identity(network.add_input("x", trt.float32, (1,)))
+        network.mark_output(layer.get_output(0))
+        plan = builder.build_serialized_network(network, builder.create_builder_config())
         check_validity(trt, trt.Runtime(log), plan, f"{RTX.title} {RTX.version()} runs nothing here", "lam-export trt")
     except LamError as error:
         return str(error)
+    except TypeError:  # of the bindings, where the library made nothing
+        return f"{RTX.title} {RTX.version()} builds nothing here: {log.said}"
     return ""
 
 
