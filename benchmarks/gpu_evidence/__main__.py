@@ -41,6 +41,7 @@ def main() -> int:
     parser.add_argument("--part", action="append", choices=PARTS, help="Only this part; may be repeated.")
     parser.add_argument("--minutes", type=float, default=8.0, help="End within so many. [default: 8]")
     parser.add_argument("--output", type=Path, help="Folder of the results. [default: benchmarks/results]")
+    parser.add_argument("--commit", help="Of a copy without git. [default: what git says]")
     parser.add_argument("--tiny", action="store_true", help="Without a GPU, to see that every part works.")
     chosen = parser.parse_args()
     if chosen.tiny:
@@ -62,7 +63,7 @@ def main() -> int:
             file=sys.stderr,
         )
         return 1
-    about = machine.describe()
+    about = machine.describe() | ({"commit": chosen.commit} if chosen.commit else {})
     folder = chosen.output or ROOT / ("build/check_gpu" if chosen.tiny else "benchmarks/results")
     record = Record(folder, about, "tiny" if chosen.tiny else about["device"], keep=chosen.part is not None)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))

@@ -94,6 +94,16 @@ def test_without_a_gpu_the_library_says_why(bundle: Path, tiny_checkpoint_folder
 
 
 @without_gpu
+def test_a_gpu_that_the_library_does_not_know(bundle: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No other plan would help, so no command builds one. When a plan is loaded, the library itself is asked."""
+    monkeypatch.setattr("lam_engines.runtimes.tensorrt.cuda.compute_capability", lambda *_: "9.0")
+    with pytest.raises(EngineError, match=r"capability 7\.5, 8\.0, .* found one of 9\.0; use another engine"):
+        runtime("tensorrt-rtx").file_of(Bundle(bundle), "fp32")
+    with pytest.raises(EngineError, match=r"TensorRT for RTX [\d.]+ cannot run engines/.*; see nvidia-smi"):
+        load_engine(bundle, "tensorrt-rtx", precision="fp32")
+
+
+@without_gpu
 def test_no_plan_comes_before_no_gpu(tiny_bundle: Path) -> None:
     with pytest.raises(BundleError, match=r"of precision fp16 for TensorRT for RTX .* --fp16 --rtx"):
         load_engine(tiny_bundle, "tensorrt-rtx")

@@ -10,6 +10,7 @@ import delta_rule
 import dual_state
 import torch
 from torch import Tensor
+from triton.errors import TritonError
 
 from gpu_evidence import machine
 from gpu_evidence.record import Row, Tell
@@ -111,7 +112,7 @@ def checked(call: Call, exact: Call, tolerance: float) -> dict[str, Any]:
     try:
         found, expected = call(), exact()
         machine.synchronize()
-    except (RuntimeError, ValueError) as error:
+    except (RuntimeError, ValueError, TritonError) as error:
         return {"wrong": f"{type(error).__name__}: {error}"[:300]}
     if not found.isfinite().all():
         return {"wrong": "not finite"}

@@ -4,11 +4,12 @@ from collections.abc import Callable
 
 import torch
 from torch import Tensor, nn
+from triton.errors import TritonError
 
 from gpu_evidence import machine, models, weights
 from gpu_evidence.minilm import MiniLm
 from gpu_evidence.record import Row, Tell
-from lam_export.evidence.metrics import THRESHOLDS, diff
+from lam_export.evidence.metrics import diff
 
 SHAPES = ((2, 7),) if machine.tiny else ((1, 128), (1, 512), (1, 4_096), (1, 32_768), (64, 128), (256, 32))
 COMPILER = "aot_eager" if machine.tiny else "inductor"
@@ -55,13 +56,13 @@ def measured(model: nn.Module, exact: Exact, ids: Tensor, *, compiled: bool) -> 
         found, expected = model(ids), exact(ids)
         row: Row = {"1 - cosine": "not compared", "max-abs": "not compared"}
         if expected is not None:
-            apart = diff(found.cpu().numpy(), expected.cpu().numpy(), THRESHOLDS["fp16"])
+            apart = diff(found.cpu().numpy(), expected.cpu().numpy(), models.HALF)
             row = {"1 - cosine": max(0.0, 1 - float(apart.cosine)), "max-abs": float(apart.max_abs)}
             if not apart:
                 return row | {"wrong": str(apart)}
         del found, expected
         machine.free()
         seconds = machine.seconds_of(lambda: model(ids))
-    except (RuntimeError, ValueError) as error:  # out of memory, no compiler, what no graph can hold
+    except (RuntimeError, ValueError, TritonError) as error:  # out of memory, no compiler, what no graph can hold
         return {"wrong": f"{type(error).__name__}: {error}"[:300]}
     return row | {"ms": seconds * 1e3, "tokens/s": ids.numel() / seconds}

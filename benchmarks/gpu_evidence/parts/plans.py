@@ -19,6 +19,8 @@ from torch import Tensor
 from gpu_evidence import machine, models, weights
 from gpu_evidence.record import Row, Tell
 from lam_engines import EngineError, LamError, load_engine
+from lam_engines.runtimes.tensorrt.engine import check_validity, log_of
+from lam_engines.runtimes.tensorrt.library import RTX
 from lam_export.evidence.metrics import THRESHOLDS, diff
 
 if TYPE_CHECKING:
@@ -44,13 +46,39 @@ def run(tell: Tell) -> None:
     lacking = [package for package in COMMANDS if find_spec(package) is None]
     if lacking and found:
         tell({"engine": ", ".join(found), "skipped": f"no {', '.join(lacking)}"})
-    elif found:
+        found = {}
+    if RTX.name in found and (refusal := refusal_of_rtx()):
+        tell({"engine": RTX.name, "what": "this GPU", "refused": refusal})
+        if not machine.tiny:
+            del found[RTX.name]
+    if found:
         bundle = Path(os.environ[machine.WORK]) / "bundle"
         command("onnx", weights.checkpoint_folder(), "-o", bundle, "--precision", "fp16")
         reference = models.reference(models.encoder())
         for engine, options in found.items():
             for row in measured(bundle, engine, options, reference):
                 tell({"engine": engine} | row)
+
+
+def refusal_of_rtx() -> str:
+    """Why TensorRT for RTX runs no plan on this GPU, in its own words; empty if it does.
+
+    It is asked with a plan of one layer, for all GPUs that it knows, before minutes go into one that would not run.
+    """
+    trt = RTX.module()
+    log = log_of(trt)
+    try:
+        builder = trt.Builder(log)
+        network = builder.create_network()
+        layer = network.add_identity(network.add_input("x", trt.float32, (1,)))
+        network.mark_output(layer.get_output(0))
+        plan = builder.build_serialized_network(network, builder.create_builder_config())
+        check_validity(trt, trt.Runtime(log), plan, f"{RTX.title} {RTX.version()} runs nothing here", "lam-export trt")
+    except LamError as error:
+        return str(error)
+    except TypeError:  # of the bindings, where the library made nothing
+        return f"{RTX.title} {RTX.version()} builds nothing here: {log.said}"
+    return ""
 
 
 def measured(bundle: Path, engine: str, options: list[str], reference: Callable[[Tensor], Tensor]) -> Iterator[Row]:

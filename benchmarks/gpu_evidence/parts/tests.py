@@ -1,10 +1,15 @@
 """The tests that need a GPU. On a machine without one they are collected, and each says why it is skipped."""
 
 import sys
+from importlib.util import find_spec
 
 import pytest
 
 from gpu_evidence.record import Row, Tell
+from lam_engines.machine import processors
+
+MOST_WORKERS = 8
+"""Each takes some of the GPU's memory."""
 
 
 class Outcomes:
@@ -34,6 +39,9 @@ def _failure(report: "pytest.TestReport | pytest.CollectReport") -> Row:
 
 
 def run(tell: Tell) -> None:
-    code = pytest.main(["tests/gpu", "-q", "-p", "no:cacheprovider"], plugins=[Outcomes(tell)])
-    if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # those are in the rows
-        sys.exit(f"pytest: {pytest.ExitCode(code).name}")
+    # Compiling kernels takes the most time, and takes a core. TensorRT's tests look at the GPU's free memory.
+    workers = ["-n", str(min(MOST_WORKERS, processors()))] if find_spec("xdist") else []
+    for chosen in (["-m", "not tensorrt", *workers], ["-m", "tensorrt"]):
+        code = pytest.main(["tests/gpu", "-q", "-p", "no:cacheprovider", *chosen], plugins=[Outcomes(tell)])
+        if code not in (pytest.ExitCode.OK, pytest.ExitCode.TESTS_FAILED):  # those are in the rows
+            sys.exit(f"pytest: {pytest.ExitCode(code).name}")

@@ -66,8 +66,7 @@ def find_rtx(gpus: Sequence[str]) -> BuildEnvironment:
         PlanError: it is missing, or cannot build for these GPUs. The message says for which it can.
     """
     rtx = _module(RTX, RTX.extra)
-    known = [f"{name[2:-1]}.{name[-1]}" for name in rtx.ComputeCapability.__members__ if name.startswith("SM")]
-    able = [gpu for gpu in known if gpu != _TURING]
+    able = [gpu for gpu in RTX.compute_capabilities() if gpu != _TURING]
     chosen = tuple(dict.fromkeys(gpus)) or tuple(able)
     if unknown := [gpu for gpu in chosen if gpu not in able]:
         turing = (

@@ -183,7 +183,7 @@ class TensorRtEngine(EmbeddingEngine):
 
 
 def _binding(library: Library) -> PlanBinding:
-    """What a plan must be built for. Where no GPU can be asked, a library that checks plans itself says why."""
+    """What a plan must be built for. Where no GPU is found that fits, a library that checks plans itself says why."""
     try:
         return library.binding()
     except EngineError:
@@ -203,8 +203,8 @@ def check_validity(trt: Any, runtime: Any, plan: bytes, refusal: str, build_comm
         build_command: the command that builds the plan again.
 
     Raises:
-        EngineError: this machine lacks a GPU or its memory, or a driver that is new enough.
-        BundleError: the plan is of another version or for other GPUs, or is damaged.
+        EngineError: this machine lacks a GPU that the library knows, or its memory, or a driver that is new enough.
+        BundleError: the plan is of another version, or is damaged.
     """
     if not hasattr(runtime, "get_engine_validity"):
         return
@@ -214,7 +214,7 @@ def check_validity(trt: Any, runtime: Any, plan: bytes, refusal: str, build_comm
     known = trt.EngineInvalidityDiagnostics
     found = [name for name, reason in known.__members__.items() if int(reasons) & int(reason)]
     said = f"{refusal}: {', '.join([*found, runtime.logger.said])}"
-    if {"VERSION_MISMATCH", "UNSUPPORTED_CC", "MALFORMED_ENGINE"}.intersection(found):
+    if {"VERSION_MISMATCH", "MALFORMED_ENGINE"}.intersection(found):
         raise BundleError(f"{said}; build it here: {build_command}")
     raise EngineError(f"{said}; see nvidia-smi, or use another engine")
 

@@ -48,14 +48,29 @@ class Library:
         """
         return str(self.module().__version__)
 
+    def compute_capabilities(self) -> tuple[str, ...]:
+        """The compute capabilities that TensorRT for RTX has names for, such as 8.6.
+
+        Raises:
+            EngineError: as for :meth:`module`.
+        """
+        names = self.module().ComputeCapability.__members__
+        return tuple(f"{name[2:-1]}.{name[-1]}" for name in names if name.startswith("SM"))
+
     def binding(self) -> "PlanBinding":
         """What a plan must be built for to run here.
 
         Raises:
-            EngineError: the library or a GPU is missing.
+            EngineError: the library or a GPU is missing, or the library runs on no such GPU.
         """
         version = self.version()
-        return PlanBinding(self, version, cuda.compute_capability(self.name, self.extra))
+        found = cuda.compute_capability(self.name, self.extra)
+        if self.is_rtx and found not in self.compute_capabilities():
+            raise EngineError(
+                f"expected a GPU of compute capability {', '.join(self.compute_capabilities())} for {self.title} "
+                f"{version}, found one of {found}; use another engine, such as tensorrt"
+            )
+        return PlanBinding(self, version, found)
 
 
 @dataclass(frozen=True)
