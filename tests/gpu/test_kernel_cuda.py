@@ -4,7 +4,7 @@ import pytest
 import torch
 from delta_rule import TOLERANCE, Case, columns, exactly, relative_error
 
-from lam_plugins.fused_delta_rule import naive
+from lam_plugins.fused_delta_rule import naive, torch_op  # noqa: F401  (registers the operator)
 
 pytestmark = [pytest.mark.gpu, pytest.mark.needs("cuda")]
 
