@@ -24,6 +24,7 @@ PAGES = {
     "benchmarks/results/cpu_goals.md": "cpu_goals.md",
     "benchmarks/results/cpu_long_texts.md": "cpu_long_texts.md",
     "benchmarks/results/cpu_two_threads.md": "cpu_two_threads.md",
+    "benchmarks/results/gpu_nvidia_h200.md": "gpu_nvidia_h200.md",
     "benchmarks/results/serving.md": "serving_figures.md",
     "engines/cpp/README.md": "cpp-code.md",
     "examples/README.md": "examples.md",
