@@ -27,9 +27,9 @@ step. --state is a folder for the run's state. It is written every five minutes,
 
 On cores that others use too, set OMP_WAIT_POLICY=passive, or the threads wait for each other at full load.
 
-On a GPU, add `--device cuda --batch-tokens 32768 --workers 8 --no-compile`: the teacher runs on the fly, on new texts at
-every step. An H200 takes 290,000 tokens a second, a CPU with two cores 2,800. torch.compile does not pay for a run of
-minutes there: with sizes that change it was still compiling after two.
+On a GPU, add `--device cuda --batch-tokens 32768 --workers 8 --no-compile`: the teacher runs on the fly, on new texts
+at every step. An H200 takes 290,000 tokens a second, a CPU with two cores 2,800. torch.compile does not pay for a run
+of minutes there: with sizes that change it was still compiling after two.
 
     python scripts/distill_demo.py --texts train.csv --texts dev.csv --wide wide.txt --exclude test.csv \\
         --sts-dev dev.csv --start lam_export/demo/student.safetensors --steps 6000 --state training \\
