@@ -19,14 +19,13 @@ from torch import Tensor
 from gpu_evidence import machine, models, weights
 from gpu_evidence.record import Row, Tell
 from lam_engines import EngineError, LamError, load_engine
-from lam_engines.runtimes.tensorrt.engine import check_validity, log_of
-from lam_engines.runtimes.tensorrt.library import RTX
 from lam_export.evidence.metrics import THRESHOLDS, diff
 
 if TYPE_CHECKING:
     from lam_engines.embedding.engine import EmbeddingEngine
 
-LIBRARIES = {"tensorrt": ("tensorrt", []), "tensorrt-rtx": ("tensorrt_rtx", ["--rtx"])}
+RTX_ENGINE = "tensorrt-rtx"
+LIBRARIES = {"tensorrt": ("tensorrt", []), RTX_ENGINE: ("tensorrt_rtx", ["--rtx"])}
 """Engine to its package, and to the options of ``lam-export trt``."""
 COMMANDS = ("typer", "rich", "pydantic", "polygraphy", "onnxruntime", "onnxscript", "onnx_ir")
 """What ``lam-export onnx`` and ``lam-export trt`` need."""
@@ -47,10 +46,10 @@ def run(tell: Tell) -> None:
     if lacking and found:
         tell({"engine": ", ".join(found), "skipped": f"no {', '.join(lacking)}"})
         found = {}
-    if RTX.name in found and (refusal := refusal_of_rtx()):
-        tell({"engine": RTX.name, "what": "this GPU", "refused": refusal})
+    if RTX_ENGINE in found and (refusal := refusal_of_rtx()):
+        tell({"engine": RTX_ENGINE, "what": "this GPU", "refused": refusal})
         if not machine.tiny:
-            del found[RTX.name]
+            del found[RTX_ENGINE]
     if found:
         bundle = Path(os.environ[machine.WORK]) / "bundle"
         command("onnx", weights.checkpoint_folder(), "-o", bundle, "--precision", "fp16")
@@ -65,6 +64,10 @@ def refusal_of_rtx() -> str:
 
     It is asked with a plan of one layer, for all GPUs that it knows, before minutes go into one that would not run.
     """
+    # What reads bundles needs pydantic, which a machine without the library may lack.
+    from lam_engines.runtimes.tensorrt.engine import check_validity, log_of
+    from lam_engines.runtimes.tensorrt.library import RTX
+
     trt = RTX.module()
     log = log_of(trt)
     try:
