@@ -17,7 +17,8 @@ export class TextMap {
     this.canvas.addEventListener("pointermove", (event) => this.point(event));
     this.canvas.addEventListener("pointerleave", () => this.mark(-1));
     this.canvas.addEventListener("click", (event) => {
-      this.point(event);
+      // A click's place is rounded: at the edge of its reach, the dot that is marked would be missed.
+      if (this.marked < 0) this.point(event);
       if (this.marked >= 0) choose(this.texts[this.marked]);
     });
   }
