@@ -209,7 +209,7 @@ class Run:
     def _new_targets(self, stage: Stage, rng: random.Random) -> Iterator[Targets]:
         """The targets of a new pool, from as many texts as give ``POOL_TOKENS`` tokens."""
         tokens = 0
-        texts = itertools.chain.from_iterable(self.texts.of(stage.mixture, 500, rng) for _ in itertools.count())
+        texts = self.texts.endless(stage.mixture, rng)
         for input_ids in equal_length_batches(texts, self.tokenizer, self.plan.batch_tokens):
             yield self.teacher(input_ids)
             tokens += input_ids.numel()

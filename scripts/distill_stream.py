@@ -1,6 +1,5 @@
 """Batches of the distillation from several processes, for a device that is faster than one process makes texts."""
 
-import itertools
 import random
 import signal
 from collections.abc import Iterator, Mapping
@@ -23,8 +22,7 @@ class _Batches(IterableDataset[Tensor]):
     def __iter__(self) -> Iterator[Tensor]:
         worker = get_worker_info()
         rng = random.Random(f"{self.seed} {worker.id if worker else 0}")
-        texts = itertools.chain.from_iterable(self.texts.of(self.mixture, 500, rng) for _ in itertools.count())
-        return equal_length_batches(texts, self.tokenizer, self.tokens)
+        return equal_length_batches(self.texts.endless(self.mixture, rng), self.tokenizer, self.tokens)
 
 
 def batches_from_processes(

@@ -114,6 +114,10 @@ class Texts:
         texts = [makers[kind](rng) for kind in kinds]
         return [text for text in texts if normalised(text) not in self.excluded]
 
+    def endless(self, mixture: Mapping[str, float], rng: random.Random) -> Iterator[str]:
+        """Texts of a mixture, without end."""
+        return itertools.chain.from_iterable(self.of(mixture, 500, rng) for _ in itertools.count())
+
 
 def grid_length(tokens: int) -> int:
     """The length to which a text of so many tokens is cut: 1 to 32 as it is, then steps of about an eighth."""
