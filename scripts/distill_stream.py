@@ -1,5 +1,6 @@
 """Batches of the distillation from several processes, for a device that is faster than one process makes texts."""
 
+import gc
 import random
 import signal
 from collections.abc import Iterator, Mapping
@@ -36,11 +37,15 @@ def batches_from_processes(
         seed: the same gives the same batches in the same order.
     """
     batches = _Batches(texts, mixture, tokenizer, tokens, seed)
-    how: dict[str, Any] = {"num_workers": processes, "prefetch_factor": 8, "worker_init_fn": _leave_signals}
+    how: dict[str, Any] = {"num_workers": processes, "prefetch_factor": 8, "worker_init_fn": _begin}
     return iter(DataLoader(batches, batch_size=None, **how))
 
 
-def _leave_signals(_: int) -> None:
-    """What stops the run is told to its whole group; the run itself ends its processes."""
+def _begin(_: int) -> None:
+    """In a process that was forked: what it has from its parent stays as it is, shared and not collected.
+
+    What stops the run is told to its whole group; the run itself ends its processes.
+    """
+    gc.freeze()
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     signal.signal(signal.SIGINT, signal.SIG_IGN)

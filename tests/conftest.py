@@ -30,6 +30,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # The engine auto is the same here whatever is installed; tests of the native operators ask for them.
 os.environ["LAM_OPERATORS"] = ""
 
+# Ray tells of a disk that is 95 % full in the middle of what a command says, and starts nothing new there.
+os.environ["RAY_local_fs_capacity_threshold"] = "1"  # noqa: SIM112  (Ray's own spelling)
+
 # A loaded machine is slow at times, and no test may fail for that.
 settings.register_profile("no clock", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("no clock")

@@ -1,10 +1,16 @@
-"""A Ray cluster of three nodes and an S3 service, both real, and on loopback alone."""
+"""A Ray cluster of three nodes and an S3 service, both real, and on loopback alone.
+
+The cluster is held by a process of its own: Ray ends a process that still asks a cluster a minute after that is gone.
+"""
 
 import os
 import signal
 import socket
 from collections.abc import Iterator
+from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager, suppress
+from functools import cache
+from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 from urllib.request import Request, urlopen
@@ -28,11 +34,9 @@ KEYS = {
 class Nodes:
     """A cluster: a head with Ray's client server, and two nodes with a core each."""
 
-    def __init__(self, work_on_head: bool) -> None:
-        from ray.cluster_utils import Cluster
-
+    def __init__(self, holder: ProcessPoolExecutor, work_on_head: bool) -> None:
+        self._holder = holder
         head, *others = ADDRESSES
-        self._cluster = Cluster()
         with socket.create_server((head, 0)) as free:
             port = free.getsockname()[1]
         self.client = f"ray://{head}:{port}"
@@ -40,15 +44,15 @@ class Nodes:
         self._add(head, num_cpus=int(work_on_head), **options)
         for address in others:
             self.add(address)
-        self._cluster.wait_for_nodes()
-        self.address: str = self._cluster.address
+        self.address: str = self._holder.submit(_whole).result()
 
     def add(self, address: str, cpus: int = 1) -> None:
         self._add(address, num_cpus=cpus, wait=False)
 
     def _add(self, address: str, **options: Any) -> None:
         memory = 100 << 20
-        self._cluster.add_node(node_ip_address=address, num_gpus=0, object_store_memory=memory, **options)
+        options |= {"node_ip_address": address, "num_gpus": 0, "object_store_memory": memory}
+        self._holder.submit(_add_node, options).result()
 
     def kill(self, address: str) -> None:
         """End a node as a power cut does."""
@@ -65,21 +69,43 @@ class Nodes:
         return found
 
     def _processes(self, address: str) -> set[int]:
-        (node,) = [node for node in self._cluster.list_all_nodes() if node.node_ip_address == address]
-        return {found.process.pid for processes in node.all_processes.values() for found in processes}
+        return self._holder.submit(_processes_of, address).result()
 
-    def close(self) -> None:
-        self._cluster.shutdown()
+
+@cache
+def _held() -> Any:
+    """The cluster of this process."""
+    from ray.cluster_utils import Cluster
+
+    return Cluster()
+
+
+def _add_node(options: dict[str, Any]) -> None:
+    _held().add_node(**options)
+
+
+def _whole() -> str:
+    _held().wait_for_nodes()
+    return str(_held().address)
+
+
+def _processes_of(address: str) -> set[int]:
+    (node,) = [node for node in _held().list_all_nodes() if node.node_ip_address == address]
+    return {found.process.pid for processes in node.all_processes.values() for found in processes}
+
+
+def _end() -> None:
+    _held().shutdown()
 
 
 @contextmanager
 def cluster(*, work_on_head: bool = False) -> Iterator[Nodes]:
     """Start a cluster, and end it with all its processes."""
-    nodes = Nodes(work_on_head)
-    try:
-        yield nodes
-    finally:
-        nodes.close()
+    with ProcessPoolExecutor(1, mp_context=get_context("spawn")) as holder:
+        try:
+            yield Nodes(holder, work_on_head)
+        finally:
+            holder.submit(_end).result()
 
 
 @contextmanager

@@ -25,8 +25,11 @@ def lam_export(*arguments: object, stdin: str = "", stdout: int | None = None) -
     """Run a command to its end, in this process, with standard streams of its own: those of libraries and children too.
 
     What it would leave behind in the process is put back: environment, folder, handler of SIGTERM, processors.
-    ``stdout`` is the descriptor of another standard output.
+    ``stdout`` is the descriptor of another standard output. With ``--ray`` it gets a process: Ray ends the one that it
+    is used in, a minute after a cluster that it still asks is gone.
     """
+    if "--ray" in arguments and not stdin and stdout is None:
+        return lam_export_process(*arguments)
     command = ["lam-export", *map(str, arguments)]
     with _as_it_was(command), _streams(stdin, stdout) as (output, errors):
         try:

@@ -52,7 +52,7 @@ def wait_for(condition: Callable[[], object], seconds: float = 120) -> None:
 
 
 def refused(*arguments: object) -> str:
-    """The line with which a command refuses. Ray would change this process, so the command has its own."""
+    """The line with which a command refuses, which has a process of its own."""
     result = lam_export_process("embed", *arguments)
     assert result.returncode == 1, result.stderr
     assert result.stderr.startswith("error: "), result.stderr

@@ -60,7 +60,7 @@ SAID = [
 
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An engine with a limit, in this process and in those of Ray."""
+    """An engine with a limit, in this process and in those that it starts."""
     from lam_engines.runtimes.onnxruntime.engine import OnnxRuntimeEngine
 
     for name in ("max_tokens", "_max_batch"):
@@ -68,7 +68,8 @@ def limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     exec(LIMITED, {})
     (tmp_path / "limited").mkdir()
     (tmp_path / "limited" / "sitecustomize.py").write_text(LIMITED)
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "limited"), *sys.path]))
+    monkeypatch.syspath_prepend(tmp_path / "limited")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
 
 
 @pytest.fixture

@@ -160,7 +160,8 @@ def test_a_server_that_hangs(
     events: list[str] = []
     server = TritonServer(repository, installation=triton_installation, on_event=events.append)
     with nothing_left(server):
-        os.kill(server.pid or 0, signal.SIGSTOP)
+        assert server.pid
+        os.kill(server.pid, signal.SIGSTOP)
         deadline = time.monotonic() + BACK
         while not server.restarts:
             assert time.monotonic() < deadline
