@@ -161,6 +161,16 @@ class _Remote(io.RawIOBase):
         super().close()
 
 
+def read_at_once(place: Path) -> bytes:
+    """The content of a small remote file that others may be writing anew.
+
+    It is one request. To open the file takes two, its state and its content, and fails if it changes between them.
+    """
+    remote: Any = place
+    content: bytes = remote.fs.cat_file(remote.path)
+    return content
+
+
 def remove_all(places: Sequence[Path]) -> None:
     """Remove remote files, many with one request where the storage can."""
     some: Any = places

@@ -18,7 +18,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from ..files import OutputError
-from ..storage import create, reached
+from ..storage import create, reached, read_at_once
 
 _BEAT, _PATIENCE = 2.0, 10.0
 """Seconds between two writes of a lock, and until one without writes counts as left behind."""
@@ -75,7 +75,7 @@ class Lease:
 
     def _is_own(self) -> bool:
         try:
-            return self._run.encode() in self._place.read_bytes()
+            return self._run.encode() in read_at_once(self._place)
         except FileNotFoundError:
             return False
 
@@ -134,7 +134,7 @@ def _changes(lock: Path) -> bool | None:
     before, end = None, time.monotonic() + _PATIENCE
     while time.monotonic() < end:
         try:
-            now = lock.read_bytes()
+            now = read_at_once(lock)
         except FileNotFoundError:
             return None
         if now != (before := before or now):

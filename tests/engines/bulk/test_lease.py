@@ -1,6 +1,8 @@
 """The lock of an output on object storage: one run at a time, whatever dies, stands still or begins at once."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -9,7 +11,7 @@ from clusters import bucket
 from lam_engines.bulk import lease
 from lam_engines.bulk.output import locked
 from lam_engines.files import OutputError
-from lam_engines.storage import create, place_of, state_of
+from lam_engines.storage import create, place_of, read_at_once, state_of
 
 pytestmark = [pytest.mark.heavy, pytest.mark.needs("moto", "s3fs", "upath")]
 
@@ -30,6 +32,24 @@ def test_one_run_at_a_time(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with locked(out), pytest.raises(OutputError, match="another run is writing to"), locked(out):
         pass
     assert not (out).exists()
+
+
+def test_a_lock_is_read_while_it_is_written(out: Path) -> None:
+    lock, contents, end = out / "_lock-000001.json", {b"one", b"and another"}, threading.Event()
+    lock.write_bytes(b"one")
+
+    def write() -> None:
+        while not end.is_set():
+            for content in contents:
+                lock.write_bytes(content)
+
+    with ThreadPoolExecutor(1) as writer:
+        writing = writer.submit(write)
+        try:
+            assert {read_at_once(lock) for _ in range(100)} == contents
+        finally:
+            end.set()
+        writing.result()
 
 
 def test_a_lock_that_was_left_behind(out: Path, monkeypatch: pytest.MonkeyPatch) -> None:
