@@ -7,6 +7,7 @@ import random
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 import torch
@@ -229,7 +230,7 @@ class Run:
         """What decides which weights are kept. The recurrent form's states matter on long texts only."""
         if self.plan.form == "recurrent":
             return sum(score for name, score in scores.items() if name.startswith("cosine_"))
-        return scores["spearman"]
+        return scores["spearman"] + fmean(score for name, score in scores.items() if name.startswith("cosine"))
 
     def _resume(self) -> None:
         path = self.plan.state / "state.pt"

@@ -3,7 +3,7 @@
 
     python scripts/distill_score.py test.csv lam_export/demo/student.safetensors
 
-Prints the rows of a table in Markdown, for the flat and the recurrent form. A student's scores take half a minute.
+Prints the rows of a table in Markdown, for the flat and the recurrent form. A student's scores take a minute.
 """
 
 import argparse
@@ -25,8 +25,8 @@ from lam_export.model.encoder import Encoder
 
 LONG = (50, 145, 370)
 """Tokens of the long texts: sentences of the STS file in a row."""
-TEXTS = 24
-"""Of each length; and of single sentences ten times as many."""
+TEXTS = 96
+"""Of each length, and of single sentences ten times as many. A mean cosine of them has an error of about 0.003."""
 
 
 class Scores:

@@ -16,6 +16,8 @@ LONGEST = 512
 """Tokens; everything longer is cut."""
 EXACT = 32
 """Tokens; up to this length a text stays as it is. A longer one is cut to the next lower length of a grid."""
+JOINED = (5.5, 8)
+"""Powers of two between which the words of joined texts lie."""
 SWAPPED = 4
 """Letters; shorter words are not exchanged."""
 
@@ -50,7 +52,8 @@ class Texts:
     - ``swapped``: a blend in which words of four letters and more are exchanged, each with probability 0.3, for any
       word of both sorts with the same two last letters. It says something new, in the manner of the sentences.
     - ``wide``: a text of the wide collection, as it is.
-    - ``joined``: 2 to 24 of both sorts in a row, for long texts.
+    - ``joined``: texts of one of the sorts in a row, for long texts: at least 45 to 256 words, as many of 45 to 90 as
+      of 90 to 180.
     """
 
     def __init__(self, sentences: list[str], wide: list[str], excluded: Set[str] = frozenset()) -> None:
@@ -98,7 +101,10 @@ class Texts:
 
     def joined(self, rng: random.Random) -> str:
         source = self.wide if rng.random() < 0.5 else self.sentences
-        return " ".join(rng.choices(source, k=rng.choice((2, 3, 4, 6, 8, 12, 16, 24))))
+        words, wanted = list[str](), 2 ** rng.uniform(*JOINED)
+        while len(words) < wanted:
+            words += rng.choice(source).split()
+        return " ".join(words)
 
     def of(self, mixture: Mapping[str, float], count: int, rng: random.Random) -> list[str]:
         """``count`` texts, without the excluded among them; ``mixture`` gives the share of each kind."""

@@ -102,6 +102,16 @@ def test_no_excluded_sentence_comes_about_by_chance() -> None:
     assert "a man is playing a flute" not in made
 
 
+def test_a_mean_is_of_students_of_one_size() -> None:
+    from distill_average import mean_student
+
+    one, two = ({"weight": torch.full((2, 3), value, dtype=torch.float16)} for value in (1.0, 2.0))
+    assert (mean_student([one, two])["weight"] == torch.full((2, 3), 1.5)).all()
+    for other in ({"weight": torch.ones(3, 2)}, {"bias": torch.ones(2, 3)}):
+        with pytest.raises(LamError, match="expected students with the same tensors, found others"):
+            mean_student([one, other])
+
+
 @pytest.fixture
 def small_runs(
     tiny_checkpoint_folder: Path, tiny_teacher_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
