@@ -28,8 +28,9 @@ def lam_export(*arguments: object, stdin: str = "", stdout: int | None = None) -
     ``stdout`` is the descriptor of another standard output. With ``--ray`` it gets a process: Ray ends the one that it
     is used in, a minute after a cluster that it still asks is gone.
     """
-    if "--ray" in arguments and not stdin and stdout is None:
-        return lam_export_process(*arguments)
+    if "--ray" in arguments:
+        assert stdout is None
+        return lam_export_process(*arguments, stdin=stdin)
     command = ["lam-export", *map(str, arguments)]
     with _as_it_was(command), _streams(stdin, stdout) as (output, errors):
         try:

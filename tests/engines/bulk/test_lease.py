@@ -46,7 +46,7 @@ def test_a_lock_is_read_while_it_is_written(out: Path) -> None:
     with ThreadPoolExecutor(1) as writer:
         writing = writer.submit(write)
         try:
-            assert {read_at_once(lock) for _ in range(100)} == contents
+            assert {read_at_once(lock) for _ in range(100)} <= contents
         finally:
             end.set()
         writing.result()

@@ -2,7 +2,6 @@
 
 import json
 import os
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -60,7 +59,7 @@ SAID = [
 
 @pytest.fixture
 def limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """An engine with a limit, in this process and in those that it starts."""
+    """An engine with a limit, in this process and in those that get its ``sys.path``."""
     from lam_engines.runtimes.onnxruntime.engine import OnnxRuntimeEngine
 
     for name in ("max_tokens", "_max_batch"):
@@ -69,7 +68,6 @@ def limited(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "limited").mkdir()
     (tmp_path / "limited" / "sitecustomize.py").write_text(LIMITED)
     monkeypatch.syspath_prepend(tmp_path / "limited")
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
 
 
 @pytest.fixture
