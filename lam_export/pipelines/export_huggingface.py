@@ -145,15 +145,15 @@ def _openvino_from_graph(graph: "onnx.ModelProto", place: Path) -> "Infer":
     """Write a graph as OpenVINO's own format reads it, in float32, and load it."""
     import onnx.inliner
 
-    from lam_engines.runtimes.openvino.library import compile_options, library
+    from lam_engines.runtimes.openvino.library import compile_options, core, library
 
     openvino = library()
     content = onnx.inliner.inline_local_functions(graph).SerializeToString()  # it reads no local functions
     try:
-        model = openvino.Core().read_model(content, b"")
+        model = core().read_model(content, b"")
         place.parent.mkdir(exist_ok=True)
         openvino.save_model(model, str(place), compress_to_fp16=False)
-        compiled = openvino.Core().compile_model(str(place), "CPU", compile_options(None))
+        compiled = core().compile_model(str(place), "CPU", compile_options(None))
     except RuntimeError as error:
         raise FolderError(
             f"OpenVINO {openvino.__version__} cannot load this model: {' '.join(str(error).split())[:300]}; leave out "

@@ -115,17 +115,23 @@ def test_paths_with_any_character(tiny_bundle: Path, tmp_path: Path, name: str) 
 
 
 @pytest.mark.heavy
-def test_sighup_loads_again(tiny_bundle: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("engine", ["onnxruntime", pytest.param("openvino", marks=pytest.mark.needs("openvino"))])
+def test_sighup_loads_again(tiny_bundle: Path, tmp_path: Path, engine: str) -> None:
     bundle = copytree(tiny_bundle, tmp_path / "bundle")
-    with serving(bundle) as (process, url):
+    with serving(bundle, "--engine", engine, "--drain-delay", 0) as (process, url):
         assert process.stderr is not None
-        process.send_signal(signal.SIGHUP)
         lines = iter(process.stderr.readline, "")
-        assert "the models were loaded again\n" in lines
-        (bundle / "model.onnx").write_bytes(b"")
+        for _ in range(3):
+            process.send_signal(signal.SIGHUP)
+            assert "the models were loaded again\n" in lines
+            assert len(embed(url, ["cat"])) == 1
+        for graph in bundle.glob("model*.onnx"):
+            graph.write_bytes(b"")
         process.send_signal(signal.SIGHUP)
         assert next(lines).startswith("nothing was changed: ")
         assert len(embed(url, ["cat"])) == 1
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
 
 
 @pytest.mark.heavy

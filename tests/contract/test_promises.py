@@ -1,5 +1,8 @@
 """What every runtime must promise of an embedding, whatever runs it."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -221,6 +224,36 @@ def test_a_closed_engine_says_so(registered: Opener) -> None:
     for use in (lambda: engine.embed(["a"]), lambda: engine.embed_ids(np.array([[2, 3]]))):
         with pytest.raises(EngineError, match="this engine is closed"):
             use()
+
+
+SIGNALLED = """
+import gc, os, pathlib, signal, sys, threading
+from promises import Opener, Way
+
+name, precision, kind, bundle, build = sys.argv[1:]
+opener = Opener(Way(name, precision, kind), pathlib.Path(bundle), pathlib.Path(build))
+first, second = opener(), opener()
+assert first.embed(["a"]).shape == second.embed(["a"]).shape
+first.close()
+del first
+gc.collect()
+thread = threading.Thread(target=second.close)
+del second
+thread.start()
+thread.join()
+del thread
+gc.collect()
+signal.signal(signal.SIGTERM, lambda *_: print("it was handled"))
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+
+
+@pytest.mark.heavy
+def test_signals_are_handled_whenever_and_wherever_an_engine_is_closed(opener: Opener, way: Way) -> None:
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [sys.executable, "-c", SIGNALLED, way.name, way.precision, way.kind, opener.bundle, opener.build or ""]
+    result = subprocess.run([*map(str, command)], capture_output=True, text=True, env=environment)
+    assert (result.returncode, result.stdout) == (0, "it was handled\n"), result.stderr
 
 
 def test_an_altered_file_is_refused(opener: Opener, way: Way, copied: Path) -> None:

@@ -106,13 +106,11 @@ def test_two_thousand_tokens_do_not_drift() -> None:
 @pytest.mark.needs("openvino")
 @LAYOUTS
 def test_in_openvino(shared: bool) -> None:
-    import openvino
+    from lam_engines.runtimes.openvino.library import core
 
     case = Case([100, 1, 33], 32, shared=shared)
     model = onnx.inliner.inline_local_functions(model_of(case, 32))
-    core = openvino.Core()
-    compiled = core.compile_model(
-        core.read_model(model.SerializeToString()), "CPU", {"INFERENCE_PRECISION_HINT": "f32"}
-    )
+    graph = core().read_model(model.SerializeToString())
+    compiled = core().compile_model(graph, "CPU", {"INFERENCE_PRECISION_HINT": "f32"})
     found = compiled({"projected": case.projected.float().numpy(), "lengths": case.lengths.numpy()})[0]
     assert_equal(found, case, 32)

@@ -103,12 +103,27 @@ std::shared_ptr<ov::Model> read_model(std::string_view content) {
     return frontend->convert(frontend->load(static_cast<std::istream*>(&stream)));
 }
 
+/// OpenVINO's `Core` that compiles every graph of this process. It is never destroyed.
+///
+/// With its first graph a `Core` loads its plugin for the CPU, which gives the calling thread a stack for signal
+/// handlers, and frees the stack when the `Core` and its graphs are gone. If that is in another thread, or another
+/// `Core` was loaded meanwhile, the thread keeps the freed stack, and a handler with SA_ONSTACK, such as Python's and
+/// Go's, ends the process (2026.4.1).
+ov::Core& core() {
+    static ov::Core* const one = [] {
+        auto* made = new ov::Core;
+        made->add_extension(operator_extensions());  // a graph kept in the cache is read by it
+        return made;
+    }();
+    return *one;
+}
+
 /// Whether this CPU computes in bfloat16. With AVX-512 alone OpenVINO imitates it, which is slower than float32.
 bool has_bf16() {
 #if defined(__x86_64__)
     if (__builtin_cpu_supports("avx512f") && !__builtin_cpu_supports("avx512bf16")) return false;
 #endif
-    const auto found = ov::Core().get_property("CPU", ov::device::capabilities);
+    const auto found = core().get_property("CPU", ov::device::capabilities);
     return std::find(found.begin(), found.end(), ov::device::capability::BF16) != found.end();
 }
 
@@ -165,11 +180,9 @@ ov::CompiledModel compile(const Bundle& bundle, const Options& options) {
     const std::string graph = graph_of(bundle.manifest());
     const Content content = bundle.read(graph);
     try {
-        ov::Core core;
-        core.add_extension(operator_extensions());  // a graph kept in the cache is read by it
         const std::shared_ptr<ov::Model> model = read_model(content.view());
         if (options.precision == "bf16") compute_in_bf16(model);
-        return core.compile_model(model, "CPU", settings(options));
+        return core().compile_model(model, "CPU", settings(options));
     } catch (const std::exception& error) {
         throw BundleError("OpenVINO " + openvino_version() + " cannot load " + graph + ": " + reason(error) +
                           remedy(graph));

@@ -17,7 +17,7 @@ from ...embedding.engine import EmbeddingEngine
 from ...embedding.long_texts import WINDOW_TOKENS, flat_embedding
 from ...errors import BundleError, EngineError
 from ...machine import processors
-from .library import check_bf16, compile_options, compute_in_bf16, infer, library, version_of
+from .library import check_bf16, compile_options, compute_in_bf16, core, infer, library, version_of
 from .operators import check_operators, find_operators, graph_of
 
 if TYPE_CHECKING:
@@ -167,10 +167,10 @@ class OpenVinoGraph:
             content = reading.result()
         self.threads, self.precision = threads, precision
         with self._errors():
-            self._core: Any = openvino.Core()
+            reader = openvino.Core()
             if operators is not None:
-                self._core.add_extension(str(operators))
-            self._model: Any = self._core.read_model(content, b"")
+                reader.add_extension(str(operators))
+            self._model: Any = reader.read_model(content, b"")
             if precision == "bf16":
                 compute_in_bf16(self._model)
 
@@ -197,12 +197,12 @@ class OpenVinoGraph:
                 value.output(0).set_names({WINDOW})
                 window.output(0).replace(value.output(0))
                 model.add_parameters([value])
-            compiled: CompiledModel = self._core.compile_model(model, "CPU", options)
+            compiled: CompiledModel = core().compile_model(model, "CPU", options)
             return compiled
 
     def close(self) -> None:
         """Give back the weights."""
-        self._core = self._model = None
+        self._model = None
 
     @contextmanager
     def _errors(self) -> Iterator[None]:

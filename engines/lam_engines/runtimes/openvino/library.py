@@ -1,5 +1,6 @@
 """The package ``openvino``: its import without what is not needed, its oldest version, its options, and one call."""
 
+import os
 import sys
 from collections.abc import Mapping
 from importlib import import_module
@@ -17,6 +18,8 @@ _TELEMETRY, _CONVERTER = "openvino_telemetry", "openvino.tools.ovc"
 _KERNELS = 1000
 """How many prepared kernels OpenVINO keeps for shapes that it has seen. One takes about 0.3 MB with the demo model.
 Lengths vary without end, so with OpenVINO's default of 5,000 a process grows by more than a gigabyte."""
+
+_CORES: dict[int, Any] = {}
 
 
 def library() -> Any:
@@ -45,6 +48,21 @@ def check_version(version: str) -> None:
             f"expected OpenVINO {oldest} or newer, found {version}, which gives NaN for padded texts; run: pip install "
             f"--upgrade 'openvino>={oldest}'"
         )
+
+
+def core() -> Any:
+    """OpenVINO's ``Core`` that compiles every graph of this process. It is never closed.
+
+    With its first graph a ``Core`` loads its plugin for the CPU, which gives the calling thread a stack for signal
+    handlers, and frees the stack when the ``Core`` and its graphs are gone. If that is in another thread, or another
+    ``Core`` was loaded meanwhile, the thread keeps the freed stack, and the next signal ends the process (2026.4.1).
+
+    Raises:
+        EngineError: as for :func:`library`.
+    """
+    process = os.getpid()  # threads of a Core do not live on in a fork
+    # Of two threads that come here first, one drops its Core, which has loaded nothing.
+    return _CORES.get(process) or _CORES.setdefault(process, library().Core())
 
 
 def infer(request: Any, feed: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -120,7 +138,7 @@ def check_bf16() -> None:
     """
     found = instruction_sets()
     imitated = "avx512f" in found and not found & {"avx512_bf16", "amx_bf16"}
-    if imitated or "BF16" not in library().Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+    if imitated or "BF16" not in core().get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
         raise EngineError(
             f"expected a processor with instructions for bf16 (AMX, AVX-512 BF16 or ARM BF16), found "
             f"{processor_name()}; leave the precision out for fp32"

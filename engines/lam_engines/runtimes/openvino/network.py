@@ -6,7 +6,7 @@ from threading import Lock
 import numpy as np
 
 from ...contract import INPUTS, MODEL
-from .library import check_bf16, compile_options, compute_in_bf16, infer, library
+from .library import check_bf16, compile_options, compute_in_bf16, core, infer, library
 
 OPERATORS_FILE = "operators.so"
 """The library of native operators, if the graph has nodes of it."""
@@ -16,15 +16,15 @@ class OpenVinoNetwork:
     """A graph in OpenVINO. One batch runs at a time, on all threads."""
 
     def __init__(self, folder: Path, precision: str, threads: int | None) -> None:
-        core = library().Core()
         if precision == "bf16":
             check_bf16()
+        reader = library().Core()
         if (folder / OPERATORS_FILE).exists():
-            core.add_extension(str(folder / OPERATORS_FILE))
-        graph = core.read_model(str(folder / MODEL))
+            reader.add_extension(str(folder / OPERATORS_FILE))
+        graph = reader.read_model(str(folder / MODEL))
         if precision == "bf16":
             compute_in_bf16(graph)
-        self._request = core.compile_model(graph, "CPU", compile_options(threads, precision)).create_infer_request()
+        self._request = core().compile_model(graph, "CPU", compile_options(threads, precision)).create_infer_request()
         self._lock = Lock()
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:

@@ -83,11 +83,11 @@ class OpenVino(Runtime):
     def run_graph(
         self, graph: Path, threads: int | None, precision: str = "fp32"
     ) -> "Callable[[np.ndarray, np.ndarray], np.ndarray]":
-        from .library import check_bf16, compile_options, library
+        from .library import check_bf16, compile_options, core
 
         if precision == "bf16":
             check_bf16()
-        compiled = library().Core().compile_model(str(graph), "CPU", compile_options(threads, precision))
+        compiled = core().compile_model(str(graph), "CPU", compile_options(threads, precision))
 
         def infer(input_ids: "np.ndarray", attention_mask: "np.ndarray") -> "np.ndarray":
             return compiled({INPUT_IDS: input_ids, ATTENTION_MASK: attention_mask})[SENTENCE_EMBEDDING]
