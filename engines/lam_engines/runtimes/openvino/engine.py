@@ -4,9 +4,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import partial
-from queue import LifoQueue
 from shlex import quote
-from threading import Lock
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +17,7 @@ from ...errors import BundleError, EngineError
 from ...machine import processors
 from .library import check_bf16, compile_options, compute_in_bf16, core, infer, library, version_of
 from .operators import check_operators, find_operators, graph_of
+from .requests import Requests
 
 if TYPE_CHECKING:
     from openvino import CompiledModel, InferRequest
@@ -59,11 +58,8 @@ class OpenVinoEngine(EmbeddingEngine):
         compiled = self._graph.compile()
         super().__init__(bundle, graph_of(bundle))
         _check_interface(compiled, self.file, self.model.hidden_size)
-        self._lock = Lock()
-        self._request: InferRequest | None = compiled.create_infer_request()
+        self._requests = Requests(compiled.create_infer_request())
         self._windowed: InferRequest | None = None
-        self._calls, self._counting = 0, Lock()
-        self._shares: LifoQueue[InferRequest] | None = None
 
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         long = self._in_windows() if input_ids.shape[1] > WINDOW_TOKENS else None
@@ -83,15 +79,11 @@ class OpenVinoEngine(EmbeddingEngine):
         return self._in_windows() or super()._streamer()
 
     def share(self, calls: int) -> int:
-        """Two batches on one thread each take a tenth less time than one after the other on two: threads wait for each
-        other, and a batch's fixed cost is smaller. A call that is alone still has all threads."""
         calls = min(calls, self._graph.threads or processors())
         if calls > 1:
             compiled = self._graph.compile(streams=calls)
             self.max_padding = _SHARED_MAX_PADDING
-            self._shares = LifoQueue()
-            for _ in range(calls):
-                self._shares.put(compiled.create_infer_request())
+            self._requests.share(compiled.create_infer_request() for _ in range(calls))
         return calls
 
     def _run(self, feed: Mapping[str, np.ndarray]) -> np.ndarray:
@@ -107,34 +99,18 @@ class OpenVinoEngine(EmbeddingEngine):
 
     @contextmanager
     def _request_for(self, feed: Mapping[str, np.ndarray]) -> "Iterator[InferRequest]":
-        """What runs a batch: with all threads, or with a share of them beside other calls."""
-        with self._counting:
-            shares = self._shares if self._calls and WINDOW not in feed else None
-            self._calls += 1
-        try:
-            if shares is not None:
-                request = shares.get()
-                try:
-                    yield request
-                finally:
-                    shares.put(request)
-                return
-            with self._lock:
-                if self._request is None:
-                    raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE, 'openvino')")
-                if WINDOW in feed:
-                    self._windowed = self._windowed or self._graph.compile(windowed=True).create_infer_request()
-                    yield self._windowed
-                else:
-                    yield self._request
-        finally:
-            with self._counting:
-                self._calls -= 1
+        windowed = WINDOW in feed
+        with self._requests.taken(whole=windowed) as request:
+            if request is None:
+                raise EngineError("this engine is closed; load the bundle again: load_engine(BUNDLE, 'openvino')")
+            if windowed:
+                self._windowed = self._windowed or self._graph.compile(windowed=True).create_infer_request()
+            yield self._windowed if windowed else request
 
     def close(self) -> None:
-        with self._lock:
-            self._request = self._windowed = self._shares = None
-            self._graph.close()
+        self._requests.close()
+        self._windowed = None
+        self._graph.close()
 
 
 class OpenVinoGraph:

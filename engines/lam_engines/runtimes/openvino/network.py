@@ -1,21 +1,23 @@
 """OpenVINO on the CPU without the rest of this package; see :class:`~lam_engines.runtimes.portable.Portable`."""
 
 from pathlib import Path
-from threading import Lock
+from typing import Any
 
 import numpy as np
 
 from ...contract import INPUTS, MODEL
+from ...machine import processors
 from .library import check_bf16, compile_options, compute_in_bf16, core, infer, library
+from .requests import Requests
 
 OPERATORS_FILE = "operators.so"
 """The library of native operators, if the graph has nodes of it."""
 
 
 class OpenVinoNetwork:
-    """A graph in OpenVINO. One batch runs at a time, on all threads."""
+    """A graph in OpenVINO. Batches run beside each other, each on its share of the threads; one alone has them all."""
 
-    def __init__(self, folder: Path, precision: str, threads: int | None) -> None:
+    def __init__(self, folder: Path, precision: str, threads: int | None, workers: int) -> None:
         if precision == "bf16":
             check_bf16()
         reader = library().Core()
@@ -24,17 +26,24 @@ class OpenVinoNetwork:
         graph = reader.read_model(str(folder / MODEL))
         if precision == "bf16":
             compute_in_bf16(graph)
-        self._request = core().compile_model(graph, "CPU", compile_options(threads, precision)).create_infer_request()
-        self._lock = Lock()
+
+        def compiled(streams: int) -> Any:
+            return core().compile_model(graph, "CPU", compile_options(threads, precision, streams))
+
+        self._requests = Requests(compiled(1).create_infer_request())
+        shares = min(workers, threads or processors())
+        if shares > 1:
+            sharing = compiled(shares)
+            self._requests.share(sharing.create_infer_request() for _ in range(shares))
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
-        with self._lock:
-            return infer(self._request, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
+        with self._requests.taken() as request:
+            return infer(request, dict(zip(INPUTS, (input_ids, attention_mask), strict=True)))
 
     def max_batch(self, tokens: int) -> int | None:
         return None
 
 
 def load(folder: Path, precision: str, threads: int | None, workers: int) -> OpenVinoNetwork:
-    """Load ``model.onnx``. While one worker computes, the others prepare and answer."""
-    return OpenVinoNetwork(folder, precision, threads)
+    """Load ``model.onnx``, for so many workers that compute."""
+    return OpenVinoNetwork(folder, precision, threads, workers)

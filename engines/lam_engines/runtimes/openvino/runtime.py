@@ -71,7 +71,7 @@ class OpenVino(Runtime):
         from .network import OPERATORS_FILE
         from .operators import find_operators
 
-        own = ("runtimes/openvino/network.py", "runtimes/openvino/library.py")
+        own = (f"runtimes/openvino/{name}.py" for name in ("network", "library", "requests"))
         modules = (*own, "contract.py", "errors.py", "machine.py")
         file, operators = self.file_of(bundle, precision), find_operators(bundle).path
         if operators is None:

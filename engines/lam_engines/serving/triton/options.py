@@ -31,8 +31,8 @@ class ServingOptions:
     batch_tokens: int | None = None
     """Largest number of tokens in a batch, padding counted; None: the engine's default, and 16,384 on a GPU."""
     instances: int = 1
-    """Batches that are computed at the same time. One more is prepared and answered meanwhile. With the flavours
-    onnxruntime and tensorrt, each instance has its own memory."""
+    """Batches that are computed at the same time. One more is prepared and answered meanwhile, which OpenVINO computes
+    too, on a share of the threads. With the flavours onnxruntime and tensorrt, each instance has its own memory."""
     threads: int | None = None
     """Threads that compute one batch on a CPU; None: all that the server may use, less one for each other batch."""
     queue_size: int = 256
