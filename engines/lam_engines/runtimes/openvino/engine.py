@@ -99,6 +99,7 @@ class OpenVinoEngine(EmbeddingEngine):
 
     @contextmanager
     def _request_for(self, feed: Mapping[str, np.ndarray]) -> "Iterator[InferRequest]":
+        """What runs a batch. Windows of long texts have a graph of their own, and all threads."""
         windowed = WINDOW in feed
         with self._requests.taken(whole=windowed) as request:
             if request is None:
