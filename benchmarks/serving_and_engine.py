@@ -180,7 +180,7 @@ def main(
     cells = [tuple(f.format(x) for f, x in zip(figures, row, strict=True)) for row in (middle, *rows)]
     head = (
         *("", "engine, tokens/s", f"{clients} at once", "served"),
-        *("ratio", "ratio without the clients", f"of {clients} at once"),
+        *("ratio", "without the clients", f"of {clients} at once without the clients"),
         *("engine, processor s for 1,000 tokens", f"{clients} at once", "server", "clients"),
         *("engine, one short text, p50 ms", "served", "ratio"),
     )

@@ -58,7 +58,7 @@ class OpenVinoEngine(EmbeddingEngine):
         compiled = self._graph.compile()
         super().__init__(bundle, graph_of(bundle))
         _check_interface(compiled, self.file, self.model.hidden_size)
-        self._requests = Requests(compiled.create_infer_request())
+        self._requests = Requests(compiled)
         self._windowed: InferRequest | None = None
 
     def _infer(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
@@ -81,9 +81,8 @@ class OpenVinoEngine(EmbeddingEngine):
     def share(self, calls: int) -> int:
         calls = min(calls, self._graph.threads or processors())
         if calls > 1:
-            compiled = self._graph.compile(streams=calls)
             self.max_padding = _SHARED_MAX_PADDING
-            self._requests.share(compiled.create_infer_request() for _ in range(calls))
+            self._requests.share(self._graph.compile(streams=calls), calls)
         return calls
 
     def _run(self, feed: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -20,6 +20,7 @@ _KERNELS = 1000
 Lengths vary without end, so with OpenVINO's default of 5,000 a process grows by more than a gigabyte."""
 
 _CORES: dict[int, Any] = {}
+"""What :func:`core` gives, by process: the threads of a ``Core`` do not live on in a fork."""
 
 
 def library() -> Any:
@@ -60,7 +61,7 @@ def core() -> Any:
     Raises:
         EngineError: as for :func:`library`.
     """
-    process = os.getpid()  # threads of a Core do not live on in a fork
+    process = os.getpid()
     # Of two threads that come here first, one drops its Core, which has loaded nothing.
     return _CORES.get(process) or _CORES.setdefault(process, library().Core())
 

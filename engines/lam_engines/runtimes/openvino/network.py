@@ -30,11 +30,10 @@ class OpenVinoNetwork:
         def compiled(streams: int) -> Any:
             return core().compile_model(graph, "CPU", compile_options(threads, precision, streams))
 
-        self._requests = Requests(compiled(1).create_infer_request())
+        self._requests = Requests(compiled(1))
         shares = min(workers, threads or processors())
         if shares > 1:
-            sharing = compiled(shares)
-            self._requests.share(sharing.create_infer_request() for _ in range(shares))
+            self._requests.share(compiled(shares), shares)
 
     def run(self, input_ids: np.ndarray, attention_mask: np.ndarray) -> np.ndarray:
         with self._requests.taken() as request:
